@@ -1,0 +1,234 @@
+//! What can be asked of the bridge, and the bounded queue that carries it.
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{
+    Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Page, PageQuery,
+    Participant, Readiness, Room, SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
+};
+
+/// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
+#[derive(Debug)]
+pub struct Reply<T>(oneshot::Sender<Result<T, ControlError>>);
+
+impl<T> Reply<T> {
+    /// A reply and where to wait for it.
+    pub fn channel() -> (Self, oneshot::Receiver<Result<T, ControlError>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers. A client that went away is normal.
+    pub fn send(self, answer: Result<T, ControlError>) {
+        drop(self.0.send(answer));
+    }
+}
+
+/// A room by id or by name, as it stands in a path.
+pub type RoomRef = String;
+
+/// Everything that can be asked. The bridge answers each at once: work that goes on shows in the answer's state and in events.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is named after the route it serves")]
+pub enum Command {
+    CreateRoom {
+        body: CreateRoom,
+        reply: Reply<Room>,
+    },
+    ListRooms {
+        query: PageQuery,
+        reply: Reply<Page<Room>>,
+    },
+    Room {
+        room: RoomRef,
+        reply: Reply<Room>,
+    },
+    UpdateRoom {
+        room: RoomRef,
+        body: UpdateRoom,
+        reply: Reply<Room>,
+    },
+    /// Ends it at once and forgets it.
+    DeleteRoom {
+        room: RoomRef,
+        reply: Reply<()>,
+    },
+    LockRoom {
+        room: RoomRef,
+        locked: bool,
+        reply: Reply<Room>,
+    },
+    EndRoom {
+        room: RoomRef,
+        body: EndRoom,
+        reply: Reply<Room>,
+    },
+
+    ListParticipants {
+        room: RoomRef,
+        query: PageQuery,
+        reply: Reply<Page<Participant>>,
+    },
+    Invite {
+        room: RoomRef,
+        body: Invite,
+        reply: Reply<Participant>,
+    },
+    Participant {
+        room: RoomRef,
+        leg: LegId,
+        reply: Reply<Participant>,
+    },
+    UpdateParticipant {
+        room: RoomRef,
+        leg: LegId,
+        body: UpdateParticipant,
+        reply: Reply<Participant>,
+    },
+    /// The same change for every joined participant that has this role (`None`: all); answers those changed.
+    UpdateParticipants {
+        room: RoomRef,
+        role: Option<crate::model::Role>,
+        body: UpdateParticipant,
+        reply: Reply<Vec<Participant>>,
+    },
+    Kick {
+        room: RoomRef,
+        leg: LegId,
+        reply: Reply<()>,
+    },
+
+    CreateCall {
+        body: CreateCall,
+        reply: Reply<Call>,
+    },
+    ListCalls {
+        query: PageQuery,
+        reply: Reply<Page<Call>>,
+    },
+    Call {
+        call: CallId,
+        reply: Reply<Call>,
+    },
+    HangUpCall {
+        call: CallId,
+        reply: Reply<()>,
+    },
+
+    ListLegs {
+        query: PageQuery,
+        reply: Reply<Page<Leg>>,
+    },
+    Leg {
+        leg: LegId,
+        reply: Reply<Leg>,
+    },
+    HangUpLeg {
+        leg: LegId,
+        reply: Reply<()>,
+    },
+    HoldLeg {
+        leg: LegId,
+        held: bool,
+        reply: Reply<Leg>,
+    },
+    MuteLeg {
+        leg: LegId,
+        muted: bool,
+        reply: Reply<Leg>,
+    },
+    Transfer {
+        leg: LegId,
+        body: Transfer,
+        reply: Reply<Leg>,
+    },
+    SendDtmf {
+        leg: LegId,
+        body: SendDtmf,
+        reply: Reply<()>,
+    },
+    LegStats {
+        leg: LegId,
+        reply: Reply<LegStats>,
+    },
+
+    Readiness {
+        reply: Reply<Readiness>,
+    },
+    /// Prometheus text (exposition format 0.0.4).
+    Metrics {
+        reply: Reply<String>,
+    },
+}
+
+/// Why a command was not carried out. One function maps each to an HTTP problem.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum ControlError {
+    /// 404. `what` is `room`, `participant`, `leg` or `call`.
+    #[error("no such {what}: {name}")]
+    NotFound {
+        /// Kind of resource.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// 409: right request, wrong state.
+    #[error("{detail}")]
+    Conflict {
+        /// Stable name such as `room_name_taken`.
+        code: &'static str,
+        /// What is in the way and what to do.
+        detail: String,
+    },
+    /// 422.
+    #[error("{detail}")]
+    Invalid {
+        /// JSON Pointer to the field, such as `/to`.
+        pointer: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
+    /// 503 with Retry-After: the queue, or a configured limit, is full.
+    #[error("{detail}")]
+    Busy {
+        /// Which limit, and how to raise it.
+        detail: String,
+        /// Seconds.
+        retry_after_s: u32,
+    },
+    /// 503: the bridge is stopping.
+    #[error("the bridge is stopping")]
+    Stopping,
+}
+
+/// The door to the bridge: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Control(mpsc::Sender<Command>);
+
+/// Makes the door and the queue behind it; `capacity` commands may wait, one more is refused with [`ControlError::Busy`].
+pub fn channel(capacity: usize) -> (Control, mpsc::Receiver<Command>) {
+    let (sender, receiver) = mpsc::channel(capacity);
+    (Control(sender), receiver)
+}
+
+impl Control {
+    /// Asks and waits for the answer.
+    ///
+    /// # Errors
+    /// What the bridge answers; [`ControlError::Busy`] when the queue is full; [`ControlError::Stopping`] when nobody reads it.
+    pub async fn ask<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, ControlError> {
+        let (reply, answer) = Reply::channel();
+        self.0.try_send(command(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ControlError::Busy {
+                detail: "the command queue is full; try again".to_owned(),
+                retry_after_s: 1,
+            },
+            mpsc::error::TrySendError::Closed(_) => ControlError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(ControlError::Stopping))
+    }
+}

@@ -1,0 +1,152 @@
+//! What happened: one numbered log from which every reader resumes.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::id::{CallId, EventId, LegId, RoomId};
+
+/// An event of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Event {
+    /// Never reused.
+    pub id: EventId,
+    /// Place in the log: rises by one.
+    pub seq: u64,
+    /// What happened, such as `participant.joined`.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// When.
+    pub time: Timestamp,
+    /// The room concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomId>,
+    /// The leg concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leg: Option<LegId>,
+    /// The call concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    /// The resource as it now is, or what the type documents.
+    pub data: Value,
+}
+
+/// An event before the log has numbered it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happened {
+    /// What happened.
+    pub kind: EventType,
+    /// When.
+    pub time: Timestamp,
+    /// The room concerned.
+    pub room: Option<RoomId>,
+    /// The leg concerned.
+    pub leg: Option<LegId>,
+    /// The call concerned.
+    pub call: Option<CallId>,
+    /// The resource as it now is, or what the type documents.
+    pub data: Value,
+}
+
+/// Loudness of one leg, for meters: lossy, not in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Level {
+    /// Whose.
+    pub leg: LegId,
+    /// dBov, −127 (silence) to 0.
+    pub dbov: i8,
+}
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// The type of an event.
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, ToSchema)]
+        pub enum EventType {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)+
+        }
+
+        impl EventType {
+            /// Every type there is.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The published name, such as `room.created`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+event_types! {
+    /// A room exists.
+    RoomCreated = "room.created",
+    /// A room's settings changed.
+    RoomUpdated = "room.updated",
+    /// A room was locked.
+    RoomLocked = "room.locked",
+    /// A room was unlocked.
+    RoomUnlocked = "room.unlocked",
+    /// A room is over.
+    RoomEnded = "room.ended",
+    /// Somebody was refused; `data.reason` says why.
+    RoomJoinRejected = "room.join_rejected",
+    /// An INVITE to a participant is on its way.
+    ParticipantDialing = "participant.dialing",
+    /// The participant's phone rings.
+    ParticipantRinging = "participant.ringing",
+    /// The participant is in the room.
+    ParticipantJoined = "participant.joined",
+    /// Settings of a participant changed.
+    ParticipantUpdated = "participant.updated",
+    /// Muted.
+    ParticipantMuted = "participant.muted",
+    /// Unmuted.
+    ParticipantUnmuted = "participant.unmuted",
+    /// On hold.
+    ParticipantHeld = "participant.held",
+    /// Off hold.
+    ParticipantResumed = "participant.resumed",
+    /// Started to talk.
+    ParticipantTalkStarted = "participant.talk_started",
+    /// Stopped talking.
+    ParticipantTalkEnded = "participant.talk_ended",
+    /// Pressed a key; `data.digit`, `data.duration_ms`, `data.source`.
+    ParticipantDtmf = "participant.dtmf",
+    /// Moved to another room; `data.from_room`, `data.to_room`.
+    ParticipantMoved = "participant.moved",
+    /// Left; the participant with its reason, and `sip` for a failed dial-out.
+    ParticipantLeft = "participant.left",
+    /// Media before the answer.
+    LegEarlyMedia = "leg.early_media",
+    /// Answered.
+    LegAnswered = "leg.answered",
+    /// The session was changed by re-INVITE or UPDATE.
+    LegReinvited = "leg.reinvited",
+    /// A transfer was asked for.
+    LegTransferRequested = "leg.transfer_requested",
+    /// News of a transfer; `data.status`.
+    LegTransferProgress = "leg.transfer_progress",
+    /// A transfer succeeded.
+    LegTransferCompleted = "leg.transfer_completed",
+    /// A transfer failed; the parties have the call they had.
+    LegTransferFailed = "leg.transfer_failed",
+    /// Pressed a key outside a room.
+    LegDtmf = "leg.dtmf",
+    /// No media for the configured time.
+    LegMediaTimeout = "leg.media_timeout",
+    /// Over; the leg with its reason.
+    LegEnded = "leg.ended",
+    /// A call exists.
+    CallCreated = "call.created",
+    /// The first party rings.
+    CallRinging = "call.ringing",
+    /// The parties hear each other.
+    CallConnected = "call.connected",
+    /// Over.
+    CallEnded = "call.ended",
+    /// The bridge stops taking calls.
+    NodeDraining = "node.draining",
+    /// The bridge takes calls.
+    NodeReady = "node.ready",
+}

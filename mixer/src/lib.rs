@@ -1,0 +1,3 @@
+//! Sans-IO conference audio.
+
+pub mod codec;

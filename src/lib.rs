@@ -1,0 +1,5 @@
+//! Plenary: a SIP back-to-back user agent that hosts multi-party calls.
+
+pub mod media;
+pub mod sdp;
+pub mod sip;

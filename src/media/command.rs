@@ -1,0 +1,251 @@
+//! The whole vocabulary between the bridge and the media threads: data only.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mixer::codec::{Encoding, Format};
+
+/// A leg's media, named by the bridge; never reused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MediaKey(pub u64);
+
+/// A mix (a room, or a two-party call), named by the bridge; never reused. It exists while a leg sits in it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MixKey(pub u64);
+
+/// What the bridge asks. Commands for one leg take effect in order; those for an unknown leg are ignored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Binds a port pair on this local address: [`Event::Opened`] or [`Event::OpenFailed`] follows.
+    Open {
+        /// The leg.
+        leg: MediaKey,
+        /// Local address to bind; unspecified binds all of its family.
+        local: IpAddr,
+    },
+    /// What offer/answer agreed; again at each re-INVITE. A changed codec, port or address takes effect without a click.
+    Configure {
+        /// The leg.
+        leg: MediaKey,
+        /// Where to and how.
+        stream: Stream,
+    },
+    /// Seats the leg in a mix, leaving the one it was in. The first leg makes the mix.
+    Join {
+        /// The leg.
+        leg: MediaKey,
+        /// The mix.
+        mix: MixKey,
+        /// How many are mixed at once, loudest first.
+        contributors: usize,
+    },
+    /// Takes the leg out of its mix; its ports stay.
+    Leave {
+        /// The leg.
+        leg: MediaKey,
+    },
+    /// Changes how the leg takes part.
+    Seat {
+        /// The leg.
+        leg: MediaKey,
+        /// The whole new state.
+        seat: Seat,
+    },
+    /// Sends digits by RFC 4733, one after the other; without an agreed telephone-event they are dropped.
+    SendDigits {
+        /// The leg.
+        leg: MediaKey,
+        /// `0-9 * # A-D`.
+        digits: String,
+        /// How long each lasts.
+        duration: Duration,
+    },
+    /// How many are mixed at once in this mix from now on.
+    Contributors {
+        /// The mix.
+        mix: MixKey,
+        /// Loudest first.
+        contributors: usize,
+    },
+    /// Frees the ports and forgets the leg; an RTCP BYE goes out.
+    Close {
+        /// The leg.
+        leg: MediaKey,
+    },
+    /// Whether [`Event::Levels`] is wanted (somebody watches meters).
+    Meters {
+        /// On or off.
+        on: bool,
+    },
+}
+
+/// The agreed stream of a leg.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stream {
+    /// Where the far side's SDP says it receives; a symmetric peer may turn out to be elsewhere.
+    pub remote: SocketAddr,
+    /// Where its RTCP goes; `None` where rtcp-mux is agreed.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Payload type and encoding of what we send.
+    pub send: (u8, Encoding),
+    /// Payload types we accept, and what they mean.
+    pub receive: Vec<(u8, Format)>,
+    /// telephone-event payload types we accept, with their clocks in Hz.
+    pub receive_events: Vec<(u8, u32)>,
+    /// telephone-event payload type and clock for what we send.
+    pub send_events: Option<(u8, u32)>,
+    /// The direction allows them to be sent to.
+    pub sends: bool,
+    /// The direction allows them to be heard.
+    pub receives: bool,
+}
+
+/// How a leg takes part in its mix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seat {
+    /// Not heard by the others.
+    pub muted: bool,
+    /// Hears nobody (is sent silence).
+    pub deaf: bool,
+    /// Gain of what it says, dB.
+    pub gain_in_db: f32,
+    /// Gain of what it hears, dB.
+    pub gain_out_db: f32,
+}
+
+impl Default for Seat {
+    /// Heard and hearing, at 0 dB.
+    fn default() -> Self {
+        Self { muted: false, deaf: false, gain_in_db: 0.0, gain_out_db: 0.0 }
+    }
+}
+
+/// What the media threads report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The ports are bound.
+    Opened {
+        /// The leg.
+        leg: MediaKey,
+        /// Even RTP port; RTCP is the next one.
+        rtp_port: u16,
+    },
+    /// No ports: the range is used up, or the address is not ours.
+    OpenFailed {
+        /// The leg.
+        leg: MediaKey,
+        /// What to do about it.
+        reason: String,
+    },
+    /// The first packet that counts arrived.
+    Started {
+        /// The leg.
+        leg: MediaKey,
+        /// Where its media really comes from.
+        from: SocketAddr,
+    },
+    /// A digit ended (or lasted too long); counted once in spite of repeats.
+    Digit {
+        /// The leg.
+        leg: MediaKey,
+        /// `0-9 * # A-D`.
+        digit: char,
+        /// How long it was pressed.
+        duration: Duration,
+    },
+    /// Talking started or ended, with hysteresis.
+    Talking {
+        /// The leg.
+        leg: MediaKey,
+        /// Which of the two.
+        talking: bool,
+    },
+    /// No RTP for the configured time while the direction allows some; once per pause.
+    Silent {
+        /// The leg.
+        leg: MediaKey,
+        /// For how long.
+        since: Duration,
+    },
+    /// Statistics, each few seconds and at the end (before [`Event::Closed`]).
+    Statistics {
+        /// The leg.
+        leg: MediaKey,
+        /// Totals since it was opened.
+        statistics: Box<Statistics>,
+    },
+    /// Levels of the legs that were heard lately, about ten times a second; dropped when the queue is full.
+    Levels {
+        /// Leg and dBov.
+        levels: Vec<(MediaKey, i8)>,
+    },
+    /// The ports are free again.
+    Closed {
+        /// The leg.
+        leg: MediaKey,
+    },
+    /// How a worker fares, each second.
+    Worker(WorkerReport),
+}
+
+/// Totals of one leg since it was opened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// What is received now.
+    pub codec: Option<Format>,
+    /// Where from.
+    pub remote: Option<SocketAddr>,
+    /// RTP packets kept.
+    pub packets_received: u64,
+    /// Payload octets kept.
+    pub octets_received: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Payload octets sent.
+    pub octets_sent: u64,
+    /// RFC 3550 A.3; below zero with duplicates.
+    pub packets_lost: i64,
+    /// Came after their turn.
+    pub packets_late: u64,
+    /// Came twice.
+    pub packets_duplicate: u64,
+    /// Not RTP, or of the wrong payload type or source.
+    pub packets_rejected: u64,
+    /// RFC 3550 §6.4.1.
+    pub jitter: Duration,
+    /// Frames made up for lost ones.
+    pub frames_concealed: u64,
+    /// What the jitter buffer holds.
+    pub buffer: Duration,
+    /// What it aims at.
+    pub buffer_target: Duration,
+    /// Fraction of our packets lost at the far side, by its last report.
+    pub far_loss: Option<f32>,
+    /// The far side's jitter.
+    pub far_jitter: Option<Duration>,
+    /// RFC 3550 §6.4.1, from LSR and DLSR.
+    pub round_trip: Option<Duration>,
+    /// dBov of what it says.
+    pub level_dbov: Option<i8>,
+}
+
+/// How a worker fared in the last second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerReport {
+    /// Which worker.
+    pub worker: usize,
+    /// Ticks run.
+    pub ticks: u64,
+    /// Ticks that started over half a period late.
+    pub late_ticks: u64,
+    /// Legs it owns.
+    pub legs: usize,
+    /// Mixes it owns.
+    pub mixes: usize,
+    /// Share of the second spent working, 0 to 1.
+    pub busy: f32,
+    /// Commands that waited when it last looked.
+    pub queued_commands: usize,
+    /// Events dropped because the bridge did not read them.
+    pub dropped_events: u64,
+}

@@ -1,0 +1,3 @@
+//! OS threads for RTP: a worker owns its rooms' sockets, slots and mix.
+
+pub mod command;
