@@ -129,6 +129,8 @@ pub struct Participant {
     pub left_at: Option<Timestamp>,
     /// Why they left.
     pub left_reason: Option<LeftReason>,
+    /// The SIP answer that ended it, if one did.
+    pub sip: Option<SipFailure>,
 }
 
 /// Where a participant is.
@@ -288,8 +290,8 @@ pub struct UpdateParticipant {
 pub struct Leg {
     /// Never reused.
     pub id: LegId,
-    /// The call it belongs to.
-    pub call: CallId,
+    /// The call it was set up in, if by `POST /v1/calls`.
+    pub call: Option<CallId>,
     /// The room it sits in.
     pub room: Option<RoomId>,
     /// Who dialled whom.
