@@ -1,3 +1,5 @@
 //! Sans-IO conference audio.
 
 pub mod codec;
+pub mod room;
+pub mod slot;
