@@ -1,0 +1,157 @@
+//! Our side of a session and how it is written: one audio m-line is ours, the others are refused in their places.
+
+use std::fmt::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mixer::codec::{Format, OpusOptions};
+
+use crate::sdp::attribute::Direction;
+use crate::sdp::format::Coding;
+use crate::sdp::session::{Media, Session};
+
+/// Our side of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Local {
+    /// Identifies the session in our o-line; only the lower 62 bits are used (RFC 3264 §5).
+    pub session_id: u64,
+    /// Where we receive media; its family is the session's.
+    pub address: IpAddr,
+    /// Even RTP port; RTCP on the next one unless they agree to share.
+    pub rtp_port: u16,
+    /// What we speak, best first.
+    pub codecs: Vec<Format>,
+    /// Packet time that we ask for and send where the far side has no wish, 10 to 60 ms.
+    pub ptime: Duration,
+    /// Upper bounds of what we send, and what we ask for.
+    pub opus: OpusOptions,
+}
+
+/// An m-line of the session, as we write it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Section {
+    /// Ours; there is exactly one.
+    Audio { protocol: String, mid: Option<String> },
+    /// Refused: media, protocol, formats and mid as offered.
+    Refused(String),
+}
+
+/// What we write into our m-line.
+pub(super) struct Audio<'a> {
+    pub(super) codings: &'a [(u8, Coding)],
+    pub(super) direction: Direction,
+    pub(super) ptime: Duration,
+    pub(super) mux: bool,
+}
+
+/// What an answer takes over from the offer's session level.
+pub(super) struct Frame<'a> {
+    timing: &'a str,
+    bundle: Option<&'a str>,
+}
+
+impl Local {
+    /// `v=` and `o=`, with the lines that follow them in `body`.
+    pub(super) fn describe(&self, version: u64, body: &str) -> String {
+        let session_id = self.session_id & (u64::MAX >> 2);
+        let family = self.family();
+        format!("v=0\r\no=- {session_id} {version} IN {family} {}\r\n{body}", self.address)
+    }
+
+    /// The description after its o-line.
+    pub(super) fn body(
+        &self,
+        frame: &Frame<'_>,
+        sections: &[Section],
+        audio: &Audio<'_>,
+    ) -> String {
+        let Frame { timing, bundle } = frame;
+        let mut body = String::new();
+        line(&mut body, format_args!("s=-"));
+        line(&mut body, format_args!("c=IN {} {}", self.family(), self.address));
+        line(&mut body, format_args!("t={timing}"));
+        if let Some(mid) = bundle {
+            line(&mut body, format_args!("a=group:BUNDLE {mid}"));
+        }
+        for section in sections {
+            match section {
+                Section::Refused(refused) => body.push_str(refused),
+                Section::Audio { protocol, mid } => {
+                    self.audio(&mut body, protocol, audio);
+                    if let Some(mid) = mid {
+                        line(&mut body, format_args!("a=mid:{mid}"));
+                    }
+                }
+            }
+        }
+        body
+    }
+
+    fn audio(&self, body: &mut String, protocol: &str, audio: &Audio<'_>) {
+        let numbers: Vec<String> =
+            audio.codings.iter().map(|(number, _)| number.to_string()).collect();
+        let numbers = numbers.join(" ");
+        line(body, format_args!("m=audio {} {protocol} {numbers}", self.rtp_port));
+        for (number, coding) in audio.codings {
+            line(body, format_args!("a=rtpmap:{number} {}", coding.rtpmap()));
+            if let Some(fmtp) = coding.fmtp(&self.opus) {
+                line(body, format_args!("a=fmtp:{number} {fmtp}"));
+            }
+        }
+        line(body, format_args!("a=ptime:{}", audio.ptime.as_millis()));
+        line(body, format_args!("a=maxptime:60"));
+        if audio.mux {
+            line(body, format_args!("a=rtcp-mux"));
+        }
+        line(body, format_args!("a={}", audio.direction));
+    }
+
+    fn family(&self) -> &'static str {
+        if self.address.is_ipv4() { "IP4" } else { "IP6" }
+    }
+}
+
+impl Section {
+    /// Our answer to `media`.
+    pub(super) fn audio(media: &Media) -> Self {
+        Self::Audio { protocol: media.protocol().to_owned(), mid: media.mid().map(str::to_owned) }
+    }
+
+    /// RFC 3264 §6: port 0, with the formats of the offer because at least one is needed.
+    pub(super) fn refused(media: &Media) -> Self {
+        let formats =
+            if media.formats().is_empty() { "0".to_owned() } else { media.formats().join(" ") };
+        let mut text = String::new();
+        line(&mut text, format_args!("m={} 0 {} {formats}", media.kind(), media.protocol()));
+        if let Some(mid) = media.mid() {
+            line(&mut text, format_args!("a=mid:{mid}"));
+        }
+        Self::Refused(text)
+    }
+}
+
+impl Frame<'static> {
+    /// Of an offer: not bounded in time, no group.
+    pub(super) const OFFER: Self = Self { timing: "0 0", bundle: None };
+}
+
+impl<'a> Frame<'a> {
+    /// Of an answer that takes `audio`. RFC 3264 §6: its t-line is the offer's. RFC 9143 §7.3.3: a BUNDLE group of
+    /// `audio` alone is in order where `audio` leads the offered one.
+    pub(super) fn of(offer: &'a Session, audio: &Media) -> Self {
+        let timing = offer.value('t').filter(|timing| is_timing(timing)).unwrap_or("0 0");
+        let leads = |mid: &&str| Some(*mid) == audio.mid();
+        let bundle = offer.groups("BUNDLE").find_map(|group| group.first().copied().filter(leads));
+        Self { timing, bundle }
+    }
+}
+
+fn is_timing(timing: &str) -> bool {
+    let mut words = timing.split(' ');
+    let number = |word: &str| !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_digit());
+    words.clone().count() == 2 && words.all(number)
+}
+
+fn line(text: &mut String, content: fmt::Arguments<'_>) {
+    write!(text, "{content}\r\n").expect("a string takes any text");
+}

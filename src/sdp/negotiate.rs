@@ -1,0 +1,369 @@
+//! Offer/answer of one leg: RFC 3264, with the clarifications of RFC 6337.
+//!
+//! ```text
+//!            offer()                          conclude()
+//!  standing ─────────▶ standing + our offer ────────────▶ new standing
+//!     │ ▲                        └──────── abandon() ─────▶ the old one
+//!     └─┘ answer(): new standing, or Refusal and the old one
+//! ```
+//!
+//! Choices where the RFCs leave one:
+//! - The answer keeps the offerer's order and payload types; our list is a filter.
+//! - `RTP/AVPF` is answered in kind without any `a=rtcp-fb`, so that no feedback message is agreed: what is then left
+//!   of it is RTP/AVP with freer RTCP timing (RFC 4585 §3.6). Secure profiles are refused.
+//! - Of several audio m-lines the one in use stays, else the first usable one is taken.
+//! - A host name as media address is refused with 488. Looking it up would put a DNS server in control of where media
+//!   goes, and no phone writes one.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::Bytes;
+use mixer::codec::Format;
+
+use crate::sdp::attribute::{Direction, Host};
+use crate::sdp::format::{Coding, encoding};
+use crate::sdp::local::{Audio, Frame, Local, Section};
+use crate::sdp::plan::{MediaPlan, Refusal};
+use crate::sdp::session::{Media, Session};
+
+/// The offers and answers of one leg: remembers the o-line, the m-lines and the plan in force.
+#[derive(Clone, Debug)]
+pub struct Negotiation {
+    local: Local,
+    version: u64,
+    /// What the last description we sent said after its o-line.
+    sent: String,
+    /// What each payload type last meant: RFC 3264 §8.3.2 lets none change its meaning within a session.
+    numbers: BTreeMap<u8, Coding>,
+    standing: Standing,
+    offered: Option<Offered>,
+}
+
+/// What offer and answer agreed.
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    sections: Vec<Section>,
+    plan: Option<MediaPlan>,
+}
+
+/// Our offer that may yet be answered.
+#[derive(Clone, Debug)]
+struct Offered {
+    codings: Vec<(u8, Coding)>,
+    direction: Direction,
+    before: Standing,
+}
+
+/// An audio m-line of theirs that we can use.
+struct Usable<'a> {
+    media: &'a Media,
+    /// What they like best of that.
+    send: (u8, Format),
+    /// What both speak, in their order and with their numbers.
+    codings: Vec<(u8, Coding)>,
+    remote: SocketAddr,
+    remote_rtcp: Option<SocketAddr>,
+    /// Theirs; an old hold by address counts.
+    direction: Direction,
+}
+
+impl Negotiation {
+    /// Starts with nothing agreed.
+    pub fn new(local: Local) -> Self {
+        let audio = Section::Audio { protocol: "RTP/AVP".to_owned(), mid: None };
+        Self {
+            local,
+            version: 0,
+            sent: String::new(),
+            numbers: BTreeMap::new(),
+            standing: Standing { sections: vec![audio], plan: None },
+            offered: None,
+        }
+    }
+
+    /// What is agreed now.
+    pub fn plan(&self) -> Option<&MediaPlan> {
+        self.standing.plan.as_ref()
+    }
+
+    /// Makes our offer: all our codecs, the one in use first; m-lines once refused stay refused in their places.
+    pub fn offer(&mut self, direction: Direction) -> Bytes {
+        let codings = self.codings();
+        let audio = Audio { codings: &codings, direction, ptime: self.local.ptime, mux: true };
+        let body = self.local.body(&Frame::OFFER, &self.standing.sections, &audio);
+        self.numbers.extend(codings.iter().copied());
+        self.offered = Some(Offered { codings, direction, before: self.standing.clone() });
+        self.print(body)
+    }
+
+    /// Takes their answer to our last offer. May be called again for the same offer: the answers of 183 and 200 and of
+    /// forks may differ, and the last one stands.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] where they refused our audio or their answer makes no sense; the old plan stands.
+    pub fn conclude(&mut self, answer: &[u8]) -> Result<MediaPlan, Refusal> {
+        let offered = self.offered.as_ref().ok_or(Refusal::NotOffered)?;
+        let session = Session::parse(answer)?;
+        let media = session.media().get(self.audio_index()).ok_or(Refusal::NoAudio)?;
+        let theirs = self.usable(&session, media)?;
+        let plan = MediaPlan {
+            direction: offered.direction.and(theirs.direction.reversed()),
+            // Where we did not offer to send, their answer cannot tell whether they hold us.
+            remote_holds: if offered.direction.sends() {
+                !theirs.direction.receives()
+            } else {
+                self.plan().is_some_and(|plan| plan.remote_holds)
+            },
+            ..self.agree(&theirs, &receivable(&offered.codings, &theirs.codings))
+        };
+        self.standing.plan = Some(plan.clone());
+        Ok(plan)
+    }
+
+    /// Answers their offer; `wanted` is the most we want.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] with the status to send; the old plan stands.
+    pub fn answer(
+        &mut self,
+        offer: &[u8],
+        wanted: Direction,
+    ) -> Result<(Bytes, MediaPlan), Refusal> {
+        let session = Session::parse(offer)?;
+        let (index, theirs) = self.choose(&session)?;
+        let direction = theirs.direction.reversed().and(wanted);
+        let remote_holds = !theirs.direction.receives();
+        let plan = MediaPlan { direction, remote_holds, ..self.agree(&theirs, &theirs.codings) };
+
+        let sections: Vec<Section> = (0..)
+            .zip(session.media())
+            .map(
+                |(at, media)| {
+                    if at == index { Section::audio(media) } else { Section::refused(media) }
+                },
+            )
+            .collect();
+        let audio = Audio {
+            codings: &theirs.codings,
+            direction,
+            ptime: plan.send.1.ptime,
+            mux: theirs.media.rtcp_mux(),
+        };
+        let body = self.local.body(&Frame::of(&session, theirs.media), &sections, &audio);
+
+        self.numbers.extend(theirs.codings.iter().copied());
+        self.standing = Standing { sections, plan: Some(plan.clone()) };
+        self.offered = None;
+        Ok((self.print(body), plan))
+    }
+
+    /// Forgets our last offer, because it was refused: what stood before stands again (RFC 3261 §14.1).
+    pub fn abandon(&mut self) {
+        if let Some(offered) = self.offered.take() {
+            self.standing = offered.before;
+        }
+    }
+
+    /// Everything we speak, with a number each: the one it has in this session, else a free one.
+    fn codings(&self) -> Vec<(u8, Coding)> {
+        let used = self.plan().map(|plan| plan.send.1.format);
+        let rest = self.local.codecs.iter().copied().filter(|format| Some(*format) != used);
+        let formats: Vec<Format> = used.into_iter().chain(rest).collect();
+        let mut clocks: Vec<u32> = Vec::new();
+        for format in &formats {
+            if !clocks.contains(&format.clock_rate) {
+                clocks.push(format.clock_rate);
+            }
+        }
+        let wanted = formats.into_iter().map(Coding::Audio);
+        let mut codings: Vec<(u8, Coding)> = Vec::new();
+        for coding in wanted.chain(clocks.into_iter().map(Coding::Events)) {
+            let taken = |number| {
+                self.numbers.contains_key(&number)
+                    || codings.iter().any(|&(used, _)| used == number)
+            };
+            let number = self.number_in_use(coding).or_else(|| coding.number(taken));
+            codings.extend(number.map(|number| (number, coding)));
+        }
+        codings
+    }
+
+    fn number_in_use(&self, coding: Coding) -> Option<u8> {
+        let plan = self.plan();
+        let agreed = plan.and_then(|plan| match coding {
+            Coding::Audio(format) => number_of(&plan.receive, format),
+            Coding::Events(clock_rate) => number_of(&plan.receive_events, clock_rate),
+        });
+        agreed.or_else(|| self.numbers.iter().find(|&(_, &known)| known == coding).map(|(&n, _)| n))
+    }
+
+    fn audio_index(&self) -> usize {
+        let sections = &self.standing.sections;
+        sections.iter().position(|section| matches!(section, Section::Audio { .. })).unwrap_or(0)
+    }
+
+    /// The m-line in use if it is still usable, else the first usable one, else why the first is not.
+    fn choose<'a>(&self, session: &'a Session) -> Result<(usize, Usable<'a>), Refusal> {
+        let current = self.audio_index();
+        let mut all: Vec<(usize, &Media)> = session.media().iter().enumerate().collect();
+        all.sort_by_key(|&(index, _)| index != current); // Stable: the others keep their order.
+        let mut refusal = None;
+        for (index, media) in all {
+            match self.usable(session, media) {
+                Ok(usable) => return Ok((index, usable)),
+                Err(Refusal::NoAudio) => {}
+                Err(reason) => refusal = refusal.or(Some(reason)),
+            }
+        }
+        Err(refusal.unwrap_or(Refusal::NoAudio))
+    }
+
+    fn usable<'a>(&self, session: &Session, media: &'a Media) -> Result<Usable<'a>, Refusal> {
+        if !media.kind().eq_ignore_ascii_case("audio") || media.port() == 0 {
+            return Err(Refusal::NoAudio);
+        }
+        if !["RTP/AVP", "RTP/AVPF"].iter().any(|known| media.protocol().eq_ignore_ascii_case(known))
+        {
+            return Err(Refusal::Protocol(media.protocol().to_owned()));
+        }
+        let codings = self.common(media);
+        let send = *audio(&codings).first().ok_or(Refusal::NoCommonCodec)?;
+        let host =
+            media.connection().or_else(|| session.connection()).ok_or(Refusal::NoConnection)?;
+        let address = self.reachable(host)?;
+        let direction = media.direction().or_else(|| session.direction()).unwrap_or_default();
+        Ok(Usable {
+            media,
+            send,
+            codings,
+            remote: SocketAddr::new(address, media.port()),
+            remote_rtcp: self.remote_rtcp(media, address),
+            // RFC 3264 §8.4: the old way to hold, "send nothing to me".
+            direction: if address.is_unspecified() {
+                direction.and(Direction::SendOnly)
+            } else {
+                direction
+            },
+        })
+    }
+
+    /// What this m-line and we have in common, in its order, each thing once.
+    fn common(&self, media: &Media) -> Vec<(u8, Coding)> {
+        let mut common: Vec<(u8, Coding)> = Vec::new();
+        let numbers = media.formats().iter().filter_map(|format| format.parse().ok());
+        for number in numbers.filter(|number| *number < 128_u8).take(128) {
+            let Some(coding) = Coding::of(media, number) else { continue };
+            let ours = match coding {
+                Coding::Audio(format) => self.local.codecs.contains(&format),
+                Coding::Events(_) => true,
+            };
+            if ours && common.iter().all(|&(known, other)| known != number && other != coding) {
+                common.push((number, coding));
+            }
+        }
+        common
+    }
+
+    /// An unspecified address is made one of our family: nothing goes there anyway.
+    fn reachable(&self, host: Host) -> Result<IpAddr, Refusal> {
+        let (family, unspecified) = match self.local.address {
+            IpAddr::V4(_) => ("IPv4", IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            IpAddr::V6(_) => ("IPv6", IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        };
+        match host {
+            Host::Address(address) if address.is_unspecified() => Ok(unspecified),
+            Host::Address(address)
+                if address.is_multicast()
+                    || address == IpAddr::V4(Ipv4Addr::BROADCAST)
+                    || address.is_ipv4() != self.local.address.is_ipv4() =>
+            {
+                Err(Refusal::Address(address.to_string(), family))
+            }
+            Host::Address(address) => Ok(address),
+            Host::Name(name) => Err(Refusal::Address(name, family)),
+        }
+    }
+
+    /// `a=rtcp`, else the next port; an unusable `a=rtcp` address is ignored for the stream's own.
+    fn remote_rtcp(&self, media: &Media, address: IpAddr) -> Option<SocketAddr> {
+        if media.rtcp_mux() {
+            return None;
+        }
+        let Some(rtcp) = media.rtcp().filter(|rtcp| rtcp.port != 0) else {
+            return Some(SocketAddr::new(address, media.port().saturating_add(1)));
+        };
+        let own = rtcp.host.and_then(|host| self.reachable(host).ok());
+        Some(SocketAddr::new(own.unwrap_or(address), rtcp.port))
+    }
+
+    /// The plan without its direction.
+    fn agree(&self, theirs: &Usable<'_>, receive: &[(u8, Coding)]) -> MediaPlan {
+        let (number, format) = theirs.send;
+        let send_events = events(&theirs.codings);
+        let ours = (self.local.ptime, self.local.opus);
+        let same_clock =
+            send_events.iter().find(|&&(_, clock_rate)| clock_rate == format.clock_rate);
+        MediaPlan {
+            remote: theirs.remote,
+            remote_rtcp: theirs.remote_rtcp,
+            send: (number, encoding(format, theirs.media, number, ours)),
+            receive: audio(receive),
+            receive_events: events(receive),
+            send_events: same_clock.or_else(|| send_events.first()).copied(),
+            direction: Direction::Inactive,
+            remote_holds: false,
+        }
+    }
+
+    /// Puts version and o-line before the body; the version rises by one when the body is another (RFC 3264 §8).
+    fn print(&mut self, body: String) -> Bytes {
+        if body != self.sent {
+            self.version += 1;
+            self.sent = body;
+        }
+        self.local.describe(self.version, &self.sent).into()
+    }
+}
+
+/// What may arrive after an answer: what is on both lists, by our numbers and, because many phones send by the numbers
+/// of their own answer (RFC 3264 §6.1 allows them to differ), by theirs too where those mean nothing else.
+fn receivable(ours: &[(u8, Coding)], theirs: &[(u8, Coding)]) -> Vec<(u8, Coding)> {
+    let mut all: Vec<(u8, Coding)> = theirs
+        .iter()
+        .filter_map(|(_, coding)| ours.iter().find(|(_, known)| known == coding).copied())
+        .collect();
+    for &(number, coding) in theirs {
+        if ours.iter().chain(&all).all(|&(known, _)| known != number) {
+            all.push((number, coding));
+        }
+    }
+    all
+}
+
+fn number_of<T: PartialEq + Copy>(numbers: &[(u8, T)], wanted: T) -> Option<u8> {
+    numbers.iter().find(|&&(_, known)| known == wanted).map(|&(number, _)| number)
+}
+
+fn audio(codings: &[(u8, Coding)]) -> Vec<(u8, Format)> {
+    codings
+        .iter()
+        .filter_map(|&(number, coding)| match coding {
+            Coding::Audio(format) => Some((number, format)),
+            Coding::Events(_) => None,
+        })
+        .collect()
+}
+
+/// telephone-event payload types with their clocks in Hz.
+fn events(codings: &[(u8, Coding)]) -> Vec<(u8, u32)> {
+    codings
+        .iter()
+        .filter_map(|&(number, coding)| match coding {
+            Coding::Events(clock_rate) => Some((number, clock_rate)),
+            Coding::Audio(_) => None,
+        })
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! What offer/answer comes to: a plan for the media threads, or a refusal.
+
+use std::net::SocketAddr;
+
+use mixer::codec::{Encoding, Format};
+
+use crate::sdp::attribute::Direction;
+use crate::sdp::session::ParseError;
+
+/// The agreed audio stream, as seen from our side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MediaPlan {
+    /// Where the far side receives RTP. An unspecified address is an old hold: then nothing may be sent.
+    pub remote: SocketAddr,
+    /// Where it receives RTCP; `None` where RTP and RTCP share a port.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Payload type and encoding of what we send.
+    pub send: (u8, Encoding),
+    /// Payload types we accept, and what they mean; the far side's favourite first.
+    pub receive: Vec<(u8, Format)>,
+    /// telephone-event payload types we accept, with their clocks in Hz.
+    pub receive_events: Vec<(u8, u32)>,
+    /// telephone-event payload type and clock in Hz for what we send: at the clock of `send` where there is one,
+    /// else the first that the far side takes.
+    pub send_events: Option<(u8, u32)>,
+    /// Ours, after negotiation.
+    pub direction: Direction,
+    /// The far side put us on hold: it does not want to hear us.
+    pub remote_holds: bool,
+}
+
+/// Why no stream was agreed. What stood before still stands.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// Not a session description.
+    #[error(transparent)]
+    Malformed(#[from] ParseError),
+    /// There is an audio m-line but no c-line for it.
+    #[error("expected a c-line for the audio stream")]
+    NoConnection,
+    /// No m-line is an open audio stream.
+    #[error("no audio stream")]
+    NoAudio,
+    /// Audio only by a protocol that is not spoken here, such as `RTP/SAVP`.
+    #[error("audio only by {0}, expected RTP/AVP or RTP/AVPF")]
+    Protocol(String),
+    /// None of our codecs is on the list.
+    #[error("no common audio codec")]
+    NoCommonCodec,
+    /// The address is a host name, a multicast address, or of the family that we do not use in this session.
+    #[error("media address {0} cannot be used, expected a unicast address of the family {1}")]
+    Address(String, &'static str),
+    /// An answer came to no offer.
+    #[error("an answer without an offer")]
+    NotOffered,
+}
+
+impl Refusal {
+    /// The SIP status that says so: 400, or 488 Not Acceptable Here (RFC 3261 §21.4.1, §21.4.26).
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) | Self::NoConnection | Self::NotOffered => 400,
+            Self::NoAudio | Self::Protocol(_) | Self::NoCommonCodec | Self::Address(..) => 488,
+        }
+    }
+
+    /// The warn-code for a Warning header beside it (RFC 3261 §20.43).
+    pub fn warn_code(&self) -> u16 {
+        match self {
+            Self::Address(..) => 301,
+            Self::Protocol(_) => 302,
+            Self::NoAudio => 304,
+            Self::NoCommonCodec => 305,
+            Self::Malformed(_) | Self::NoConnection | Self::NotOffered => 399,
+        }
+    }
+}
