@@ -1,5 +1,7 @@
 //! Sans-IO conference audio.
 
 pub mod codec;
+pub mod jitter;
 pub mod room;
+pub mod rtp;
 pub mod slot;

@@ -1,0 +1,689 @@
+//! Jitter buffer: takes encoded packets as the network brings them, gives them back when it is their turn.
+//!
+//! There is one timeline. A packet's media time plus the transit of the fastest recent packet is when it could be
+//! played at the earliest; how much later it *is* played is the delay. The delay is steered towards a target that
+//! covers the jitter seen lately ([`delay`]):
+//!
+//! ```text
+//!             delay < target                 target … target + one packet            far above
+//!   ──────────────────────────────────┼──────────────────────────────────┼──────────────────────────▶
+//!    hold at starts, in gaps, in quiet         play each in its turn        drop: in quiet at once,
+//!                                                                           in speech now and then
+//! ```
+//!
+//! Nothing else moves the delay, so drift of the sender's clock needs no care of its own: it shows as a delay that
+//! leaves its corridor. A missing packet's turn is over when the turn of the one behind it has come.
+
+mod delay;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use self::delay::DelayEstimator;
+use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
+
+/// Limits of a [`JitterBuffer`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct JitterOptions {
+    /// The target never falls below.
+    pub min: Duration,
+    /// The delay never stays above: what would be later is dropped.
+    pub max: Duration,
+    /// Packets held, and the largest gap in sequence numbers that is waited for.
+    pub max_packets: usize,
+    /// Payload octets held.
+    pub max_octets: usize,
+}
+
+impl Default for JitterOptions {
+    /// 0 to 200 ms, 128 packets, 64 KiB.
+    fn default() -> Self {
+        Self {
+            min: Duration::ZERO,
+            max: Duration::from_millis(200),
+            max_packets: 128,
+            max_octets: 64 * 1024,
+        }
+    }
+}
+
+/// One packet for [`JitterBuffer::insert`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Incoming<'a> {
+    /// Who sends; a new one starts the buffer afresh.
+    pub ssrc: Ssrc,
+    /// From the header.
+    pub sequence: Sequence,
+    /// From the header.
+    pub timestamp: RtpTimestamp,
+    /// From the header.
+    pub marker: bool,
+    /// From the header.
+    pub payload_type: u8,
+    /// Encoded audio; copied.
+    pub payload: &'a [u8],
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Inserted {
+    /// It waits for its turn.
+    Kept,
+    /// It waits, and the first of a new stream: what was held before is gone.
+    Restarted,
+    /// It came twice.
+    Duplicate,
+    /// Its turn is over.
+    Late,
+    /// Its sequence number is far off and nothing confirms it yet, or a limit is reached.
+    Refused,
+}
+
+/// What to play next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pulled<'a> {
+    /// Decode this.
+    Packet {
+        /// From the header.
+        payload_type: u8,
+        /// From the header.
+        marker: bool,
+        /// From the header.
+        timestamp: RtpTimestamp,
+        /// Encoded audio.
+        payload: &'a [u8],
+        /// Packets that were dropped right before this one to shorten the delay; a cross-fade hides the seam.
+        cut: u16,
+    },
+    /// Conceal one packet.
+    Lost {
+        /// Payload of the packet right behind the lost one, if it is there: it may carry FEC.
+        next: Option<&'a [u8]>,
+    },
+    /// Nothing to play: not started, a pause of the sender, or a starvation that concealment cannot hide.
+    Empty,
+}
+
+/// What happened to the packets of one buffer since it was made.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct JitterCounters {
+    /// Given out.
+    pub played: u64,
+    /// Came after their turn.
+    pub late: u64,
+    /// Came twice.
+    pub duplicate: u64,
+    /// Dropped to shorten the delay, or flushed by a restart.
+    pub dropped: u64,
+    /// Turns that passed without their packet.
+    pub missed: u64,
+    /// Refused by a limit, or off in sequence.
+    pub refused: u64,
+    /// [`Pulled::Lost`] given out.
+    pub concealed: u64,
+}
+
+/// Holds the packets of one received stream. Bounded in packets and octets; allocates only while it grows.
+#[derive(Debug)]
+pub struct JitterBuffer {
+    options: Limits,
+    /// Zero of the microseconds below.
+    epoch: Option<Instant>,
+    clock: MediaClock,
+    ssrc: Option<Ssrc>,
+    /// Sequence number of the first cell.
+    next: Sequence,
+    cells: VecDeque<Cell>,
+    octets: usize,
+    /// Emptied payloads for the next packets.
+    spare: Vec<Vec<u8>>,
+    current: Vec<u8>,
+    /// What the next packet must be numbered to confirm a jump (RFC 3550 A.1).
+    suspect: Option<Sequence>,
+    delay: DelayEstimator,
+    playout: Playout,
+    quiet: bool,
+    wants_next: bool,
+    counters: JitterCounters,
+}
+
+impl JitterBuffer {
+    /// Makes an empty buffer for a stream with this RTP clock, in Hz.
+    pub fn new(options: JitterOptions, clock_rate: u32) -> Self {
+        Self {
+            options: Limits::new(options),
+            epoch: None,
+            clock: MediaClock::new(clock_rate),
+            ssrc: None,
+            next: Sequence::default(),
+            cells: VecDeque::new(),
+            octets: 0,
+            spare: Vec::new(),
+            current: Vec::new(),
+            suspect: None,
+            delay: DelayEstimator::new(),
+            playout: Playout::default(),
+            quiet: false,
+            wants_next: false,
+            counters: JitterCounters::default(),
+        }
+    }
+
+    /// Changes the RTP clock, in Hz. A changed one empties the buffer; the same one does nothing.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        if self.clock.rate != i64::from(clock_rate.max(1)) {
+            self.reset();
+            self.clock = MediaClock::new(clock_rate);
+        }
+    }
+
+    /// Says whether what was last played is quiet, so that a slip would not be heard.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// Says whether a lost packet can be rebuilt from the one behind it (Opus in-band FEC). While packets
+    /// get lost the target is then one packet higher, so that the one behind has come.
+    pub fn set_wants_next(&mut self, wants_next: bool) {
+        self.wants_next = wants_next;
+    }
+
+    /// Forgets the stream and what is held, but not the counters.
+    pub fn reset(&mut self) {
+        self.flush();
+        self.ssrc = None;
+        self.suspect = None;
+        self.delay.reset();
+        self.clock = MediaClock { rate: self.clock.rate, ..MediaClock::new(1) };
+        self.playout = Playout { last_cut: self.playout.last_cut, ..Playout::default() };
+    }
+
+    /// Takes a packet that arrived at `now` (kernel time where there is one).
+    pub fn insert(&mut self, now: Instant, incoming: Incoming<'_>) -> Inserted {
+        if incoming.payload.len() > MAX_PAYLOAD {
+            self.counters.refused += 1;
+            return Inserted::Refused;
+        }
+        let now = self.micros(now);
+        let place = self.place(incoming.ssrc, incoming.sequence);
+        let inserted = match place {
+            Place::Cell(index) => self.keep(now, index, &incoming),
+            Place::Restart => {
+                self.restart_at(incoming.sequence);
+                let kept = self.keep(now, 0, &incoming);
+                if kept == Inserted::Kept { Inserted::Restarted } else { kept }
+            }
+            Place::Late => Inserted::Late,
+            Place::Nowhere => Inserted::Refused,
+        };
+        self.count(inserted);
+        inserted
+    }
+
+    /// Marks a sequence number as used by something that is not audio (RFC 4733, RFC 3389): it is not missing.
+    pub fn skip(&mut self, ssrc: Ssrc, sequence: Sequence) {
+        match self.place(ssrc, sequence) {
+            Place::Cell(index) if matches!(self.cells[index], Cell::Missing) => {
+                self.cells[index] = Cell::Other;
+            }
+            Place::Restart => self.restart_at(sequence.next()),
+            Place::Cell(_) | Place::Late | Place::Nowhere => {}
+        }
+    }
+
+    /// Gives what to play from `now` on. Called when the slot needs another packet's worth of audio.
+    pub fn pull(&mut self, now: Instant) -> Pulled<'_> {
+        let now = self.micros(now);
+        self.playout.now = now;
+        self.pop_others();
+        let cut = self.shorten(now);
+        let Some((gap, media)) = self.head() else { return self.starve(now) };
+
+        let delay = self.delay_at(now, media);
+        let slack = self.clock.interval / SLACK;
+        let early = delay + slack < self.target_at(now) && !self.overfull();
+        let follows =
+            self.playout.playing && gap == 0 && !self.clock.jumps(media, self.playout.end);
+        if early && self.playout.playing && (!follows || self.quiet) {
+            return self.conceal(now, gap);
+        }
+        if early && !self.playout.playing {
+            return Pulled::Empty;
+        }
+        self.play(gap, delay, cut)
+    }
+
+    /// How late the last packet was played after the earliest it could have been.
+    pub fn delay(&self) -> Duration {
+        duration(self.playout.delay)
+    }
+
+    /// What the delay is steered to.
+    pub fn target(&self) -> Duration {
+        duration(self.target_at(self.playout.now))
+    }
+
+    /// Audio held.
+    pub fn held(&self) -> Duration {
+        let packets = i64::try_from(self.audio_cells()).unwrap_or(i64::MAX);
+        duration(packets.saturating_mul(self.clock.interval))
+    }
+
+    /// Spacing of packets as learned from their timestamps; 20 ms until then.
+    pub fn interval(&self) -> Duration {
+        duration(self.clock.interval)
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> JitterCounters {
+        self.counters
+    }
+
+    fn restart_at(&mut self, sequence: Sequence) {
+        self.flush();
+        self.next = sequence;
+        self.playout.playing = false;
+        self.playout.started = false;
+    }
+
+    fn micros(&mut self, now: Instant) -> i64 {
+        let epoch = *self.epoch.get_or_insert(now);
+        let ahead = i64::try_from(now.saturating_duration_since(epoch).as_micros());
+        let behind = i64::try_from(epoch.saturating_duration_since(now).as_micros());
+        ahead.unwrap_or(i64::MAX) - behind.unwrap_or(i64::MAX)
+    }
+
+    /// Finds the cell of a sequence number and makes room for it.
+    fn place(&mut self, ssrc: Ssrc, sequence: Sequence) -> Place {
+        if self.ssrc != Some(ssrc) {
+            self.reset();
+            self.ssrc = Some(ssrc);
+            return Place::Restart;
+        }
+        let ahead = i32::from(sequence.distance_from(self.next));
+        let room = i32::try_from(self.options.packets).unwrap_or(i32::MAX);
+        match ahead {
+            0.. if ahead < room => {
+                self.suspect = None;
+                let index = ahead.unsigned_abs() as usize; // Below the room, a usize.
+                while self.cells.len() <= index {
+                    self.cells.push_back(Cell::Missing);
+                }
+                Place::Cell(index)
+            }
+            0..MAX_DROPOUT => {
+                self.counters.missed += u64::from(ahead.unsigned_abs());
+                Place::Restart
+            }
+            NOT_MISORDERED..0 if !self.playout.started => self.place_before_start(ahead),
+            NOT_MISORDERED..0 => Place::Late,
+            _ => self.place_jump(sequence),
+        }
+    }
+
+    /// Before anything was played a reordered packet still has its turn.
+    fn place_before_start(&mut self, ahead: i32) -> Place {
+        let more = ahead.unsigned_abs() as usize; // At most NOT_MISORDERED.
+        if self.cells.len() + more > self.options.packets {
+            return Place::Late;
+        }
+        for _ in 0..more {
+            self.cells.push_front(Cell::Missing);
+            self.next = Sequence::new(self.next.number().wrapping_sub(1));
+        }
+        Place::Cell(0)
+    }
+
+    /// RFC 3550 A.1: a large jump counts only when the next packet follows it.
+    fn place_jump(&mut self, sequence: Sequence) -> Place {
+        if self.suspect == Some(sequence) {
+            self.suspect = None;
+            return Place::Restart;
+        }
+        self.suspect = Some(sequence.next());
+        Place::Nowhere
+    }
+
+    fn keep(&mut self, now: i64, index: usize, incoming: &Incoming<'_>) -> Inserted {
+        if self.cells.is_empty() {
+            self.cells.push_back(Cell::Missing);
+        }
+        if !matches!(self.cells[index], Cell::Missing) {
+            return Inserted::Duplicate;
+        }
+        if self.octets + incoming.payload.len() > self.options.octets {
+            return Inserted::Refused;
+        }
+        let media = self.time(now, incoming);
+        let mut payload = self.spare.pop().unwrap_or_default();
+        payload.clear();
+        payload.extend_from_slice(incoming.payload);
+        self.octets += payload.len();
+        self.cells[index] = Cell::Audio(Held {
+            media,
+            timestamp: incoming.timestamp,
+            marker: incoming.marker,
+            payload_type: incoming.payload_type,
+            payload,
+        });
+        Inserted::Kept
+    }
+
+    /// Places a timestamp on the timeline and learns from its arrival.
+    fn time(&mut self, now: i64, incoming: &Incoming<'_>) -> i64 {
+        let mut media = self.clock.media(incoming.sequence, incoming.timestamp);
+        let delay = self.delay.delay_of(now - media);
+        if !(-JUMP_AHEAD..=JUMP_BEHIND).contains(&delay) {
+            self.clock.anchor += delay; // The timestamps jumped: this one is on time by definition.
+            media += delay;
+        }
+        self.delay.observe(now, now - media, self.clock.interval);
+        media
+    }
+
+    fn count(&mut self, inserted: Inserted) {
+        match inserted {
+            Inserted::Kept | Inserted::Restarted => {}
+            Inserted::Duplicate => self.counters.duplicate += 1,
+            Inserted::Late => self.counters.late += 1,
+            Inserted::Refused => self.counters.refused += 1,
+        }
+    }
+
+    fn delay_at(&self, now: i64, media: i64) -> i64 {
+        now - media - self.delay.base()
+    }
+
+    fn target_at(&self, now: i64) -> i64 {
+        let for_next =
+            if self.wants_next && now < self.playout.lossy_until { self.clock.interval } else { 0 };
+        let most = (self.options.max - self.clock.interval).max(self.options.min);
+        (self.delay.target(now) + for_next).clamp(self.options.min, most)
+    }
+
+    /// Cells in front of the first packet, and its media time.
+    fn head(&self) -> Option<(usize, i64)> {
+        self.cells.iter().enumerate().find_map(|(gap, cell)| match cell {
+            Cell::Audio(held) => Some((gap, held.media)),
+            Cell::Missing | Cell::Other => None,
+        })
+    }
+
+    fn audio_cells(&self) -> usize {
+        self.cells.iter().filter(|cell| matches!(cell, Cell::Audio(_))).count()
+    }
+
+    /// More is held than the ceiling allows, whatever the timestamps say.
+    fn overfull(&self) -> bool {
+        let packets = i64::try_from(self.audio_cells()).unwrap_or(i64::MAX);
+        packets.saturating_mul(self.clock.interval) > self.options.max + self.clock.interval
+    }
+
+    /// Drops packets while the delay is too long for the target; returns how many.
+    fn shorten(&mut self, now: i64) -> u16 {
+        let mut cut = 0;
+        while let Some((gap, media)) = self.head() {
+            let delay = self.delay_at(now, media);
+            let too_late = delay > self.options.max;
+            let may_slip = cut == 0 && self.may_slip(now, delay);
+            if self.cells.len() == gap + 1 || !(too_late || may_slip) {
+                break; // A lone packet is played however late: there is nothing better.
+            }
+            self.discard(gap + 1);
+            self.playout.last_cut = now;
+            cut += 1;
+        }
+        cut
+    }
+
+    /// Whether one packet may go now, by how far the delay is above its corridor.
+    fn may_slip(&mut self, now: i64, delay: i64) -> bool {
+        let excess = delay - self.clock.interval - self.target_at(now);
+        if excess < QUIET_EXCESS {
+            self.playout.above_since = now;
+            return false;
+        }
+        if self.quiet {
+            return true;
+        }
+        let pause = match excess {
+            ..SMALL_EXCESS => {
+                self.playout.above_since = now;
+                return false;
+            }
+            SMALL_EXCESS..LARGE_EXCESS => SMALL_PAUSE,
+            LARGE_EXCESS..HUGE_EXCESS => LARGE_PAUSE,
+            HUGE_EXCESS.. => HUGE_PAUSE,
+        };
+        now - self.playout.above_since.max(self.playout.last_cut) >= pause
+    }
+
+    fn pop_others(&mut self) {
+        while matches!(self.cells.front(), Some(Cell::Other)) {
+            self.cells.pop_front();
+            self.next = self.next.next();
+        }
+    }
+
+    /// Removes the first `count` cells unheard.
+    fn discard(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.pop() {
+                Some(Cell::Audio(held)) => {
+                    self.spare.push(held.payload);
+                    self.counters.dropped += 1;
+                }
+                Some(Cell::Missing) => self.counters.missed += 1,
+                Some(Cell::Other) | None => {}
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Cell> {
+        let cell = self.cells.pop_front()?;
+        self.next = self.next.next();
+        if let Cell::Audio(held) = &cell {
+            self.octets -= held.payload.len();
+        }
+        Some(cell)
+    }
+
+    fn flush(&mut self) {
+        self.discard(self.cells.len());
+    }
+
+    fn starve(&mut self, now: i64) -> Pulled<'_> {
+        if !self.playout.playing {
+            return Pulled::Empty;
+        }
+        let since = *self.playout.starved_since.get_or_insert(now);
+        if now - since >= CONCEAL_MOST {
+            self.playout.playing = false;
+            return Pulled::Empty;
+        }
+        self.counters.concealed += 1;
+        Pulled::Lost { next: None }
+    }
+
+    /// Waits for the head's turn.
+    fn conceal(&mut self, now: i64, gap: usize) -> Pulled<'_> {
+        let Pulled::Lost { .. } = self.starve(now) else { return Pulled::Empty };
+        let next = match (gap, self.cells.get(1)) {
+            (1, Some(Cell::Audio(held))) => Some(held.payload.as_slice()),
+            _ => None,
+        };
+        Pulled::Lost { next }
+    }
+
+    fn play(&mut self, gap: usize, delay: i64, cut: u16) -> Pulled<'_> {
+        let missed = self.counters.missed;
+        self.discard(gap);
+        if self.counters.missed > missed {
+            self.playout.lossy_until = self.playout.now + LOSS_MEMORY;
+        }
+        let Some(Cell::Audio(held)) = self.pop() else { return Pulled::Empty };
+        self.counters.played += 1;
+        self.playout.playing = true;
+        self.playout.started = true;
+        self.playout.starved_since = None;
+        self.playout.delay = delay;
+        self.playout.end = held.media + self.clock.interval;
+        self.spare.push(std::mem::replace(&mut self.current, held.payload));
+        Pulled::Packet {
+            payload_type: held.payload_type,
+            marker: held.marker,
+            timestamp: held.timestamp,
+            payload: &self.current,
+            cut,
+        }
+    }
+}
+
+/// Where a sequence number belongs.
+enum Place {
+    Cell(usize),
+    Restart,
+    Late,
+    Nowhere,
+}
+
+#[derive(Debug)]
+enum Cell {
+    Missing,
+    /// Came, but is not audio.
+    Other,
+    Audio(Held),
+}
+
+#[derive(Debug)]
+struct Held {
+    /// On the buffer's timeline, microseconds.
+    media: i64,
+    timestamp: RtpTimestamp,
+    marker: bool,
+    payload_type: u8,
+    payload: Vec<u8>,
+}
+
+/// What was played last; times in microseconds.
+#[derive(Debug, Default)]
+struct Playout {
+    /// Time of the last pull.
+    now: i64,
+    /// Something was played since the last restart of the stream.
+    started: bool,
+    /// In the middle of a talk spurt.
+    playing: bool,
+    /// Media time where the last packet ended.
+    end: i64,
+    delay: i64,
+    starved_since: Option<i64>,
+    last_cut: i64,
+    /// Since when the delay has been above its corridor.
+    above_since: i64,
+    /// Losses were seen lately.
+    lossy_until: i64,
+}
+
+/// [`JitterOptions`] in the units of the inside.
+#[derive(Debug)]
+struct Limits {
+    min: i64,
+    max: i64,
+    packets: usize,
+    octets: usize,
+}
+
+impl Limits {
+    fn new(options: JitterOptions) -> Self {
+        Self {
+            min: micros_of(options.min),
+            max: micros_of(options.max.max(options.min)),
+            packets: options.max_packets.clamp(4, 1_024),
+            octets: options.max_octets,
+        }
+    }
+}
+
+/// Maps RTP timestamps to microseconds that do not wrap.
+#[derive(Debug)]
+struct MediaClock {
+    rate: i64,
+    last: Option<(Sequence, RtpTimestamp)>,
+    /// Clock units of `last`, unwrapped.
+    units: i64,
+    /// Added to the time that the units make; moved where the sender's timestamps jump.
+    anchor: i64,
+    /// Spacing of packets, microseconds.
+    interval: i64,
+}
+
+impl MediaClock {
+    fn new(rate: u32) -> Self {
+        let interval = DEFAULT_INTERVAL;
+        Self { rate: i64::from(rate.max(1)), last: None, units: 0, anchor: 0, interval }
+    }
+
+    fn media(&mut self, sequence: Sequence, timestamp: RtpTimestamp) -> i64 {
+        let (last_sequence, last) = *self.last.get_or_insert((sequence, timestamp));
+        let step = i64::from(timestamp.distance_from(last));
+        if sequence.distance_from(last_sequence) > 0 {
+            self.learn_interval(sequence.distance_from(last_sequence), step);
+            self.last = Some((sequence, timestamp));
+            self.units += step;
+            return self.anchor + self.units * 1_000_000 / self.rate;
+        }
+        self.anchor + (self.units + step) * 1_000_000 / self.rate
+    }
+
+    fn learn_interval(&mut self, packets: i16, step: i64) {
+        let interval = step * 1_000_000 / self.rate;
+        if packets == 1 && (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+            self.interval = interval;
+        }
+    }
+
+    /// Whether a packet at `media` does not simply continue what ended at `end`.
+    fn jumps(&self, media: i64, end: i64) -> bool {
+        (media - end).abs() > self.interval / 2
+    }
+}
+
+fn micros_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn duration(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).unsigned_abs())
+}
+
+/// Larger payloads do not come in one Ethernet frame.
+const MAX_PAYLOAD: usize = 1_500;
+/// Packet spacing until two packets have come.
+const DEFAULT_INTERVAL: i64 = 20_000;
+const INTERVAL_MIN: i64 = 2_500;
+const INTERVAL_MAX: i64 = 120_000;
+/// A turn has come when the delay is within this part of an interval of the target: 2.5 ms at 20 ms.
+const SLACK: i64 = 8;
+/// RFC 3550 A.1 `MAX_DROPOUT`: a gap up to this is loss, beyond it a restart that must be confirmed.
+const MAX_DROPOUT: i32 = 3_000;
+/// RFC 3550 A.1 `MAX_MISORDER`, negated.
+const NOT_MISORDERED: i32 = -100;
+/// A packet this much too early or late for its timestamp shows that the timestamps jumped.
+const JUMP_AHEAD: i64 = 500_000;
+const JUMP_BEHIND: i64 = 1_500_000;
+/// Starvation longer than this is a pause.
+const CONCEAL_MOST: i64 = 100_000;
+/// After a loss the target leaves room for FEC for this long.
+const LOSS_MEMORY: i64 = 5_000_000;
+/// What the delay may exceed its corridor by before a packet goes, and how long between two that go in speech.
+const QUIET_EXCESS: i64 = 1_000;
+const SMALL_EXCESS: i64 = 4_000;
+const SMALL_PAUSE: i64 = 200_000;
+const LARGE_EXCESS: i64 = 20_000;
+const LARGE_PAUSE: i64 = 60_000;
+const HUGE_EXCESS: i64 = 100_000;
+const HUGE_PAUSE: i64 = 40_000;
+
+#[cfg(test)]
+mod tests;
