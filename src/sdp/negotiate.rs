@@ -138,14 +138,8 @@ impl Negotiation {
         let remote_holds = !theirs.direction.receives();
         let plan = MediaPlan { direction, remote_holds, ..self.agree(&theirs, &theirs.codings) };
 
-        let sections: Vec<Section> = (0..)
-            .zip(session.media())
-            .map(
-                |(at, media)| {
-                    if at == index { Section::audio(media) } else { Section::refused(media) }
-                },
-            )
-            .collect();
+        let mut sections: Vec<Section> = session.media().iter().map(Section::refused).collect();
+        sections[index] = Section::audio(theirs.media);
         let audio = Audio {
             codings: &theirs.codings,
             direction,
@@ -185,7 +179,10 @@ impl Negotiation {
                 self.numbers.contains_key(&number)
                     || codings.iter().any(|&(used, _)| used == number)
             };
-            let number = self.number_in_use(coding).or_else(|| coding.number(taken));
+            let in_use = self.number_in_use(coding);
+            let number = in_use
+                .filter(|&number| codings.iter().all(|&(used, _)| used != number))
+                .or_else(|| coding.number(taken));
             codings.extend(number.map(|number| (number, coding)));
         }
         codings
@@ -367,3 +364,6 @@ fn events(codings: &[(u8, Coding)]) -> Vec<(u8, u32)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,3 +236,6 @@ fn attributes<'a>(lines: &'a [Line], name: &'a str) -> impl Iterator<Item = &'a 
         .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests;
