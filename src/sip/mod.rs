@@ -1,4 +1,17 @@
-//! Sans-IO SIP (RFC 3261).
+//! Sans-IO SIP (RFC 3261): nothing here opens a socket, reads a clock or knows of rooms.
 
+pub mod headers;
+pub mod message;
+pub mod method;
+pub(crate) mod scan;
+pub mod status;
 pub mod timer;
 pub mod transaction;
+pub mod transport;
+pub mod uri;
+
+pub use headers::{Headers, Name};
+pub use message::{Limits, Message, ParseError, Start};
+pub use method::Method;
+pub use status::StatusCode;
+pub use uri::{Host, Uri};
