@@ -213,6 +213,11 @@ pub fn channel(capacity: usize) -> (Control, mpsc::Receiver<Command>) {
 }
 
 impl Control {
+    /// Whether somebody still reads the commands.
+    pub fn is_open(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// Asks and waits for the answer.
     ///
     /// # Errors

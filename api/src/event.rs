@@ -59,11 +59,11 @@ pub struct Level {
 }
 
 macro_rules! event_types {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal),+ $(,)?) => {
         /// The type of an event.
-        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, ToSchema)]
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
         pub enum EventType {
-            $($(#[$doc])* #[serde(rename = $text)] $name,)+
+            $($(#[doc = $doc])* #[serde(rename = $text)] $name,)+
         }
 
         impl EventType {
@@ -75,6 +75,19 @@ macro_rules! event_types {
                 match self { $(Self::$name => $text),+ }
             }
         }
+
+        impl utoipa::PartialSchema for EventType {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                let docs = [$(concat!("`", $text, "`:", $($doc),+)),+];
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some(docs.join("  \n")))
+                    .enum_values(Some(Self::ALL.iter().map(|kind| kind.as_str())))
+                    .into()
+            }
+        }
+
+        impl ToSchema for EventType {}
     };
 }
 

@@ -89,6 +89,11 @@ id!(
     EventId, "evt_"
 );
 
+id!(
+    /// Names a request to the API, in `X-Request-Id` and in the logs.
+    RequestId, "req_"
+);
+
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 fn write_base32(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

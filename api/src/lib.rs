@@ -1,9 +1,28 @@
 //! The contract of Plenary: what can be asked ([`control`]), what is said ([`model`], [`event`]), and the HTTP that carries both.
 //!
-//! This crate knows nothing of SIP or audio: the root crate fulfils its commands.
+//! This crate knows nothing of SIP or audio: the root crate fulfils its commands and writes its [`events::EventLog`].
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod control;
 pub mod event;
+pub mod events;
 pub mod id;
 pub mod model;
+pub mod samples;
+
+mod envelope;
+mod error;
+mod extract;
+mod idempotency;
+mod openapi;
+mod routes;
+mod serve;
+mod validate;
+
+pub use error::{FieldError, Problem};
+pub use routes::{Api, Settings, router};
+pub use serve::serve;
+
+/// Largest request body, bytes.
+pub const MAX_BODY: usize = 64 * 1024;

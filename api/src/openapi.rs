@@ -1,0 +1,155 @@
+//! `/openapi.json`: gathered from the handlers, with what all of them share added in one place.
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use serde_json::json;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Components, ContentBuilder, InfoBuilder, OpenApi, PathItem, Ref, RefOr, Required,
+    ResponseBuilder,
+    schema::{ObjectBuilder, Type},
+};
+use utoipa::{PartialSchema as _, ToSchema};
+
+use crate::error::{FieldError, Problem};
+use crate::event::{Event, EventType, Level};
+use crate::samples;
+
+/// The document for what `v1`, `open` and `metrics` serve.
+pub(crate) fn document(v1: OpenApi, open: OpenApi, metrics: OpenApi) -> OpenApi {
+    let mut document = v1.merge_from(open).merge_from(metrics);
+    document.info = InfoBuilder::new()
+        .title("Plenary")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .build();
+    document.security = Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]);
+    let components = document.components.get_or_insert_with(Components::default);
+    let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(KEY)).build();
+    components.add_security_scheme("key", SecurityScheme::Http(key));
+    add_schemas(components);
+    add_examples(components);
+    for (status, words, _) in PROBLEMS {
+        components.responses.insert((*status).to_owned(), problem_response(words).into());
+    }
+    for (path, item) in &mut document.paths.paths {
+        complete(path, item);
+    }
+    document
+}
+
+/// Serves `document` to all.
+pub(crate) fn route(document: &OpenApi) -> Router {
+    // Fails only for maps with keys that are not strings, and the document has none.
+    let text = document.to_json().unwrap_or_default();
+    let answer = ([(header::CONTENT_TYPE, "application/json")], text);
+    Router::new().route("/openapi.json", get(async move || answer.clone()))
+}
+
+/// Shapes that no handler names in its signature.
+fn add_schemas(components: &mut Components) {
+    let schemas = &mut components.schemas;
+    schemas.insert(Problem::name().into_owned(), Problem::schema());
+    schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    schemas.insert(Event::name().into_owned(), Event::schema());
+    schemas.insert(EventType::name().into_owned(), EventType::schema());
+    schemas.insert(Level::name().into_owned(), Level::schema());
+}
+
+/// An example for each resource, made by the code that makes the real ones.
+fn add_examples(components: &mut Components) {
+    let examples = [
+        ("Room", json!(samples::room())),
+        ("Participant", json!(samples::participant())),
+        ("Call", json!(samples::call())),
+        ("Leg", json!(samples::leg())),
+        ("LegStats", json!(samples::leg_stats())),
+        ("Event", json!(samples::event())),
+    ];
+    for (name, example) in examples {
+        if let Some(RefOr::T(utoipa::openapi::Schema::Object(schema))) =
+            components.schemas.get_mut(name)
+        {
+            schema.examples = vec![example];
+        }
+    }
+}
+
+fn problem_response(words: &str) -> utoipa::openapi::Response {
+    let schema = Ref::from_schema_name(Problem::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(words)
+        .content("application/problem+json", content)
+        .header("X-Request-Id", HeaderBuilder::new().schema(Some(text())).build())
+        .build()
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Adds what every operation of this path shares.
+fn complete(path: &str, item: &mut PathItem) {
+    let operations = [
+        (&mut item.get, false),
+        (&mut item.put, false),
+        (&mut item.post, true),
+        (&mut item.patch, false),
+        (&mut item.delete, false),
+    ];
+    for (operation, is_post) in operations {
+        let Some(operation) = operation else { continue };
+        let locked = path.starts_with("/v1/") || path == "/metrics";
+        let has_body = operation.request_body.is_some();
+        let facts = Facts { locked, has_body, has_name: path.contains('{') };
+        for (status, _, _) in PROBLEMS.iter().filter(|(_, _, applies)| applies(&facts)) {
+            let response = RefOr::Ref(Ref::from_response_name(*status));
+            operation.responses.responses.entry((*status).to_owned()).or_insert(response);
+        }
+        if is_post && locked {
+            add_idempotency_key(operation);
+        }
+    }
+}
+
+fn add_idempotency_key(operation: &mut Operation) {
+    let parameter = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("A repeat with the same key and body within 24 hours gets the first answer, with `Idempotent-Replayed: true`"))
+        .schema(Some(text().max_length(Some(255))))
+        .build();
+    operation.parameters.get_or_insert_default().push(parameter.into());
+}
+
+/// What decides which problems an operation can answer.
+struct Facts {
+    locked: bool,
+    has_body: bool,
+    has_name: bool,
+}
+
+type Applies = fn(&Facts) -> bool;
+
+/// Status, meaning, and where it can happen.
+const PROBLEMS: &[(&str, &str, Applies)] = &[
+    ("400", "The body is not JSON", |facts| facts.has_body),
+    ("401", "A valid key is needed", |facts| facts.locked),
+    ("403", "This key may not do that", |facts| facts.locked),
+    ("404", "No such resource", |facts| facts.has_name),
+    ("409", "Not possible in this state", |facts| facts.has_name || facts.has_body),
+    ("413", "The body is too large", |facts| facts.has_body),
+    ("415", "The body is not declared as JSON", |facts| facts.has_body),
+    ("422", "A field or parameter is not acceptable; `errors` points to it", |facts| facts.locked),
+    ("503", "A limit is reached, or the bridge stops; see `Retry-After`", |_| true),
+];
+
+const KEY: &str = "The key that the start-up log prints, or one made later.";
+const DESCRIPTION: &str = "Steers a SIP conference bridge: rooms, the people in them, two-party calls, and one numbered log of \
+    all that happens. Work that goes on answers 202 with the resource in its new state; the header `Expect-Events` names the \
+    events that tell how it went.";

@@ -1,0 +1,136 @@
+//! Every route, one file a resource. Handlers ask the bridge and say what it answered; nothing is decided here.
+
+mod calls;
+#[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
+mod events;
+mod legs;
+mod node;
+mod page;
+#[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
+mod participants;
+mod rooms;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::auth::{Keys, authorise};
+use crate::control::Control;
+use crate::envelope::envelop;
+use crate::event::EventType;
+use crate::events::EventLog;
+use crate::extract::Json;
+use crate::idempotency::{Answers, replay};
+use crate::openapi;
+
+/// What the API stands on.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// The door to the bridge.
+    pub control: Control,
+    /// The log that the driver writes.
+    pub log: EventLog,
+    /// Who is let in.
+    pub keys: Keys,
+    /// Limits.
+    pub settings: Settings,
+}
+
+/// Limits of the API.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// Event streams open at once; one more is refused with 503. Default 256.
+    pub max_streams: usize,
+    /// Answers kept for `Idempotency-Key`; the oldest makes way. Default 10 000.
+    pub idempotency_keys: usize,
+    /// Whether `/metrics` is open to all who reach the listener; else it needs an admin key. Default false.
+    pub open_metrics: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_streams: 256, idempotency_keys: 10_000, open_metrics: false }
+    }
+}
+
+/// What handlers may take by `State`.
+#[derive(Clone, Debug, FromRef)]
+pub(crate) struct Shared {
+    control: Control,
+    log: EventLog,
+    streams: Streams,
+}
+
+/// The seats for event streams.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams {
+    seats: Arc<Semaphore>,
+    max: usize,
+}
+
+/// Every route of the API and the operator page, ready to serve or to call in a test.
+pub fn router(api: Api) -> Router {
+    let Api { control, log, keys, settings } = api;
+    let streams = Streams {
+        seats: Arc::new(Semaphore::new(settings.max_streams)),
+        max: settings.max_streams,
+    };
+    let shared = Shared { control, log, streams };
+    let answers = Answers::new(settings.idempotency_keys);
+    let (v1, metrics) = (v1(), OpenApiRouter::new().merge(node::metrics()));
+    let document = openapi::document(
+        v1.get_openapi().clone(),
+        node::open().into_openapi(),
+        metrics.get_openapi().clone(),
+    );
+
+    let locked = || from_fn_with_state(keys.clone(), authorise);
+    let v1 = Router::from(v1).layer(from_fn_with_state(answers, replay)).layer(locked());
+    let metrics = Router::from(metrics);
+    let metrics = if settings.open_metrics { metrics } else { metrics.layer(locked()) };
+    Router::new()
+        .merge(v1)
+        .merge(metrics)
+        .merge(Router::from(node::open()))
+        .merge(page::assets())
+        .with_state(shared)
+        .merge(openapi::route(&document))
+        .layer(DefaultBodyLimit::max(crate::MAX_BODY))
+        .layer(from_fn(envelop))
+}
+
+fn v1() -> OpenApiRouter<Shared> {
+    let resources = OpenApiRouter::new()
+        .merge(rooms::routes())
+        .merge(participants::routes())
+        .merge(calls::routes())
+        .merge(legs::routes())
+        .merge(events::routes());
+    OpenApiRouter::new().nest("/v1", resources)
+}
+
+/// 201 with where the new resource is.
+fn created<T: Serialize>(location: &str, body: T) -> Response {
+    (StatusCode::CREATED, [(header::LOCATION, path(location))], Json(body)).into_response()
+}
+
+/// 202 with the resource in its new state, where it is, and the types of the events to expect.
+fn accepted<T: Serialize>(location: &str, expect: &[EventType], body: T) -> Response {
+    let expect = expect.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+    let headers = [(header::LOCATION, path(location)), (EXPECT_EVENTS, path(&expect))];
+    (StatusCode::ACCEPTED, headers, Json(body)).into_response()
+}
+
+fn path(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
+}
+
+/// Types of the events that tell how accepted work goes on.
+const EXPECT_EVENTS: HeaderName = HeaderName::from_static("expect-events");

@@ -1,0 +1,127 @@
+//! `/v1/rooms`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Shared, accepted, created};
+use crate::control::{Command, Control};
+use crate::error::ApiError;
+use crate::event::EventType;
+use crate::extract::{Json, Params, Path};
+use crate::model::{CreateRoom, EndRoom, Page, PageQuery, Room, UpdateRoom};
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, update, delete))
+        .routes(routes!(lock, unlock))
+        .routes(routes!(end))
+}
+
+/// List rooms
+///
+/// Newest first. Without `state` only open rooms; `state=all` shows ended ones too, for as long as they are kept.
+#[utoipa::path(get, path = "/rooms", tag = "rooms", operation_id = "listRooms", params(PageQuery),
+    responses((status = OK, body = Page<Room>)))]
+async fn list(
+    State(control): State<Control>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<Room>>, ApiError> {
+    let query = query.checked(&["open", "ended"])?;
+    Ok(Json(control.ask(|reply| Command::ListRooms { query, reply }).await?))
+}
+
+/// Make a room
+///
+/// Callers reach it as `sip:NAME@host`.
+#[utoipa::path(post, path = "/rooms", tag = "rooms", operation_id = "createRoom",
+    request_body(content = CreateRoom, example = json!({"name": "board", "max_participants": 20})),
+    responses((status = CREATED, body = Room, headers(("Location" = String)))))]
+async fn create(
+    State(control): State<Control>,
+    Json(body): Json<CreateRoom>,
+) -> Result<Response, ApiError> {
+    let room = control.ask(|reply| Command::CreateRoom { body, reply }).await?;
+    Ok(created(&format!("/v1/rooms/{}", room.id), room))
+}
+
+/// Show a room
+#[utoipa::path(get, path = "/rooms/{room}", tag = "rooms", operation_id = "getRoom",
+    params(("room" = String, Path, description = "Id or name")), responses((status = OK, body = Room)))]
+async fn show(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+) -> Result<Json<Room>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::Room { room, reply }).await?))
+}
+
+/// Change a room
+///
+/// What is absent stays.
+#[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", operation_id = "updateRoom",
+    params(("room" = String, Path, description = "Id or name")),
+    request_body(content = UpdateRoom, example = json!({"contributors": 5})),
+    responses((status = OK, body = Room)))]
+async fn update(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+    Json(body): Json<UpdateRoom>,
+) -> Result<Json<Room>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::UpdateRoom { room, body, reply }).await?))
+}
+
+/// End a room at once and forget it
+///
+/// Everybody in it is hung up.
+#[utoipa::path(delete, path = "/rooms/{room}", tag = "rooms", operation_id = "deleteRoom",
+    params(("room" = String, Path, description = "Id or name")), responses((status = NO_CONTENT)))]
+async fn delete(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    control.ask(|reply| Command::DeleteRoom { room, reply }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lock a room
+///
+/// It refuses whoever calls in; dialling out from it still works.
+#[utoipa::path(put, path = "/rooms/{room}/lock", tag = "rooms", operation_id = "lockRoom",
+    params(("room" = String, Path, description = "Id or name")), responses((status = OK, body = Room)))]
+async fn lock(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+) -> Result<Json<Room>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::LockRoom { room, locked: true, reply }).await?))
+}
+
+/// Unlock a room
+#[utoipa::path(delete, path = "/rooms/{room}/lock", tag = "rooms", operation_id = "unlockRoom",
+    params(("room" = String, Path, description = "Id or name")), responses((status = OK, body = Room)))]
+async fn unlock(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+) -> Result<Json<Room>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::LockRoom { room, locked: false, reply }).await?))
+}
+
+/// End a room
+///
+/// After `grace_s` seconds everybody in it is hung up; nobody joins meanwhile. The ended room stays readable for a while.
+/// Expect `participant.left` for each and `room.ended`.
+#[utoipa::path(post, path = "/rooms/{room}/end", tag = "rooms", operation_id = "endRoom",
+    params(("room" = String, Path, description = "Id or name")),
+    request_body(content = EndRoom, example = json!({"grace_s": 10})),
+    responses((status = ACCEPTED, body = Room, headers(("Location" = String), ("Expect-Events" = String)))))]
+async fn end(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+    Json(body): Json<EndRoom>,
+) -> Result<Response, ApiError> {
+    let room = control.ask(|reply| Command::EndRoom { room, body, reply }).await?;
+    let expect = [EventType::ParticipantLeft, EventType::RoomEnded];
+    Ok(accepted(&format!("/v1/rooms/{}", room.id), &expect, room))
+}

@@ -1,0 +1,164 @@
+//! One of each resource, as the `OpenAPI` document shows them and tests use them.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::event::{Event, EventType};
+use crate::id::{CallId, EventId, LegId, RoomId};
+use crate::model::{
+    Call, CallState, Direction, Leg, LegState, LegStats, Participant, ParticipantState, Role, Room,
+    RoomState,
+};
+
+/// Milliseconds since 1970 at which the samples were made.
+const MADE_MS: i64 = 1_767_261_600_000; // 2026-01-01T10:00:00Z
+
+fn time(after_s: i64) -> Timestamp {
+    Timestamp::from_millisecond(MADE_MS + after_s * 1000).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Id parts: the time of the samples, and something to tell one from the next.
+fn parts(random: u128) -> (u64, u128) {
+    (MADE_MS.unsigned_abs(), random)
+}
+
+fn room_id() -> RoomId {
+    let (ms, random) = parts(0x1f3a_77c0_55aa_0001_9b01);
+    RoomId::new(ms, random)
+}
+
+fn leg_id() -> LegId {
+    let (ms, random) = parts(0x8d2e_0c1b_4e77_0002_c402);
+    LegId::new(ms, random)
+}
+
+fn other_leg_id() -> LegId {
+    let (ms, random) = parts(0x8d2e_0c1b_4e77_0003_c403);
+    LegId::new(ms, random)
+}
+
+fn call_id() -> CallId {
+    let (ms, random) = parts(0x4c77_91de_3310_0004_1704);
+    CallId::new(ms, random)
+}
+
+/// An open room with two people in it.
+pub fn room() -> Room {
+    Room {
+        id: room_id(),
+        name: "board".to_owned(),
+        state: RoomState::Open,
+        locked: false,
+        ad_hoc: false,
+        end_when_empty: false,
+        max_participants: 20,
+        contributors: 3,
+        participants: 2,
+        created_at: time(0),
+        ended_at: None,
+    }
+}
+
+/// Somebody who was dialled and speaks.
+pub fn participant() -> Participant {
+    Participant {
+        leg: leg_id(),
+        room: room_id(),
+        state: ParticipantState::Joined,
+        direction: Direction::Outbound,
+        uri: "sip:bob@example.com".to_owned(),
+        display_name: Some("Bob".to_owned()),
+        role: Role::Speaker,
+        muted: false,
+        deaf: false,
+        held: false,
+        held_by: None,
+        gain_in_db: 0.0,
+        gain_out_db: 0.0,
+        group: None,
+        talking: true,
+        level_dbov: Some(-24),
+        codec: Some("opus/48000".to_owned()),
+        joined_at: Some(time(5)),
+        left_at: None,
+        left_reason: None,
+        sip: None,
+    }
+}
+
+/// The leg of [`participant`].
+pub fn leg() -> Leg {
+    Leg {
+        id: leg_id(),
+        call: Some(call_id()),
+        room: Some(room_id()),
+        direction: Direction::Outbound,
+        state: LegState::Answered,
+        from: "sip:board@192.0.2.10".to_owned(),
+        to: "sip:bob@example.com".to_owned(),
+        display_name: Some("Bob".to_owned()),
+        transport: "udp".to_owned(),
+        sip_call_id: "a84b4c76e66710@192.0.2.10".to_owned(),
+        codec: Some("opus/48000".to_owned()),
+        held: false,
+        held_by: None,
+        muted: false,
+        transfer: None,
+        created_at: time(1),
+        answered_at: Some(time(5)),
+        ended_at: None,
+        end_reason: None,
+        sip: None,
+    }
+}
+
+/// Two parties that hear each other.
+pub fn call() -> Call {
+    Call {
+        id: call_id(),
+        state: CallState::Connected,
+        legs: vec![leg_id(), other_leg_id()],
+        created_at: time(1),
+        connected_at: Some(time(5)),
+        ended_at: None,
+        end_reason: None,
+        sip: None,
+    }
+}
+
+/// Figures of a leg that fares well.
+pub fn leg_stats() -> LegStats {
+    LegStats {
+        codec: Some("opus/48000".to_owned()),
+        packets_received: 3000,
+        octets_received: 240_000,
+        packets_sent: 3001,
+        octets_sent: 241_000,
+        packets_lost: 3,
+        jitter_ms: 1.5,
+        frames_concealed: 3,
+        buffer_ms: 40.0,
+        buffer_target_ms: 40.0,
+        far_loss: Some(0.0),
+        far_jitter_ms: Some(2.0),
+        round_trip_ms: Some(18.0),
+        level_dbov: Some(-24),
+        remote_rtp: Some("198.51.100.7:41000".to_owned()),
+        ..LegStats::default()
+    }
+}
+
+/// [`participant`] joining [`room`].
+pub fn event() -> Event {
+    let (ms, random) = parts(0x33aa_10f0_9e01_0005_2a05);
+    Event {
+        id: EventId::new(ms, random),
+        seq: 42,
+        kind: EventType::ParticipantJoined,
+        time: time(5),
+        room: Some(room_id()),
+        leg: Some(leg_id()),
+        call: Some(call_id()),
+        data: json!(participant()),
+    }
+}

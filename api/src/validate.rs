@@ -1,0 +1,255 @@
+//! What can be told of a request without asking the bridge: ranges, names, the shape of addresses.
+
+use crate::error::{ApiError, FieldError};
+use crate::id::RoomId;
+use crate::model::{
+    CallParty, CreateCall, CreateRoom, EndRoom, Invite, PageQuery, SendDtmf, Transfer,
+    UpdateParticipant, UpdateRoom,
+};
+
+/// Content that can be checked on its own.
+pub(crate) trait Validate {
+    /// Reports every field that is out of range.
+    fn validate(&self, faults: &mut Faults);
+}
+
+/// The fields found at fault.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Vec<FieldError>);
+
+impl Faults {
+    fn add(&mut self, pointer: &str, detail: impl Into<String>) {
+        self.0.push(FieldError::at(pointer, detail));
+    }
+
+    fn expect(&mut self, holds: bool, pointer: &str, detail: &str) {
+        if !holds {
+            self.add(pointer, detail);
+        }
+    }
+
+    fn range<T: PartialOrd + std::fmt::Display>(
+        &mut self,
+        at: &str,
+        value: Option<T>,
+        range: (T, T),
+    ) {
+        let Some(value) = value else { return };
+        let (low, high) = range;
+        if !(value >= low && value <= high) {
+            self.add(at, format!("expected {low} to {high}, found {value}"));
+        }
+    }
+
+    pub(crate) fn into_result(self) -> Result<(), ApiError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::Content(self.0)) }
+    }
+}
+
+impl Validate for CreateRoom {
+    fn validate(&self, faults: &mut Faults) {
+        if let Some(name) = &self.name {
+            faults.expect(is_room_name(name), "/name", ROOM_NAME);
+        }
+        faults.range("/max_participants", self.max_participants, (1, u32::MAX));
+        faults.range("/contributors", self.contributors, CONTRIBUTORS);
+    }
+}
+
+impl Validate for UpdateRoom {
+    fn validate(&self, faults: &mut Faults) {
+        faults.range("/max_participants", self.max_participants, (1, u32::MAX));
+        faults.range("/contributors", self.contributors, CONTRIBUTORS);
+    }
+}
+
+impl Validate for EndRoom {
+    fn validate(&self, faults: &mut Faults) {
+        faults.range("/grace_s", Some(self.grace_s), (0, 3600));
+    }
+}
+
+impl Validate for Invite {
+    fn validate(&self, faults: &mut Faults) {
+        target(&self.to, "/to", faults);
+        caller(self.from.as_deref(), "/from", faults);
+        text(self.display_name.as_deref(), "/display_name", faults);
+        faults.range("/timeout_s", self.timeout_s, RING_S);
+        let Some(codecs) = &self.codecs else { return };
+        faults.expect(!codecs.is_empty(), "/codecs", "expected at least one codec");
+        for (index, codec) in codecs.iter().enumerate() {
+            let known = CODECS.iter().any(|known| known.eq_ignore_ascii_case(codec));
+            let again = codecs[..index].iter().any(|other| other.eq_ignore_ascii_case(codec));
+            let at = format!("/codecs/{index}");
+            faults.expect(known, &at, "expected one of PCMU PCMA G722 opus L16");
+            faults.expect(!again, &at, "expected each codec once");
+        }
+    }
+}
+
+impl Validate for UpdateParticipant {
+    fn validate(&self, faults: &mut Faults) {
+        faults.range("/gain_in_db", self.gain_in_db, GAIN_DB);
+        faults.range("/gain_out_db", self.gain_out_db, GAIN_DB);
+        text(self.display_name.as_deref(), "/display_name", faults);
+        text(self.group.as_deref(), "/group", faults);
+        room(self.room.as_deref(), faults);
+    }
+}
+
+impl Validate for Transfer {
+    fn validate(&self, faults: &mut Faults) {
+        let given = [self.to.is_some(), self.leg.is_some(), self.room.is_some()];
+        let one = given.into_iter().filter(|given| *given).count() == 1;
+        faults.expect(one, "", "expected exactly one of to, leg and room");
+        if let Some(to) = &self.to {
+            target(to, "/to", faults);
+        }
+        room(self.room.as_deref(), faults);
+    }
+}
+
+impl Validate for SendDtmf {
+    fn validate(&self, faults: &mut Faults) {
+        let digits =
+            self.digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D'));
+        let fits = (1..=64).contains(&self.digits.len());
+        faults.expect(digits && fits, "/digits", "expected 1 to 64 of 0-9 * # A-D");
+        faults.range("/duration_ms", self.duration_ms, (40, 2000));
+    }
+}
+
+impl Validate for CreateCall {
+    fn validate(&self, faults: &mut Faults) {
+        let found = format!("expected exactly two parties, found {}", self.legs.len());
+        faults.expect(self.legs.len() == 2, "/legs", &found);
+        for (index, CallParty { to, from }) in self.legs.iter().take(2).enumerate() {
+            target(to, &format!("/legs/{index}/to"), faults);
+            caller(from.as_deref(), &format!("/legs/{index}/from"), faults);
+        }
+        faults.range("/timeout_s", self.timeout_s, RING_S);
+    }
+}
+
+impl PageQuery {
+    /// Checks the range of `limit` and that `state` is `all` or one of `states`.
+    pub(crate) fn checked(self, states: &[&str]) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        if let Some(limit) = self.limit.filter(|limit| !(1..=MAX_PAGE).contains(limit)) {
+            let detail = format!("expected 1 to {MAX_PAGE}, found {limit}");
+            errors.push(FieldError::in_query("limit", detail));
+        }
+        let known = |state: &&String| *state == "all" || states.contains(&state.as_str());
+        if let Some(state) = self.state.as_ref().filter(|state| !known(state)) {
+            let detail = format!("expected all or one of {}, found {state:?}", states.join(", "));
+            errors.push(FieldError::in_query("state", detail));
+        }
+        if errors.is_empty() { Ok(self) } else { Err(ApiError::Content(errors)) }
+    }
+}
+
+/// Whether callers can dial it, and it cannot be mistaken for an id.
+fn is_room_name(name: &str) -> bool {
+    let dialable = |b: u8| b.is_ascii_alphanumeric() || b"-_.+~".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(dialable) && name.parse::<RoomId>().is_err()
+}
+
+fn room(room: Option<&str>, faults: &mut Faults) {
+    let Some(room) = room else { return };
+    faults.expect(
+        is_room_name(room) || room.parse::<RoomId>().is_ok(),
+        "/room",
+        "expected a room's id or name",
+    );
+}
+
+/// An address to call.
+fn target(uri: &str, pointer: &str, faults: &mut Faults) {
+    faults.expect(is_sip_uri(uri), pointer, "expected a SIP URI such as sip:alice@example.com");
+}
+
+/// An address, or only its user part, to show as the caller.
+fn caller(from: Option<&str>, pointer: &str, faults: &mut Faults) {
+    let Some(from) = from else { return };
+    let user = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%#".contains(&b);
+    let is_user = (1..=64).contains(&from.len()) && from.bytes().all(user);
+    faults.expect(is_user || is_sip_uri(from), pointer, "expected a SIP URI or its user part");
+}
+
+/// The shape only (RFC 3261 §25.1): scheme, a host, nothing that could end a header. The bridge parses it for good.
+fn is_sip_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    let sip = scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let plain = |b: u8| b.is_ascii_graphic() && !b"<>\"`^|\\{}".contains(&b);
+    sip && uri.len() <= 512
+        && uri.bytes().all(plain)
+        && host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+}
+
+fn text(text: Option<&str>, pointer: &str, faults: &mut Faults) {
+    let Some(text) = text else { return };
+    let fits = text.chars().count() <= 128 && !text.chars().any(char::is_control);
+    faults.expect(
+        fits,
+        pointer,
+        "expected at most 128 characters, none of them control characters",
+    );
+}
+
+const ROOM_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~, and not an id";
+const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "opus", "L16"];
+const CONTRIBUTORS: (u32, u32) = (1, 64);
+/// How long a phone may ring, seconds.
+const RING_S: (u32, u32) = (1, 600);
+const GAIN_DB: (f32, f32) = (-60.0, 30.0);
+/// Most items on a page.
+pub(crate) const MAX_PAGE: u32 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointers(value: &impl Validate) -> Vec<String> {
+        let mut faults = Faults::default();
+        value.validate(&mut faults);
+        faults.0.into_iter().filter_map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn sip_uris_are_told_by_their_shape() {
+        let good =
+            ["sip:a@b", "sips:a@b:5061;transport=tcp", "SIP:192.0.2.1", "sip:+1;x=y@[::1]:5060"];
+        let bad =
+            ["", "a@b", "tel:1", "sip:", "sip:a@", "sip:a b@c", "sip:a@b\r\nX: y", "sip:<a@b>"];
+
+        assert!(good.into_iter().all(is_sip_uri));
+        assert_eq!(bad.into_iter().filter(|uri| is_sip_uri(uri)).count(), 0);
+    }
+
+    #[test]
+    fn every_field_out_of_range_is_named() {
+        let invite = Invite {
+            to: "bob".to_owned(),
+            from: Some("a b".to_owned()),
+            display_name: Some("x\n".to_owned()),
+            role: crate::model::Role::Speaker,
+            muted: false,
+            timeout_s: Some(0),
+            codecs: Some(vec!["PCMU".to_owned(), "pcmu".to_owned(), "GSM".to_owned()]),
+        };
+        let update = UpdateParticipant { gain_in_db: Some(f32::NAN), ..Default::default() };
+
+        let expected = ["/to", "/from", "/display_name", "/timeout_s", "/codecs/1", "/codecs/2"];
+        assert_eq!(pointers(&invite), expected);
+        assert_eq!(pointers(&update), ["/gain_in_db"]);
+        assert_eq!(pointers(&Transfer::default()), [""]);
+    }
+
+    #[test]
+    fn a_room_name_cannot_pass_for_an_id() {
+        assert!(is_room_name("board-room.1"));
+        assert!(!is_room_name("room_01JDC5E0000000000000000000"));
+        assert!(!is_room_name("a/b") && !is_room_name(""));
+    }
+}

@@ -1,0 +1,161 @@
+//! A bridge that answers every command with a sample, or as a test wants.
+
+use std::sync::{Arc, Mutex};
+
+use api::auth::Keys;
+use api::control::{self, Command, ControlError};
+use api::event::{Event, EventType, Happened};
+use api::events::{EventLog, LogSettings};
+use api::model::{Page, Readiness};
+use api::{Api, Settings, samples};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+pub(crate) const KEY: &str = "open-sesame";
+
+/// The API with its bridge.
+pub(crate) struct House {
+    pub(crate) api: Api,
+    pub(crate) router: Router,
+    asked: Arc<Mutex<Vec<String>>>,
+    _bridge: JoinSet<()>,
+}
+
+/// An answer as a client reads it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A house whose bridge answers with samples.
+pub(crate) fn house() -> House {
+    house_where(Some)
+}
+
+/// A house whose bridge lets `first` answer, and answers with a sample what `first` hands back.
+pub(crate) fn house_where(
+    first: impl Fn(Command) -> Option<Command> + Send + Sync + 'static,
+) -> House {
+    let (control, mut commands) = control::channel(64);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let mut bridge = JoinSet::new();
+    bridge.spawn(async move {
+        while let Some(command) = commands.recv().await {
+            let name = format!("{command:?}");
+            heard.lock().unwrap().push(name.split("reply").next().unwrap().to_owned());
+            if let Some(command) = first(command) {
+                answer(command);
+            }
+        }
+    });
+    let log = EventLog::new(LogSettings { capacity: 16, first_seq: 1, seed: 7 });
+    let api = Api { control, log, keys: Keys::admin(KEY), settings: Settings::default() };
+    House { router: api::router(api.clone()), api, asked, _bridge: bridge }
+}
+
+fn answer(command: Command) {
+    match command {
+        Command::CreateRoom { reply, .. }
+        | Command::Room { reply, .. }
+        | Command::UpdateRoom { reply, .. }
+        | Command::LockRoom { reply, .. }
+        | Command::EndRoom { reply, .. } => reply.send(Ok(samples::room())),
+        Command::ListRooms { reply, .. } => reply.send(Ok(page(samples::room()))),
+        Command::ListParticipants { reply, .. } => reply.send(Ok(page(samples::participant()))),
+        Command::Invite { reply, .. }
+        | Command::Participant { reply, .. }
+        | Command::UpdateParticipant { reply, .. } => reply.send(Ok(samples::participant())),
+        Command::UpdateParticipants { reply, .. } => reply.send(Ok(vec![samples::participant()])),
+        Command::CreateCall { reply, .. } | Command::Call { reply, .. } => {
+            reply.send(Ok(samples::call()));
+        }
+        Command::ListCalls { reply, .. } => reply.send(Ok(page(samples::call()))),
+        Command::ListLegs { reply, .. } => reply.send(Ok(page(samples::leg()))),
+        Command::Leg { reply, .. }
+        | Command::HoldLeg { reply, .. }
+        | Command::MuteLeg { reply, .. }
+        | Command::Transfer { reply, .. } => reply.send(Ok(samples::leg())),
+        Command::DeleteRoom { reply, .. }
+        | Command::Kick { reply, .. }
+        | Command::HangUpCall { reply, .. }
+        | Command::HangUpLeg { reply, .. }
+        | Command::SendDtmf { reply, .. } => reply.send(Ok(())),
+        Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
+        Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),
+        Command::Metrics { reply } => reply.send(Ok("plenary_legs 2\n".to_owned())),
+    }
+}
+
+fn page<T>(item: T) -> Page<T> {
+    Page { items: vec![item], next: None }
+}
+
+/// A bridge whose every room is answered with `error`.
+pub(crate) fn rooms_fail_with(error: ControlError) -> House {
+    house_where(move |command| match command {
+        Command::Room { reply, .. } | Command::CreateRoom { reply, .. } => {
+            reply.send(Err(error.clone()));
+            None
+        }
+        other => Some(other),
+    })
+}
+
+impl House {
+    /// What the bridge was asked, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(request(Method::GET, path, "")).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.call(request(Method::POST, path, body)).await
+    }
+
+    /// Writes an event to the log.
+    pub(crate) fn happens(&self, kind: EventType) -> Arc<Event> {
+        let Event { time, room, leg, call, .. } = samples::event();
+        self.api.log.push(Happened { kind, time, room, leg, call, data: json!({}) })
+    }
+}
+
+/// A request with the key; a body is JSON.
+pub(crate) fn request(method: Method, path: &str, body: &str) -> Request<Body> {
+    let builder = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::AUTHORIZATION, format!("Bearer {KEY}"));
+    let builder = match body {
+        "" => builder,
+        _ => builder.header(header::CONTENT_TYPE, "application/json"),
+    };
+    builder.body(Body::from(body.to_owned())).unwrap()
+}

@@ -1,0 +1,208 @@
+//! Every route answers as the document says, and the document says what every route answers.
+
+use std::collections::BTreeSet;
+
+use api::samples;
+use axum::http::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::bridge::{House, house, request};
+
+/// Method, path, body, status, and the start of the command that the bridge gets.
+type Case = (&'static str, &'static str, &'static str, u16, &'static str);
+
+const ROOM_AND_CALL_ROUTES: &[Case] = &[
+    (
+        "GET",
+        "/v1/rooms?limit=10&state=all",
+        "",
+        200,
+        "ListRooms { query: PageQuery { limit: Some(10)",
+    ),
+    (
+        "POST",
+        "/v1/rooms",
+        r#"{"name":"board"}"#,
+        201,
+        "CreateRoom { body: CreateRoom { name: Some(\"board\")",
+    ),
+    ("POST", "/v1/rooms", "", 201, "CreateRoom { body: CreateRoom { name: None"),
+    ("GET", "/v1/rooms/board", "", 200, "Room { room: \"board\""),
+    ("PATCH", "/v1/rooms/board", r#"{"locked":true}"#, 200, "UpdateRoom { room: \"board\""),
+    ("DELETE", "/v1/rooms/board", "", 204, "DeleteRoom { room: \"board\""),
+    ("PUT", "/v1/rooms/board/lock", "", 200, "LockRoom { room: \"board\", locked: true"),
+    ("DELETE", "/v1/rooms/board/lock", "", 200, "LockRoom { room: \"board\", locked: false"),
+    (
+        "POST",
+        "/v1/rooms/board/end",
+        "",
+        202,
+        "EndRoom { room: \"board\", body: EndRoom { grace_s: 0 }",
+    ),
+    ("GET", "/v1/rooms/board/participants?state=left", "", 200, "ListParticipants"),
+    (
+        "POST",
+        "/v1/rooms/board/participants",
+        r#"{"to":"sip:b@c"}"#,
+        202,
+        "Invite { room: \"board\"",
+    ),
+    (
+        "PATCH",
+        "/v1/rooms/board/participants?role=listener",
+        r#"{"muted":true}"#,
+        200,
+        "UpdateParticipants { room: \"board\", role: Some(Listener)",
+    ),
+    (
+        "GET",
+        "/v1/rooms/board/participants/LEG",
+        "",
+        200,
+        "Participant { room: \"board\", leg: LegId",
+    ),
+    ("PATCH", "/v1/rooms/board/participants/LEG", r#"{"room":"b"}"#, 200, "UpdateParticipant {"),
+    ("DELETE", "/v1/rooms/board/participants/LEG", "", 204, "Kick {"),
+    ("GET", "/v1/calls", "", 200, "ListCalls"),
+    ("POST", "/v1/calls", r#"{"legs":[{"to":"sip:a@b"},{"to":"sip:c@d"}]}"#, 202, "CreateCall"),
+    ("GET", "/v1/calls/CALL", "", 200, "Call {"),
+    ("DELETE", "/v1/calls/CALL", "", 204, "HangUpCall"),
+];
+
+const LEG_AND_NODE_ROUTES: &[Case] = &[
+    ("GET", "/v1/legs", "", 200, "ListLegs"),
+    ("GET", "/v1/legs/LEG", "", 200, "Leg {"),
+    ("DELETE", "/v1/legs/LEG", "", 204, "HangUpLeg"),
+    ("PUT", "/v1/legs/LEG/hold", "", 200, "HoldLeg"),
+    ("DELETE", "/v1/legs/LEG/hold", "", 200, "HoldLeg"),
+    ("PUT", "/v1/legs/LEG/mute", "", 200, "MuteLeg"),
+    ("DELETE", "/v1/legs/LEG/mute", "", 200, "MuteLeg"),
+    ("POST", "/v1/legs/LEG/transfer", r#"{"room":"b"}"#, 202, "Transfer"),
+    ("POST", "/v1/legs/LEG/dtmf", r#"{"digits":"1*"}"#, 204, "SendDtmf"),
+    ("GET", "/v1/legs/LEG/stats", "", 200, "LegStats"),
+    ("GET", "/v1/events", "", 200, ""),
+    ("GET", "/healthz", "", 200, ""),
+    ("GET", "/readyz", "", 200, "Readiness"),
+    ("GET", "/metrics", "", 200, "Metrics"),
+];
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    ROOM_AND_CALL_ROUTES.iter().chain(LEG_AND_NODE_ROUTES)
+}
+
+fn with_ids(path: &str) -> String {
+    let (leg, call) = (samples::leg().id.to_string(), samples::call().id.to_string());
+    path.replace("LEG", &leg).replace("CALL", &call)
+}
+
+async fn document(house: &House) -> Value {
+    house.get("/openapi.json").await.json()
+}
+
+#[tokio::test]
+async fn each_route_asks_the_bridge_what_its_name_says() {
+    for &(method, path, body, status, command) in cases() {
+        let house = house();
+        let method: Method = method.parse().unwrap();
+
+        let answer = house.call(request(method.clone(), &with_ids(path), body)).await;
+
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.body);
+        let asked = house.asked().first().cloned().unwrap_or_default();
+        assert!(asked.starts_with(command), "{method} {path}: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_lists_exactly_the_routes_there_are() {
+    let document = document(&house()).await;
+    let listed: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().unwrap().keys();
+            methods.map(|method| (path.clone(), method.to_uppercase()))
+        })
+        .collect();
+
+    let mut served: BTreeSet<(String, String)> = cases()
+        .map(|(method, path, ..)| {
+            let path = path.split('?').next().unwrap().replace("board", "{room}");
+            (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
+        })
+        .collect();
+    served.insert(("/v1/events/stream".to_owned(), "GET".to_owned()));
+
+    assert_eq!(listed, served);
+}
+
+#[tokio::test]
+async fn every_example_of_a_body_is_accepted() {
+    let house = house();
+    let document = document(&house).await;
+    let mut tried = 0;
+
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(body) = operation.get("requestBody") else { continue };
+            let example = &body["content"]["application/json"]["example"];
+            assert!(example.is_object(), "{method} {path} has no example");
+            let path = path.replace("{room}", "board").replace("{leg}", "LEG");
+            let method: Method = method.to_uppercase().parse().unwrap();
+
+            let answer = house.call(request(method, &with_ids(&path), &example.to_string())).await;
+
+            let documented = &operation["responses"][answer.status.as_str()];
+            assert!(answer.status.is_success(), "{path}: {}", answer.body);
+            assert!(documented.is_object(), "{path}: {} is not documented", answer.status);
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 9);
+}
+
+#[tokio::test]
+async fn the_document_is_whole() {
+    let document = document(&house()).await;
+
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(document["components"]["securitySchemes"]["key"]["scheme"], "bearer");
+    assert_eq!(document["components"]["schemas"]["Room"]["examples"][0]["name"], "board");
+    let kinds = document["components"]["schemas"]["EventType"]["enum"].as_array().unwrap();
+    assert!(kinds.iter().any(|kind| kind == "participant.joined"));
+    assert_eq!(broken_references(&document, &document), Vec::<String>::new());
+}
+
+fn broken_references(value: &Value, document: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str).and_then(|reference| {
+                let found = document.pointer(reference.strip_prefix('#')?);
+                found.is_none().then(|| reference.to_owned())
+            });
+            let inner = fields.values().flat_map(|value| broken_references(value, document));
+            own.into_iter().chain(inner).collect()
+        }
+        Value::Array(items) => {
+            items.iter().flat_map(|value| broken_references(value, document)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn accepted_work_says_where_it_is_and_what_to_expect() {
+    let house = house();
+    let participant = samples::participant();
+
+    let answer = house.post("/v1/rooms/board/participants", r#"{"to":"sip:b@c"}"#).await;
+
+    let location = format!("/v1/rooms/{}/participants/{}", participant.room, participant.leg);
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    assert_eq!(answer.header("location"), location);
+    assert_eq!(
+        answer.header("expect-events"),
+        "participant.ringing, participant.joined, participant.left"
+    );
+}

@@ -1,0 +1,12 @@
+//! The API as a client sees it, with a bridge of cardboard behind the command channel.
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the command it cares for")]
+
+mod auth;
+mod bridge;
+mod contract;
+mod failures;
+mod idempotency;
+mod page;
+mod serve;
+mod stream;
