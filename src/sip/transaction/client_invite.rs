@@ -117,7 +117,8 @@ impl ClientInvite {
         matches!(self.state, State::Proceeding)
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    /// When it wants [`ClientInput::Timeout`].
+    pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Calling { resend: Some(resend), give_up, .. } => Some(resend.at().min(*give_up)),
             State::Calling { resend: None, give_up: until, .. }

@@ -106,7 +106,8 @@ impl ClientNonInvite {
         matches!(self.state, State::Terminated)
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    /// When it wants [`ClientInput::Timeout`].
+    pub fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Trying(waiting) | State::Proceeding(waiting) => Some(waiting.deadline()),
             State::Completed { until } => Some(*until),

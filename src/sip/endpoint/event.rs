@@ -1,0 +1,247 @@
+//! What an endpoint tells its user, and what the user hands it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{OptionsId, ReferId, SessionId};
+use crate::sip::headers::NameAddr;
+use crate::sip::transport::Transport;
+use crate::sip::{Message, StatusCode, Uri};
+
+/// Something the user of the endpoint decides about or learns.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A peer calls: `ring`, `answer`, `reject` or `hang_up`.
+    Invited(Box<Invited>),
+    /// The caller gave up before we answered; the session is over.
+    Cancelled {
+        /// Whose.
+        session: SessionId,
+    },
+    /// The peer acknowledged our 200 to its INVITE or re-INVITE.
+    Acknowledged {
+        /// Whose.
+        session: SessionId,
+        /// Its answer, if our 200 carried the offer.
+        sdp: Option<Bytes>,
+    },
+    /// A provisional response to our invitation; several peers may send them after a fork.
+    Progress {
+        /// Whose.
+        session: SessionId,
+        /// 101 to 199.
+        status: StatusCode,
+        /// Reason phrase.
+        reason: String,
+        /// Early session description.
+        sdp: Option<Bytes>,
+    },
+    /// The peer accepted our invitation.
+    Answered {
+        /// Whose.
+        session: SessionId,
+        /// Its answer; its offer if we invited without one, then owed: `acknowledge`.
+        /// `None` if an earlier `Progress` already carried the answer.
+        sdp: Option<Bytes>,
+        /// The whole response.
+        response: Box<Message>,
+    },
+    /// Our invitation came to nothing; the session is over.
+    Failed {
+        /// Whose.
+        session: SessionId,
+        /// The peer's final status, or 408, 503 … made here for want of one.
+        status: StatusCode,
+        /// Reason phrase.
+        reason: String,
+        /// When the peer asks to be tried again.
+        retry_after: Option<Duration>,
+    },
+    /// The peer wants to change the session (re-INVITE or UPDATE): `answer_offer`.
+    Reoffered {
+        /// Whose.
+        session: SessionId,
+        /// Its offer; `None` asks for ours, whose answer comes with `Acknowledged`.
+        sdp: Option<Bytes>,
+    },
+    /// The peer took back a `Reoffered` that was not answered yet; the session stands as it was.
+    ReofferCancelled {
+        /// Whose.
+        session: SessionId,
+    },
+    /// The peer answered our `reinvite` or `update`.
+    ReofferAnswered {
+        /// Whose.
+        session: SessionId,
+        /// Its answer; its offer if we sent none, then owed: `acknowledge`.
+        sdp: Option<Bytes>,
+    },
+    /// The peer refused our `reinvite` or `update`; the session stands as it was.
+    ReofferFailed {
+        /// Whose.
+        session: SessionId,
+        /// The final status; 491 if the peer's own offer crossed ours, then try again later.
+        status: StatusCode,
+        /// Reason phrase.
+        reason: String,
+    },
+    /// A peer asks us to contact somebody (RFC 3515): `answer_refer`, then `notify_refer`.
+    Referred(Box<Referred>),
+    /// The peer answered our REFER. Anything but 2xx ends it.
+    ReferAnswered {
+        /// Which.
+        refer: ReferId,
+        /// The final status.
+        status: StatusCode,
+        /// Reason phrase.
+        reason: String,
+    },
+    /// The peer told how our REFER fares.
+    ReferProgress {
+        /// Which.
+        refer: ReferId,
+        /// Status of the call that the peer makes, from the sipfrag.
+        status: StatusCode,
+        /// Its reason phrase.
+        reason: String,
+        /// True for the last report.
+        terminated: bool,
+    },
+    /// INFO within a session, already answered with 200.
+    Info {
+        /// Whose.
+        session: SessionId,
+        /// As it stands in the message; empty if there is none.
+        content_type: String,
+        /// The body.
+        body: Bytes,
+    },
+    /// A peer asks what we can do, outside any dialog: `answer_options`.
+    Options(Box<Options>),
+    /// An established session is over.
+    Ended {
+        /// Whose.
+        session: SessionId,
+        /// Why.
+        cause: EndCause,
+    },
+}
+
+/// A call that comes in.
+#[derive(Clone, Debug)]
+pub struct Invited {
+    /// The new session.
+    pub session: SessionId,
+    /// Who calls.
+    pub from: NameAddr,
+    /// Whom it calls, as first addressed.
+    pub to: NameAddr,
+    /// Whom it calls now: the request-URI.
+    pub target: Uri,
+    /// Its offer; `None` asks for ours, to be given with `answer`.
+    pub offer: Option<Bytes>,
+    /// The whole request.
+    pub request: Message,
+    /// How it came.
+    pub transport: Transport,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// Where it arrived.
+    pub local: SocketAddr,
+}
+
+/// A REFER that comes in.
+#[derive(Clone, Debug)]
+pub struct Referred {
+    /// The session it came in, if it came in one.
+    pub session: Option<SessionId>,
+    /// The new reference.
+    pub refer: ReferId,
+    /// Whom to contact, with URI headers such as `Replaces` kept.
+    pub target: Uri,
+    /// On whose behalf (RFC 3892).
+    pub referred_by: Option<NameAddr>,
+    /// The request-URI: whom it addresses outside a session.
+    pub addressed: Uri,
+    /// The whole request.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
+/// An OPTIONS that comes in outside any dialog.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// To be given back with the answer.
+    pub options: OptionsId,
+    /// Whom it asks about: the request-URI.
+    pub target: Uri,
+    /// The whole request.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
+/// Why an established session ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EndCause {
+    /// The peer said BYE.
+    Bye {
+        /// Its `Reason` header (RFC 3326).
+        reason: Option<String>,
+    },
+    /// The peer never acknowledged our 200 (RFC 3261 §13.3.1.4).
+    AckMissing,
+    /// A request within the session got 408 or no response.
+    RequestTimeout,
+    /// The peer answered 481: it does not know the session any more.
+    DialogMissing,
+    /// A request within the session could not be sent.
+    TransportFailed,
+}
+
+/// Whom to call and how.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// The request-URI.
+    pub target: Uri,
+    /// `From`; its tag is replaced.
+    pub from: NameAddr,
+    /// `To`; its tag is removed.
+    pub to: NameAddr,
+    /// Our offer; `None` asks the peer for one.
+    pub offer: Option<Bytes>,
+    /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order.
+    pub headers: Vec<(String, String)>,
+}
+
+/// How to refuse an invitation or another request.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// 300 to 699.
+    pub status: StatusCode,
+    /// Reason phrase; the registered one if `None`.
+    pub reason: Option<String>,
+    /// More headers, such as `Contact`, `Retry-After` or `Warning`.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Rejection {
+    /// Refuses with `status` and its registered phrase.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, reason: None, headers: Vec::new() }
+    }
+}
+
+impl From<StatusCode> for Rejection {
+    fn from(status: StatusCode) -> Self {
+        Self::new(status)
+    }
+}
+
+/// The session cannot take a new offer now: another exchange is open, or it is not established.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("session is busy with another offer, or not established")]
+pub struct Busy;

@@ -1,0 +1,100 @@
+//! What goes into and comes out of an endpoint, other than [`Event`](super::Event)s.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Event;
+use crate::sip::transport::Transport;
+
+/// One datagram, or one framed message of a stream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Packet {
+    /// How it came.
+    pub transport: Transport,
+    /// Who sent it; over TCP this names the connection.
+    pub peer: SocketAddr,
+    /// Where it arrived.
+    pub local: SocketAddr,
+    /// The message.
+    pub bytes: Bytes,
+}
+
+/// A message to send. Over TCP an open connection with `peer` is reused, or one is opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transmit {
+    /// How to send it.
+    pub transport: Transport,
+    /// Whom to send it to.
+    pub peer: SocketAddr,
+    /// The message.
+    pub bytes: Bytes,
+}
+
+/// What the caller must do next; `WaitUntil` is the last output of a drain.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send this; report a failure with `handle_transmit_failed`.
+    Transmit(Transmit),
+    /// Look this name up (RFC 3263); answer with `handle_resolved`.
+    Resolve(Resolve),
+    /// Something happened that the user of the endpoint decides about.
+    Event(Event),
+    /// Nothing to do until this instant, or for ever if `None`.
+    WaitUntil(Option<Instant>),
+}
+
+/// A name to look up.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolve {
+    /// To be given back with the answer.
+    pub id: ResolveId,
+    /// The host name.
+    pub host: String,
+    /// Explicit port: forbids NAPTR and SRV (RFC 3263 §4.2).
+    pub port: Option<u16>,
+    /// The transport that will be used.
+    pub transport: Transport,
+}
+
+/// Names an INVITE dialog usage; dead after `Failed`, `Ended`, `Cancelled`, `reject` or `hang_up`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionId(pub(in crate::sip) u64);
+
+/// Names a REFER and the subscription it implies.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ReferId(pub(in crate::sip) u64);
+
+/// Names an OPTIONS request that waits for its answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct OptionsId(pub(in crate::sip) u64);
+
+/// Names a look-up in progress.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ResolveId(pub(in crate::sip) u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ReferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for OptionsId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ResolveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,76 @@
+//! What an endpoint is told once, with every limit that keeps it bounded.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::sip::Limits;
+
+/// Identity and limits of an endpoint.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `User-Agent` and `Server` value, such as `plenary/0.1.0`.
+    pub product: String,
+    /// UDP port advertised in `Via` and `Contact`.
+    pub udp_port: u16,
+    /// TCP port advertised in `Via` and `Contact`.
+    pub tcp_port: u16,
+    /// User part of our `Contact` where neither the request-URI nor `From` gives one.
+    pub user: String,
+    /// Limits on what is parsed; a larger message is refused with 513.
+    pub message: Limits,
+    /// Largest request sent over UDP, in bytes; a larger one tries TCP first (RFC 3261 §18.1.1).
+    pub datagram: usize,
+    /// Transactions in each direction; above it new requests get 503.
+    pub transactions: usize,
+    /// Sessions in both directions; above it INVITE gets 503.
+    pub sessions: usize,
+    /// Implicit REFER subscriptions in both directions; above it REFER gets 503.
+    pub refers: usize,
+    /// Dialogs that one of our INVITEs may fork into; responses from more branches are ignored.
+    pub forks: usize,
+    /// Redirections (3xx) that one of our invitations follows.
+    pub redirects: usize,
+    /// Addresses tried for one request (RFC 3263 §4.3).
+    pub addresses: usize,
+    /// How long an invitation may ring, in either direction, before it is given up.
+    pub ring: Duration,
+    /// How long an implicit REFER subscription lasts (RFC 3515 §2.4.7).
+    pub subscription: Duration,
+    /// `Retry-After` of a 503.
+    pub retry_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            product: concat!("plenary/", env!("CARGO_PKG_VERSION")).into(),
+            udp_port: 5060,
+            tcp_port: 5060,
+            user: "plenary".into(),
+            message: Limits::default(),
+            datagram: 1300,
+            transactions: 20_000,
+            sessions: 10_000,
+            refers: 2_000,
+            forks: 16,
+            redirects: 5,
+            addresses: 8,
+            ring: Duration::from_mins(3),
+            subscription: Duration::from_mins(3),
+            retry_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Tells which of our addresses a peer reaches us at.
+pub trait LocalAddress {
+    /// The address to advertise in `Via` and `Contact` towards `peer`.
+    fn towards(&self, peer: IpAddr) -> IpAddr;
+}
+
+/// One address for everybody, for machines with a single interface and for tests.
+impl LocalAddress for IpAddr {
+    fn towards(&self, _peer: IpAddr) -> IpAddr {
+        *self
+    }
+}
