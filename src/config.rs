@@ -1,0 +1,291 @@
+//! Settings: a TOML file, the environment and flags, each stronger than the one before.
+//!
+//! `plenary.sample.toml` explains every key and holds the defaults; a test keeps the two together. The name of a key
+//! is also that of its environment variable (`sip.udp`: `PLENARY_SIP_UDP`) and, where there is one, of its flag
+//! (`--sip-udp`). An unknown key is an error that names the nearest known one.
+
+mod explain;
+mod sources;
+mod units;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use serde::{Deserialize, Serialize};
+
+pub use explain::Loaded;
+pub use sources::{ConfigError, Flags};
+pub use units::{Auto, CodecName, Listeners, Network, Pattern, PortRange, Secret};
+
+use units::{duration, list, text};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What SDP, Contact and Via advertise; otherwise the address that routes to the peer.
+    #[serde(with = "text")]
+    pub public_ip: Auto<IpAddr>,
+    /// For RTP and RTCP.
+    #[serde(with = "text")]
+    pub rtp_ports: PortRange,
+    /// Where HTTP is served.
+    pub api: SocketAddr,
+    /// First admin key; otherwise made at the first start.
+    #[serde(with = "text")]
+    pub api_key: Auto<Secret>,
+    /// Folder for what must survive a restart.
+    pub data: PathBuf,
+    /// How long calls may go on after SIGTERM.
+    #[serde(with = "duration")]
+    pub drain_grace: Duration,
+    /// Filter of `tracing`.
+    pub log: String,
+    /// For people or for machines.
+    pub log_format: LogFormat,
+    /// Signalling.
+    pub sip: Sip,
+    /// Audio.
+    pub media: Media,
+    /// How rooms come to be.
+    pub rooms: Rooms,
+    /// What is refused beyond.
+    pub limits: Limits,
+    /// What is remembered.
+    pub events: Events,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Signalling.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// UDP listeners.
+    pub udp: Listeners,
+    /// TCP listeners.
+    pub tcp: Listeners,
+    /// User-Agent and Server headers.
+    pub user_agent: String,
+    /// How long a phone may ring where the request does not say.
+    #[serde(with = "duration")]
+    pub ring_timeout: Duration,
+    /// How long a TCP connection may stay silent.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// Whether a phone's REFER is carried out.
+    pub transfer_by_phones: bool,
+    /// How long a transfer may go without news.
+    #[serde(with = "duration")]
+    pub transfer_timeout: Duration,
+}
+
+/// Audio.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Media threads; otherwise one a core.
+    #[serde(with = "text")]
+    pub workers: Auto<NonZeroUsize>,
+    /// Offered and accepted, best first.
+    #[serde(with = "list")]
+    pub codecs: Vec<CodecName>,
+    /// Packet time that is asked for: 10 to 60 ms in steps of 10.
+    #[serde(with = "duration")]
+    pub ptime: Duration,
+    /// The jitter buffer never goes below.
+    #[serde(with = "duration")]
+    pub jitter_min: Duration,
+    /// The jitter buffer never stays above.
+    #[serde(with = "duration")]
+    pub jitter_ceiling: Duration,
+    /// A leg without RTP for this long is hung up; zero: never.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// How many are mixed at once in a room that does not say.
+    pub contributors: u32,
+    /// 0 (cheap) to 10 (best).
+    pub opus_complexity: u8,
+    /// Bits a second, 6000 to 510000.
+    pub opus_bitrate: u32,
+    /// Whether senders are asked for in-band FEC.
+    pub opus_fec: bool,
+}
+
+/// How rooms come to be.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rooms {
+    /// Callable names that make a room when nobody has.
+    #[serde(with = "text")]
+    pub auto_create: Pattern,
+    /// Networks whose callers may make a room so.
+    #[serde(with = "list")]
+    pub auto_create_from: Vec<Network>,
+}
+
+/// What is refused beyond.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Octets of a SIP message.
+    pub message_size: usize,
+    /// Header lines of a SIP message.
+    pub headers: usize,
+    /// SIP transactions at once, each way.
+    pub transactions: usize,
+    /// SIP dialogs at once.
+    pub dialogs: usize,
+    /// TCP connections at once.
+    pub connections: usize,
+    /// Legs at once, ringing ones included.
+    pub legs: usize,
+    /// Rooms at once.
+    pub rooms: usize,
+    /// Participants of a room that does not say.
+    pub participants_per_room: u32,
+    /// New calls a second from outside.
+    pub calls_per_second: u32,
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Events kept for clients that resume.
+    pub log_size: usize,
+    /// Ended legs, calls and rooms kept for reading, each.
+    pub history: usize,
+}
+
+impl Default for Config {
+    /// What `plenary.sample.toml` says.
+    fn default() -> Self {
+        Figment::from(Toml::string(SAMPLE))
+            .extract()
+            .expect("the sample is complete; a test reads it")
+    }
+}
+
+/// The sample file: defaults, and what each key means.
+const SAMPLE: &str = include_str!("../plenary.sample.toml");
+
+impl Config {
+    /// What types alone cannot say: each complaint as key and expectation.
+    fn complaints(&self) -> Vec<(&'static str, String)> {
+        let Self { media, limits, events, sip, .. } = self;
+        let mut complaints = Vec::new();
+        let mut expect = |holds: bool, key: &'static str, expected: &str| {
+            if !holds {
+                complaints.push((key, format!("expected {expected}")));
+            }
+        };
+        expect(
+            !sip.udp.0.is_empty() || !sip.tcp.0.is_empty(),
+            "sip.udp",
+            "a listener in sip.udp or sip.tcp",
+        );
+        expect(
+            is_header_text(&sip.user_agent),
+            "sip.user_agent",
+            "visible ASCII characters and blanks",
+        );
+        expect(!sip.ring_timeout.is_zero(), "sip.ring_timeout", "at least 1s");
+        expect(!sip.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
+        expect(!sip.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
+        expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
+        expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
+        expect(
+            media.jitter_min <= media.jitter_ceiling,
+            "media.jitter_min",
+            "at most media.jitter_ceiling",
+        );
+        expect(
+            media.jitter_ceiling >= Duration::from_millis(20),
+            "media.jitter_ceiling",
+            "at least 20ms",
+        );
+        expect(media.contributors >= 1, "media.contributors", "at least 1");
+        expect(media.opus_complexity <= 10, "media.opus_complexity", "0 to 10");
+        expect(
+            (6_000..=510_000).contains(&media.opus_bitrate),
+            "media.opus_bitrate",
+            "6000 to 510000",
+        );
+        expect(
+            (1_500..=1 << 20).contains(&limits.message_size),
+            "limits.message_size",
+            "1500 to 1048576",
+        );
+        expect(limits.headers >= 20, "limits.headers", "at least 20");
+        expect(limits.transactions >= 1, "limits.transactions", "at least 1");
+        expect(limits.dialogs >= 1, "limits.dialogs", "at least 1");
+        expect(limits.connections >= 1, "limits.connections", "at least 1");
+        expect(limits.legs >= 1, "limits.legs", "at least 1");
+        expect(limits.rooms >= 1, "limits.rooms", "at least 1");
+        expect(limits.participants_per_room >= 1, "limits.participants_per_room", "at least 1");
+        expect(limits.calls_per_second >= 1, "limits.calls_per_second", "at least 1");
+        expect(events.log_size >= 1, "events.log_size", "at least 1");
+        expect(events.history >= 1, "events.history", "at least 1");
+        complaints
+    }
+
+    /// What works but will surprise: one sentence each, for the log and for `plenary check`.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.rtp_ports.pairs() < self.limits.legs {
+            warnings.push(format!(
+                "rtp_ports = {} has room for {} legs, limits.legs allows {}: further calls will fail; widen rtp_ports",
+                self.rtp_ports,
+                self.rtp_ports.pairs(),
+                self.limits.legs
+            ));
+        }
+        if !self.api.ip().is_loopback() {
+            warnings.push(format!(
+                "api = {} is reachable from outside without TLS: put a TLS proxy in front",
+                self.api
+            ));
+        }
+        let open = |network: &Network| network.bits == 0;
+        if self.rooms.auto_create_from.iter().any(open)
+            && !self.rooms.auto_create.as_str().is_empty()
+        {
+            warnings.push(
+                "rooms.auto_create_from lets anybody make rooms: strangers will meet here"
+                    .to_owned(),
+            );
+        }
+        if self.public_ip == Auto::Set(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+            warnings.push(
+                "public_ip = 0.0.0.0 puts every call on hold: give the real address or \"auto\""
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+fn is_ptime(ptime: Duration) -> bool {
+    let milliseconds = ptime.as_millis();
+    (10..=60).contains(&milliseconds) && milliseconds.is_multiple_of(10)
+}
+
+fn is_header_text(text: &str) -> bool {
+    !text.trim().is_empty() && text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,459 @@
+//! What a setting can be: each is read from text and written as the text that reads as the same.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use mixer::codec::{Codec, Format};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+
+/// A value, or `"auto"` for what the program finds itself.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Auto<T> {
+    /// `"auto"`
+    #[default]
+    Auto,
+    /// Anything else.
+    Set(T),
+}
+
+impl<T> Auto<T> {
+    /// The value, unless it is left to the program.
+    pub fn set(&self) -> Option<&T> {
+        match self {
+            Self::Auto => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Auto<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Set(value) => value.fmt(f),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for Auto<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse()
+            .map(Self::Set)
+            .map_err(|reason| format!("expected \"auto\" or a value: {reason}"))
+    }
+}
+
+/// A text that is not shown; [`fmt::Display`] is for writing it where it belongs.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() < 16 || !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err("expected at least 16 visible ASCII characters without blanks".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Ports for RTP: `16384-32767`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// The first port, even: RTP.
+    pub fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last port, odd: RTCP.
+    pub fn last(self) -> u16 {
+        self.last
+    }
+
+    /// How many legs have room.
+    pub fn pairs(self) -> usize {
+        usize::from((self.last - self.first).div_ceil(2))
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || format!("expected an even and a higher odd port as in 16384-32767, found {text}");
+        let (first, last) = text.split_once('-').ok_or_else(expected)?;
+        let port = |text: &str| text.trim().parse::<u16>().map_err(|_| expected());
+        let (first, last) = (port(first)?, port(last)?);
+        if first == 0 || first % 2 == 1 || last % 2 == 0 || first > last {
+            return Err(expected());
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// A network in CIDR notation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network {
+    /// Any address in it.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub bits: u8,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected a network as in 10.0.0.0/8 or fc00::/7, found {text}");
+        let (address, bits) = text.split_once('/').ok_or_else(expected)?;
+        let address: IpAddr = address.parse().map_err(|_| expected())?;
+        let bits = bits.parse().map_err(|_| expected())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        if bits > width { Err(expected()) } else { Ok(Self { address, bits }) }
+    }
+}
+
+/// Names with at most one `*` for any characters: `*`, `conf-*`, or nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.matches('*').count() > 1 {
+            return Err(format!("expected at most one * in a pattern, found {text}"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A codec by its RTP name, with clock and channels where they are not the only ones: `opus`, `L16/44100/2`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CodecName(pub Format);
+
+impl CodecName {
+    const CHOICES: [(&str, Format); 9] = [
+        ("opus", Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 }),
+        ("G722", Format { codec: Codec::G722, clock_rate: 8_000, channels: 1 }),
+        ("PCMA", Format { codec: Codec::Pcma, clock_rate: 8_000, channels: 1 }),
+        ("PCMU", Format { codec: Codec::Pcmu, clock_rate: 8_000, channels: 1 }),
+        ("L16/8000", Format { codec: Codec::L16, clock_rate: 8_000, channels: 1 }),
+        ("L16/16000", Format { codec: Codec::L16, clock_rate: 16_000, channels: 1 }),
+        ("L16/48000", Format { codec: Codec::L16, clock_rate: 48_000, channels: 1 }),
+        ("L16/44100", Format { codec: Codec::L16, clock_rate: 44_100, channels: 1 }),
+        ("L16/44100/2", Format { codec: Codec::L16, clock_rate: 44_100, channels: 2 }),
+    ];
+}
+
+impl fmt::Display for CodecName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::CHOICES.iter().find(|(_, format)| *format == self.0) {
+            Some((name, _)) => f.write_str(name),
+            None => write!(f, "{}/{}", self.0, self.0.channels),
+        }
+    }
+}
+
+impl FromStr for CodecName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let choice = Self::CHOICES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        choice.map(|&(_, format)| Self(format)).ok_or_else(|| {
+            let names = Self::CHOICES.map(|(name, _)| name).join(", ");
+            format!("expected one of {names}, found {text}")
+        })
+    }
+}
+
+/// Addresses to listen on: a list, or `"off"`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Listeners(pub Vec<SocketAddr>);
+
+impl Serialize for Listeners {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listeners {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let List(texts) = List::<String>::deserialize(deserializer)?;
+        let addresses = texts.iter().filter(|text| *text != "off").map(|text| {
+            text.parse().map_err(|_| {
+                de::Error::custom(format!(
+                    "expected \"off\" or addresses as in 0.0.0.0:5060 and [::]:5060, found {text}"
+                ))
+            })
+        });
+        Ok(Self(addresses.collect::<Result<_, _>>()?))
+    }
+}
+
+/// A list, where one value alone stands for a list of one.
+struct List<T>(Vec<T>);
+
+impl<'de, T: FromStr> Deserialize<'de> for List<T>
+where
+    T::Err: fmt::Display,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts<T>(PhantomData<T>);
+
+        impl<'de, T: FromStr> Visitor<'de> for Texts<T>
+        where
+            T::Err: fmt::Display,
+        {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<List<T>, E> {
+                Ok(List(vec![text.parse().map_err(E::custom)?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<List<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(text) = texts.next_element::<String>()? {
+                    list.push(text.parse().map_err(de::Error::custom)?);
+                }
+                Ok(List(list))
+            }
+        }
+
+        deserializer.deserialize_any(Texts(PhantomData))
+    }
+}
+
+/// `#[serde(with = "list")]`: texts that are parsed one by one.
+pub(super) mod list {
+    use super::{Deserialize, Deserializer, FromStr, List, Serializer, fmt};
+
+    pub(crate) fn serialize<T: fmt::Display, S: Serializer>(
+        values: &[T],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(ToString::to_string))
+    }
+
+    pub(crate) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<T>, D::Error>
+    where
+        T::Err: fmt::Display,
+    {
+        List::deserialize(deserializer).map(|List(values)| values)
+    }
+}
+
+/// `#[serde(with = "text")]`: one text, or a number that is taken as its text.
+pub(super) mod text {
+    use super::{Deserializer, FromStr, PhantomData, Serializer, Visitor, de, fmt};
+
+    pub(crate) fn serialize<T: fmt::Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error>
+    where
+        T::Err: fmt::Display,
+    {
+        struct Text<T>(PhantomData<T>);
+
+        impl<T: FromStr> Visitor<'_> for Text<T>
+        where
+            T::Err: fmt::Display,
+        {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+                self.visit_str(&number.to_string())
+            }
+        }
+
+        deserializer.deserialize_any(Text(PhantomData))
+    }
+}
+
+/// `#[serde(with = "duration")]`: `"20ms"`, `"30s"`, `"5m"`, `"2h"`; at most a day.
+pub(super) mod duration {
+    use super::{Deserializer, Duration, FromStr, Serializer, fmt, text};
+
+    const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    const MOST: Duration = Duration::from_hours(24);
+
+    /// Reads and writes a duration with its unit.
+    struct Span(Duration);
+
+    impl fmt::Display for Span {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let milliseconds = self.0.as_millis();
+            match UNITS
+                .iter()
+                .skip(1)
+                .find(|(_, unit)| milliseconds.is_multiple_of(u128::from(*unit)))
+            {
+                Some((name, unit)) if milliseconds > 0 => {
+                    write!(f, "{}{name}", milliseconds / u128::from(*unit))
+                }
+                _ => write!(f, "{milliseconds}ms"),
+            }
+        }
+    }
+
+    impl FromStr for Span {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, String> {
+            let expected = || {
+                format!(
+                    "expected a duration of at most 24h as in 20ms, 30s, 5m or 2h, found {text}"
+                )
+            };
+            let (number, unit) = UNITS
+                .iter()
+                .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
+                .ok_or_else(expected)?;
+            let number: u64 = number.trim().parse().map_err(|_| expected())?;
+            let span = Duration::from_millis(number.saturating_mul(*unit));
+            if span > MOST { Err(expected()) } else { Ok(Self(span)) }
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Span(*value))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        text::deserialize(deserializer).map(|Span(span)| span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_as_the_same() {
+        assert_eq!(round::<PortRange>("16384-32767"), "16384-32767");
+        assert_eq!(round::<Network>("fc00::/7"), "fc00::/7");
+        assert_eq!(round::<Pattern>("conf-*"), "conf-*");
+        assert_eq!(round::<CodecName>("OPUS"), "opus");
+        assert_eq!(round::<CodecName>("l16/44100/2"), "L16/44100/2");
+        assert_eq!(round::<Auto<IpAddr>>("auto"), "auto");
+        assert_eq!(round::<Auto<IpAddr>>("192.0.2.1"), "192.0.2.1");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for text in ["1-2", "2-1", "10", "10-10", "0-9", "10-70001", "a-b"] {
+            assert!(text.parse::<PortRange>().is_err(), "{text}");
+        }
+        for text in ["10.0.0.0", "10.0.0.0/33", "::/129", "x/8"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+        assert!("a*b*".parse::<Pattern>().is_err());
+        assert!("G729".parse::<CodecName>().is_err());
+        assert!("short".parse::<Secret>().is_err());
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_by_accident() {
+        let secret: Secret = "0123456789abcdef".parse().unwrap();
+
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+
+    fn round<T: FromStr<Err = String> + fmt::Display>(text: &str) -> String {
+        text.parse::<T>().unwrap().to_string()
+    }
+}
