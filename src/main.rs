@@ -28,7 +28,7 @@ enum Act {
 
 fn main() -> ExitCode {
     let Err(error) = run(CommandLine::parse()) else { return ExitCode::SUCCESS };
-    drop(writeln!(io::stderr(), "plenary: {error:#}")); // Nothing is left to tell of a closed stderr.
+    drop(writeln!(io::stderr(), "plenary: {error:#}"));
     ExitCode::FAILURE
 }
 

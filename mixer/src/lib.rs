@@ -1,8 +1,14 @@
 //! Sans-IO conference audio.
 
 pub mod codec;
+pub mod conceal;
 pub mod dtmf;
+mod gain;
 pub mod jitter;
+pub mod level;
+pub mod limiter;
+mod outlet;
+pub mod resample;
 pub mod room;
 pub mod rtcp;
 pub mod rtp;

@@ -1,11 +1,42 @@
 //! Mix-minus: everyone hears everyone but themselves (the RFC 4353 §2 "mixer").
+//!
+//! ```text
+//!  slot ─▶ listen ─▶ choose the loudest ─▶ speak ─▶ Σ (i32) ─┬─▶ limit ─▶ one encoder a group ─▶ listeners
+//!                                                            └─ − own ─▶ limit ─▶ own encoder ─▶ contributor
+//! ```
+//! The room mixes at the highest rate that is of use: what the best source has and the best
+//! listener can take. A room of telephones never resamples. When that rate changes, one tick fades
+//! out and the next fades in.
+
+mod outlets;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
-use crate::slot::Slot;
+use outlets::{OutletId, Outlets};
+
+use crate::gain::Gain;
+use crate::limiter::Limiter;
+use crate::slot::{Attention, Slot};
 
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
+/// Samples of a tick at the highest rate.
+const MAX_FRAME: usize = 960;
+/// A contributor may pause for so many ticks and stay one.
+const HOLD: u32 = 15;
+/// Ticks for which a private stream has to be like the group's before it becomes the group's
+/// again: until then predictive codecs have forgotten how they differed.
+const REJOIN: u32 = 25;
+/// By how much somebody has to be louder to take a contributor's place, dB.
+const ADVANTAGE: f32 = 6.0;
+/// In a room with more seats than places, who has not talked for so many ticks is not mixed …
+const NOISE_AFTER: u32 = 100;
+/// … unless this loud, dBov.
+const NOT_NOISE: f32 = -45.0;
+/// The rate falls only after so many ticks.
+const RATE_HOLD: u32 = 100;
 
 /// Names a seat in a room; chosen by the caller, for instance an index into its own table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -28,13 +59,81 @@ pub struct RoomOptions {
 #[derive(Debug)]
 pub struct Room {
     options: RoomOptions,
-    seats: Vec<(SlotId, Slot)>,
+    /// In order of id.
+    seats: Vec<Seated>,
+    outlets: Outlets,
+    /// At what rate is mixed, Hz.
+    rate: u32,
+    /// The next tick moves to this rate.
+    next_rate: u32,
+    fade: Fade,
+    ticks_above_need: u32,
+    ticks: u64,
+    /// Loudness and position of who wants to be heard.
+    candidates: Vec<(f32, usize)>,
+    mix: Mix,
+}
+
+/// Whether this tick's voices lead into or out of a change of rate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fade {
+    None,
+    In,
+    Out,
+}
+
+/// A seat and its slot.
+#[derive(Debug)]
+struct Seated {
+    id: SlotId,
+    slot: Slot,
+    role: Role,
+    outlet: Option<OutletId>,
+    /// Index of its voice in this tick's mix.
+    voice: Option<usize>,
+    audible: bool,
+    was_audible: bool,
+    pause: u32,
+    alike: u32,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    /// Not in the mix.
+    Listener,
+    /// In the mix.
+    Contributor,
+    /// In the mix for one more tick, to fade out.
+    Leaving,
+}
+
+/// The sum of one tick and its parts.
+#[derive(Debug)]
+struct Mix {
+    voices: Vec<[i16; MAX_FRAME]>,
+    count: usize,
+    sum: [i32; MAX_FRAME],
+    common: [i16; MAX_FRAME],
+    limiter: Limiter,
+    /// Samples of a tick.
+    frame: usize,
 }
 
 impl Room {
     /// An empty room.
     pub fn new(options: RoomOptions) -> Self {
-        Self { options, seats: Vec::new() }
+        Self {
+            options,
+            seats: Vec::new(),
+            outlets: Outlets::default(),
+            rate: 8_000,
+            next_rate: 8_000,
+            fade: Fade::None,
+            ticks_above_need: 0,
+            ticks: 0,
+            candidates: Vec::new(),
+            mix: Mix::new(8_000),
+        }
     }
 
     /// How many are mixed at once from now on.
@@ -44,28 +143,36 @@ impl Room {
 
     /// Seats `slot` under `id`; gives back who sat there before.
     pub fn seat(&mut self, id: SlotId, slot: Slot) -> Option<Slot> {
-        match self.position(id) {
-            Ok(at) => Some(std::mem::replace(&mut self.seats[at].1, slot)),
-            Err(at) => {
-                self.seats.insert(at, (id, slot));
-                None
-            }
-        }
+        let before = self.unseat(id);
+        let at = self.seats.partition_point(|seat| seat.id < id);
+        self.seats.insert(at, Seated::new(id, slot));
+        before
     }
 
     /// Takes a slot out of the room.
     pub fn unseat(&mut self, id: SlotId) -> Option<Slot> {
-        self.position(id).ok().map(|at| self.seats.remove(at).1)
+        let seat = self.seats.remove(self.position(id)?);
+        if let Some(outlet) = seat.outlet {
+            self.outlets.leave(outlet);
+        }
+        let mut slot = seat.slot;
+        slot.receiver.gain.jump(0.0);
+        Some(slot)
+    }
+
+    /// The slot under `id`, to look at it.
+    pub fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.position(id).map(|at| &self.seats[at].slot)
     }
 
     /// The slot under `id`, to configure it and to give it packets.
     pub fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
-        self.position(id).ok().map(|at| &mut self.seats[at].1)
+        self.position(id).map(|at| &mut self.seats[at].slot)
     }
 
     /// Every slot, in order of id.
     pub fn slots_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut Slot)> {
-        self.seats.iter_mut().map(|(id, slot)| (*id, slot))
+        self.seats.iter_mut().map(|seat| (seat.id, &mut seat.slot))
     }
 
     /// How many are seated.
@@ -78,17 +185,316 @@ impl Room {
         self.seats.is_empty()
     }
 
-    /// True while a tick would do nothing: nobody is seated, or nobody can be sent to.
+    /// True while a tick would do nothing: nobody is sent to and nobody is listened to. O(n).
     pub fn idle(&self) -> bool {
-        self.seats.is_empty()
+        self.seats.iter().all(|seat| !seat.slot.is_active())
+    }
+
+    /// At what rate is mixed, Hz.
+    pub fn rate(&self) -> u32 {
+        self.rate
     }
 
     /// Mixes [`TICK`] of audio and hands each slot's packets to `sink`.
     ///
     /// Call it each [`TICK`] of `now`. Allocates nothing unless who sits here, or how, has changed.
-    pub fn tick(&mut self, _now: Instant, _sink: &mut impl Sink) {}
-
-    fn position(&self, id: SlotId) -> Result<usize, usize> {
-        self.seats.binary_search_by_key(&id, |(id, _)| *id)
+    pub fn tick(&mut self, now: Instant, sink: &mut impl Sink) {
+        self.move_rate();
+        self.listen(now);
+        self.choose();
+        self.plan_rate();
+        self.speak();
+        self.assign();
+        self.feed();
+        self.send(now, sink);
+        self.ticks += 1;
     }
+
+    fn position(&self, id: SlotId) -> Option<usize> {
+        self.seats.binary_search_by_key(&id, |seat| seat.id).ok()
+    }
+
+    fn move_rate(&mut self) {
+        self.fade = Fade::None;
+        if self.next_rate != self.rate {
+            self.rate = self.next_rate;
+            self.mix.frame = self.rate as usize / 50;
+            self.outlets.set_rate(self.rate);
+            self.fade = Fade::In;
+        }
+    }
+
+    fn listen(&mut self, now: Instant) {
+        for seat in &mut self.seats {
+            let attention = match seat.role {
+                Role::Listener => Attention::Voice,
+                Role::Contributor | Role::Leaving => Attention::Full,
+            };
+            seat.was_audible = seat.audible;
+            seat.audible = seat.slot.listen(now, attention);
+        }
+    }
+
+    /// Gives the places in the mix to the loudest.
+    fn choose(&mut self) {
+        let crowded = self.seats.len() > self.options.contributors;
+        self.candidates.clear();
+        for (at, seat) in self.seats.iter_mut().enumerate() {
+            let receiver = &seat.slot.receiver;
+            let noise = crowded
+                && receiver.ticks_without_talk() > NOISE_AFTER
+                && receiver.dbov() < NOT_NOISE;
+            seat.pause = if seat.audible && !noise { 0 } else { seat.pause.saturating_add(1) };
+            let holds = seat.role == Role::Contributor;
+            if seat.pause == 0 || (holds && seat.pause < HOLD) {
+                let advantage = if holds { ADVANTAGE } else { 0.0 };
+                self.candidates.push((receiver.loudness() + advantage, at));
+            }
+            seat.step_down();
+        }
+        let places = self.options.contributors;
+        if self.candidates.len() > places {
+            self.candidates.select_nth_unstable_by(places, |a, b| b.0.total_cmp(&a.0));
+            self.candidates.truncate(places);
+        }
+        for &(_, at) in &self.candidates {
+            self.seats[at].step_up();
+        }
+    }
+
+    /// Finds the rate that is of use, and fades out if the next tick moves there.
+    fn plan_rate(&mut self) {
+        let source = self.seats.iter().filter_map(|seat| seat.slot.receiver.rate()).max();
+        let (Some(source), Some(listener)) = (source, self.outlets.rate()) else { return };
+        let needed = match source.min(listener) {
+            ..=8_000 => 8_000,
+            8_001..=16_000 => 16_000,
+            16_001.. => 48_000,
+        };
+        self.ticks_above_need = if needed < self.rate { self.ticks_above_need + 1 } else { 0 };
+        let due = needed > self.rate || self.ticks_above_need > RATE_HOLD;
+        if due && self.fade == Fade::None {
+            self.next_rate = needed;
+            self.ticks_above_need = 0;
+            self.fade = Fade::Out;
+        }
+    }
+
+    /// Sums the voices of this tick.
+    fn speak(&mut self) {
+        self.mix.begin();
+        for seat in &mut self.seats {
+            seat.voice = None;
+            if seat.role == Role::Listener {
+                continue;
+            }
+            let voice = self.mix.next_voice();
+            if seat.slot.receiver.speak(self.rate, voice) {
+                match self.fade {
+                    Fade::None => {}
+                    Fade::In => fade_in(voice),
+                    Fade::Out => fade_out(voice),
+                }
+                seat.voice = Some(self.mix.add());
+            } else {
+                seat.slot.receiver.gain.settle();
+            }
+        }
+        self.mix.finish();
+    }
+
+    /// Sees to it that everyone who is sent to has an outlet: the group's, or one of their own.
+    fn assign(&mut self) {
+        for seat in &mut self.seats {
+            let wanted = seat.slot.sender.encoding();
+            if let Some(id) = seat.outlet
+                && wanted != Some(self.outlets.get(id).outlet.encoding())
+            {
+                self.outlets.leave(id);
+                seat.outlet = None;
+            }
+            let Some(wanted) = wanted else { continue };
+            let id = match seat.outlet {
+                Some(id) => id,
+                None => match self.outlets.join(wanted, self.rate, self.ticks) {
+                    Some(id) => id,
+                    None => continue,
+                },
+            };
+            let own_mix = seat.role != Role::Listener || !seat.slot.gain_out.is_unity();
+            let shared = self.outlets.get(id).shared;
+            seat.alike = if own_mix || shared { 0 } else { seat.alike + 1 };
+            seat.outlet = Some(if own_mix && shared {
+                self.outlets.split(id, &self.mix.limiter)
+            } else if seat.alike > REJOIN {
+                self.outlets.rejoin(id)
+            } else {
+                id
+            });
+        }
+    }
+
+    /// Encodes the common mix once for each group, and each private mix.
+    fn feed(&mut self) {
+        let common = self.mix.common();
+        for entry in self.outlets.used().filter(|entry| entry.shared) {
+            entry.outlet.feed(common);
+        }
+        let mut own = [0; MAX_FRAME];
+        let own = &mut own[..self.mix.frame];
+        for seat in &mut self.seats {
+            let Some(id) = seat.outlet else { continue };
+            let entry = self.outlets.get_mut(id);
+            if entry.shared {
+                continue;
+            }
+            let gain = &mut seat.slot.gain_out;
+            let sounds = !gain.is_zero() && self.mix.without(seat.voice, &mut entry.limiter, own);
+            if sounds {
+                gain.apply(own);
+                entry.outlet.feed(Some(own));
+            } else {
+                gain.settle();
+                entry.outlet.feed(None);
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, sink: &mut impl Sink) {
+        for seat in &mut self.seats {
+            let Some(id) = seat.outlet else { continue };
+            for payload in self.outlets.get(id).outlet.packets() {
+                let to = seat.id;
+                let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
+                seat.slot.sender.send(now, payload, send);
+            }
+        }
+    }
+}
+
+impl Seated {
+    fn new(id: SlotId, slot: Slot) -> Self {
+        Self {
+            id,
+            slot,
+            role: Role::Listener,
+            outlet: None,
+            voice: None,
+            audible: true, // Who comes in the middle of a word is faded in.
+            was_audible: true,
+            pause: HOLD,
+            alike: 0,
+        }
+    }
+
+    /// Leaves the mix, unless [`Self::step_up`] follows.
+    fn step_down(&mut self) {
+        match self.role {
+            Role::Listener => {}
+            Role::Contributor => {
+                self.role = Role::Leaving;
+                self.slot.receiver.gain.aim(0.0);
+            }
+            Role::Leaving => {
+                self.role = Role::Listener;
+                self.slot.receiver.rest();
+            }
+        }
+    }
+
+    fn step_up(&mut self) {
+        let factor = self.slot.factor_in();
+        if self.role == Role::Listener && !self.was_audible {
+            // The beginning of a sound needs no ramp, and a lone talker has to stay bit-exact.
+            self.slot.receiver.gain.jump(factor);
+        }
+        self.slot.receiver.gain.aim(factor);
+        self.role = Role::Contributor;
+    }
+}
+
+impl Mix {
+    fn new(rate: usize) -> Self {
+        Self {
+            voices: Vec::new(),
+            count: 0,
+            sum: [0; MAX_FRAME],
+            common: [0; MAX_FRAME],
+            limiter: Limiter::default(),
+            frame: rate / 50,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.count = 0;
+        self.sum[..self.frame].fill(0);
+    }
+
+    /// Space for a voice, which [`Self::add`] then adds.
+    fn next_voice(&mut self) -> &mut [i16] {
+        if self.count == self.voices.len() {
+            self.voices.push([0; MAX_FRAME]);
+        }
+        &mut self.voices[self.count][..self.frame]
+    }
+
+    fn add(&mut self) -> usize {
+        let voice = &self.voices[self.count][..self.frame];
+        for (sum, &sample) in self.sum.iter_mut().zip(voice) {
+            *sum += i32::from(sample);
+        }
+        self.count += 1;
+        self.count - 1
+    }
+
+    fn finish(&mut self) {
+        if self.count > 0 {
+            let frame = self.frame;
+            self.limiter.narrow(&self.sum[..frame], &mut self.common[..frame]);
+        }
+    }
+
+    /// What everybody hears who says nothing; `None` is silence.
+    fn common(&self) -> Option<&[i16]> {
+        (self.count > 0).then(|| &self.common[..self.frame])
+    }
+
+    /// Writes the mix without one voice into `own`; false if it is silence.
+    ///
+    /// The sum is narrowed after the own voice is taken out: narrowing earlier would leave an echo
+    /// of whatever was limited.
+    fn without(&self, voice: Option<usize>, limiter: &mut Limiter, own: &mut [i16]) -> bool {
+        let Some(voice) = voice else {
+            own.copy_from_slice(&self.common[..self.frame]);
+            return self.count > 0;
+        };
+        if self.count == 1 {
+            return false;
+        }
+        let mut sum = [0; MAX_FRAME];
+        let voice = &self.voices[voice][..self.frame];
+        for ((own, &sum), &voice) in sum.iter_mut().zip(&self.sum[..self.frame]).zip(voice) {
+            *own = sum - i32::from(voice);
+        }
+        limiter.narrow(&sum[..self.frame], own);
+        true
+    }
+}
+
+/// Over the second quarter of a tick: in the first the resamplers fill.
+fn fade_in(voice: &mut [i16]) {
+    let quarter = voice.len() / 4;
+    let mut gain = Gain::ZERO;
+    gain.aim(1.0);
+    voice[..quarter].fill(0);
+    gain.apply(&mut voice[quarter..2 * quarter]);
+}
+
+/// Over the second quarter of a tick: in the rest the listeners' resamplers run empty.
+fn fade_out(voice: &mut [i16]) {
+    let quarter = voice.len() / 4;
+    let mut gain = Gain::UNITY;
+    gain.aim(0.0);
+    gain.apply(&mut voice[quarter..2 * quarter]);
+    voice[2 * quarter..].fill(0);
 }

@@ -1,9 +1,20 @@
 //! A leg inside the mixer: what it says comes in, what it hears goes out.
 
+mod receiver;
+mod sender;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+pub(crate) use receiver::Attention;
+use receiver::Receiver;
+use sender::Sender;
+
 use crate::codec::{Encoding, Format};
+use crate::gain::Gain;
+use crate::jitter::JitterOptions;
+use crate::rtcp::Session;
+use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
 
 /// What a slot is made with.
 #[derive(Clone, Debug)]
@@ -125,59 +136,95 @@ pub struct Statistics {
 /// One leg's receive and send side. It moves between rooms and threads.
 #[derive(Debug)]
 pub struct Slot {
-    options: SlotOptions,
-    plan: Option<StreamPlan>,
+    pub(crate) receiver: Receiver,
+    pub(crate) sender: Sender,
+    /// Of what the leg hears.
+    pub(crate) gain_out: Gain,
+    session: Session,
     seat: Seat,
-    statistics: Statistics,
+    /// Of what the leg says, unless muted.
+    factor_in: f32,
     events: VecDeque<Event>,
 }
 
 impl Slot {
     /// A slot that neither sends nor receives until [`Self::configure`].
     pub fn new(options: SlotOptions) -> Self {
+        let mut seed = options.seed;
+        let mut random = || {
+            seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15); // SplitMix64
+            let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            mixed ^ (mixed >> 31)
+        };
+        let mut random_u32 = || u32::try_from(random() >> 32).unwrap_or_default();
+        let ssrc = Ssrc::new(random_u32());
+        // Below 2^15, so that the first wrap does not come with the first packets (RFC 3711 §3.3.1).
+        let sequence = Sequence::new(u16::try_from(random_u32() >> 17).unwrap_or_default());
+        let timestamp = RtpTimestamp::new(random_u32());
+        let jitter = JitterOptions {
+            min: options.min_delay,
+            max: options.max_delay,
+            ..JitterOptions::default()
+        };
         Self {
-            options,
-            plan: None,
+            receiver: Receiver::new(jitter),
+            sender: Sender::new(ssrc, sequence, timestamp),
+            gain_out: Gain::UNITY,
+            session: Session::new(ssrc, options.cname, random()),
             seat: Seat::default(),
-            statistics: Statistics::default(),
-            events: VecDeque::new(),
+            factor_in: 1.0,
+            events: VecDeque::with_capacity(8),
         }
     }
 
-    /// Takes what offer/answer agreed; again at each re-INVITE. Costs allocations.
+    /// Takes what offer/answer agreed; again at each re-INVITE.
+    ///
+    /// SSRC, sequence and timestamp go on; another codec begins with a marker.
     pub fn configure(&mut self, _now: Instant, plan: &StreamPlan) {
-        self.plan = Some(plan.clone());
+        self.receiver.configure(plan);
+        self.sender.configure(plan);
     }
 
-    /// Changes how the leg takes part; mute, deaf and gains move by a short ramp.
+    /// Changes how the leg takes part; mute, deaf and gains move by a ramp of one tick.
     pub fn set_seat(&mut self, seat: Seat) {
         self.seat = seat;
+        self.factor_in = Gain::factor(seat.gain_in_db);
+        self.gain_out.aim(if seat.deaf { 0.0 } else { Gain::factor(seat.gain_out_db) });
     }
 
-    /// Takes one RTP datagram.
+    /// Takes one RTP datagram that arrived at `now`.
     ///
     /// # Errors
     /// Says why the datagram was not kept; it is counted.
-    pub fn receive(&mut self, _now: Instant, _datagram: &[u8]) -> Result<(), Rejected> {
-        self.statistics.packets_rejected += 1;
-        Err(Rejected::NotReceiving)
+    pub fn receive(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Rejected> {
+        let result = self.receiver.receive(now, datagram);
+        self.note_digits();
+        result
     }
 
     /// Takes one RTCP datagram; what is not RTCP is ignored.
-    pub fn receive_rtcp(&mut self, _now: Instant, _wall: SystemTime, _datagram: &[u8]) {}
-
-    /// Puts the RTCP report that is due into `out`; false if none is. Ask about ten times a second.
-    pub fn poll_rtcp(&mut self, _now: Instant, _wall: SystemTime, _out: &mut Vec<u8>) -> bool {
-        let _ = &self.options;
-        false
+    pub fn receive_rtcp(&mut self, now: Instant, wall: SystemTime, datagram: &[u8]) {
+        self.session.handle_rtcp(now, wall, datagram);
     }
 
-    /// Puts an RTCP BYE into `out`.
-    pub fn goodbye(&mut self, _now: Instant, _wall: SystemTime, _out: &mut Vec<u8>) {}
+    /// Appends the RTCP report that is due to `out`; false if none is. Ask about ten times a second.
+    pub fn poll_rtcp(&mut self, now: Instant, wall: SystemTime, out: &mut Vec<u8>) -> bool {
+        let sent = self.sender.sent(now);
+        self.session.poll_report(now, wall, (&sent, &mut self.receiver.reception), out)
+    }
 
-    /// Queues digits to be sent by RFC 4733; false if no telephone-event is agreed or the queue is full.
-    pub fn send_digits(&mut self, _digits: &str, _duration: Duration) -> bool {
-        false
+    /// Appends a last report with a BYE to `out`.
+    pub fn goodbye(&mut self, now: Instant, wall: SystemTime, out: &mut Vec<u8>) {
+        let sent = self.sender.sent(now);
+        self.session.goodbye(now, wall, (&sent, &mut self.receiver.reception), out);
+    }
+
+    /// Queues digits to be sent by RFC 4733, all or none.
+    ///
+    /// False if no telephone-event is agreed, one is not a digit, or too many would wait.
+    pub fn send_digits(&mut self, digits: &str, duration: Duration) -> bool {
+        self.sender.send_digits(digits, duration)
     }
 
     /// Returns what was noticed, oldest first. Changes after `receive` and after a room's tick.
@@ -185,13 +232,79 @@ impl Slot {
         self.events.pop_front()
     }
 
-    /// Totals as of `now`.
+    /// Totals since it was made.
     pub fn statistics(&self, _now: Instant) -> Statistics {
-        self.statistics.clone()
+        let receiver = &self.receiver;
+        let jitter = receiver.jitter.counters();
+        let sent = self.sender.totals();
+        let far = self.session.far_report();
+        let far_jitter = |units: u32| Duration::from_secs(1) * units / self.sender.clock_rate();
+        Statistics {
+            codec: receiver.format(),
+            packets_received: receiver.counters.packets,
+            octets_received: receiver.counters.octets,
+            packets_sent: sent.0,
+            octets_sent: sent.1,
+            packets_lost: receiver.reception.lost(),
+            packets_late: jitter.late,
+            packets_duplicate: jitter.duplicate,
+            packets_rejected: receiver.counters.rejected + jitter.refused,
+            jitter: receiver.reception.jitter(),
+            frames_concealed: receiver.counters.concealed,
+            buffer: receiver.jitter.delay(),
+            buffer_target: receiver.jitter.target(),
+            far_loss: far.map(|far| far.loss),
+            far_jitter: far.map(|far| far_jitter(far.jitter)),
+            round_trip: self.session.round_trip(),
+            level_dbov: receiver.format().map(|_| self.level_dbov()),
+        }
     }
 
-    /// Level of what it says, dBov (0 to −127), silence if it says nothing.
+    /// Level of what it said in the last tick, dBov (0 to −127).
+    #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
     pub fn level_dbov(&self) -> i8 {
-        self.statistics.level_dbov.unwrap_or(-127)
+        self.receiver.dbov() as i8
+    }
+
+    /// True while somebody talks here, with hysteresis.
+    pub fn is_talking(&self) -> bool {
+        self.receiver.talk.is_talking()
+    }
+
+    /// True if a tick has something to do here: it is sent to or listened to.
+    pub fn is_active(&self) -> bool {
+        self.receiver.receives() || self.sender.encoding().is_some()
+    }
+
+    /// The gain of what it says.
+    pub(crate) fn factor_in(&self) -> f32 {
+        if self.seat.muted { 0.0 } else { self.factor_in }
+    }
+
+    /// Moves the receive side on by one tick; true if there is something audible to mix.
+    pub(crate) fn listen(&mut self, now: Instant, attention: Attention) -> bool {
+        let muted = self.seat.muted && self.receiver.gain.is_zero();
+        let attention = if muted { Attention::None } else { attention };
+        let audible = self.receiver.listen(now, attention);
+        if let Some(talking) = self.receiver.detect_talk(self.seat.muted) {
+            self.note(Event::Talking(talking));
+        }
+        self.note_digits();
+        audible && !muted
+    }
+
+    fn note_digits(&mut self) {
+        while let Some(digit) = self.receiver.digits.poll_digit() {
+            self.note(Event::Digit { digit: digit.key, duration: digit.duration });
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
     }
 }
+
+/// Events that wait at most; more are dropped.
+const MAX_EVENTS: usize = 64;

@@ -1,0 +1,66 @@
+# make run     builds the bridge and starts it; settings by ARGS="--api 127.0.0.1:9090"
+# make test    everything that CI runs, on a bare machine too
+#
+# Both first install what is missing and say so (.ci/install). Each check is a target of its own.
+
+CARGO ?= cargo
+ARGS ?=
+FUZZ_SECONDS ?= 60
+
+# Packages of their own, because their dependencies must not mix with the bridge's.
+APART := $(patsubst %/Cargo.toml,%,$(wildcard tests/*/Cargo.toml))
+TESTED_APART := $(filter-out tests/fuzz,$(APART))
+
+.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart torture fuzz
+
+run: build-tools
+	$(CARGO) run --release --locked -- $(ARGS)
+
+test: test-tools fmt clippy doc deny unit apart fuzz
+	@echo "All tests passed."
+
+# libopus is compiled from source.
+build-tools:
+	@.ci/install cmake:cmake c++:g++
+
+# sipp and baresip are the phones of strangers, Chromium looks at the operator's page.
+test-tools: build-tools
+	@.ci/install sipp:sip-tester baresip:baresip-core chromium,google-chrome:chromium
+
+fmt:
+	$(CARGO) fmt --all --check
+	@set -e; for package in $(APART); do $(CARGO) fmt --manifest-path $$package/Cargo.toml --check; done
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@set -e; for package in $(APART); do \
+		echo "clippy: $$package"; \
+		$(CARGO) clippy --locked --manifest-path $$package/Cargo.toml --all-targets -- -D warnings; \
+	done
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# Licences, advisories and sources of what we depend on; needs the network and cargo-deny.
+deny:
+	@if command -v cargo-deny >/dev/null 2>&1; then $(CARGO) deny check; else echo "deny: no cargo-deny, skipped"; fi
+
+# Unit and property tests, tests/architecture.rs, and tests/{sim,torture,e2e}.
+unit:
+	$(CARGO) test --locked --workspace
+
+apart:
+	@set -e; for package in $(TESTED_APART); do \
+		echo "test: $$package"; \
+		$(CARGO) test --locked --manifest-path $$package/Cargo.toml; \
+	done
+
+# The odd messages alone; part of `unit`.
+torture:
+	$(CARGO) test --locked --test torture
+
+# All fuzz targets share the time.
+fuzz:
+	@if [ -f tests/fuzz/Cargo.toml ]; then \
+		$(CARGO) run --locked --manifest-path tests/fuzz/Cargo.toml -- --seconds $(FUZZ_SECONDS); \
+	else echo "fuzz: no targets yet"; fi

@@ -1,0 +1,101 @@
+//! How loud a frame is, and whether somebody talks (levels in dBov, RFC 6464 §3).
+
+/// Where talking starts, dBov.
+const START: f32 = -42.0;
+/// Below this it may end, dBov.
+const STOP: f32 = -48.0;
+/// Frames above [`START`] that make talking: one alone may be a click.
+const ATTACK: u8 = 2;
+/// Frames below [`STOP`] that end it: pauses between words are shorter.
+const HANGOVER: u8 = 30;
+/// What is never louder than this is not worth mixing: the smallest step of A-law, its idle value.
+pub const INAUDIBLE_PEAK: u16 = 8;
+/// The level of digital silence, dBov.
+pub const SILENCE: f32 = -127.0;
+
+/// Power of a frame in dBov, [`SILENCE`] at least, 0 for a full-scale square wave.
+#[expect(clippy::cast_precision_loss, reason = "energy of a frame; 24 bits are a tenth of a dB")]
+pub fn dbov(pcm: &[i16]) -> f32 {
+    let energy: u64 = pcm
+        .chunks(64) // an i32 holds 64 squares shifted by 6: the loop stays in 32-bit lanes
+        .map(|chunk| {
+            let sum: u32 =
+                chunk.iter().map(|&s| (i32::from(s) * i32::from(s)).unsigned_abs() >> 6).sum();
+            u64::from(sum)
+        })
+        .sum();
+    if energy == 0 {
+        return SILENCE;
+    }
+    let mean = energy as f32 * 64.0 / pcm.len() as f32;
+    (10.0 * mean.log10() - 90.309).clamp(SILENCE, 0.0)
+}
+
+/// The largest magnitude in a frame.
+pub fn peak(pcm: &[i16]) -> u16 {
+    let (low, high) = pcm.iter().fold((0, 0), |(low, high), &s| (s.min(low), s.max(high)));
+    low.unsigned_abs().max(high.unsigned_abs())
+}
+
+/// Decides frame by frame whether somebody talks, with hysteresis in level and time.
+#[derive(Clone, Debug, Default)]
+pub struct TalkDetector {
+    talking: bool,
+    /// Frames in a row that speak for a change.
+    against: u8,
+}
+
+impl TalkDetector {
+    /// Takes the level of the next 20 ms; returns the new state if it changed.
+    pub fn handle_level(&mut self, dbov: f32) -> Option<bool> {
+        let (contradicts, patience) =
+            if self.talking { (dbov < STOP, HANGOVER) } else { (dbov >= START, ATTACK) };
+        self.against = if contradicts { self.against + 1 } else { 0 };
+        if self.against < patience {
+            return None;
+        }
+        self.against = 0;
+        self.talking = !self.talking;
+        Some(self.talking)
+    }
+
+    /// True while somebody talks.
+    pub fn is_talking(&self) -> bool {
+        self.talking
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_scale_square_is_0_and_silence_the_least() {
+        assert!(dbov(&[i16::MIN; 160]).abs() < 0.1);
+        assert!(dbov(&[0; 160]) <= SILENCE);
+        assert!((dbov(&[3277; 160]) + 20.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn peak_holds_the_most_negative_sample() {
+        assert_eq!(peak(&[1, -5, 3]), 5);
+        assert_eq!(peak(&[i16::MIN]), 32_768);
+    }
+
+    #[test]
+    fn a_click_is_not_talking_and_a_pause_is_not_the_end() {
+        let mut detector = TalkDetector::default();
+
+        assert_eq!(detector.handle_level(-20.0), None);
+        assert_eq!(detector.handle_level(-90.0), None);
+        assert_eq!(detector.handle_level(-20.0), None);
+        assert_eq!(detector.handle_level(-20.0), Some(true));
+        for _ in 0..29 {
+            assert_eq!(detector.handle_level(-60.0), None);
+        }
+        assert_eq!(detector.handle_level(-45.0), None);
+        assert!(detector.is_talking());
+        let changes: Vec<bool> = (0..60).filter_map(|_| detector.handle_level(-60.0)).collect();
+        assert_eq!(changes, [false]);
+    }
+}

@@ -1,0 +1,503 @@
+//! The receive side: RTP in, 20 ms frames of what the leg says out.
+
+use std::time::{Duration, Instant};
+
+use crate::codec::{self, Codec, Decoder, Format, MAX_PACKET};
+use crate::conceal::Concealer;
+use crate::dtmf;
+use crate::gain::Gain;
+use crate::jitter::{Incoming, Inserted, JitterBuffer, JitterOptions, Pulled};
+use crate::level::{self, TalkDetector};
+use crate::resample::Resampler;
+use crate::rtcp::Reception;
+use crate::rtp::Packet;
+use crate::slot::{Rejected, StreamPlan};
+
+/// Comfort noise (RFC 3389 §4): played as silence.
+const COMFORT_NOISE: u8 = 13;
+/// Frames that Opus makes up before silence, when nothing comes.
+const MOST_MADE_UP: Duration = Duration::from_millis(100);
+/// Below this a slip of the jitter buffer is not heard, dBov.
+const QUIET: f32 = -48.0;
+/// The longest payload kept aside.
+const MAX_STASH: usize = 1500;
+/// Loudness falls by this much in a tick, dB, so that a contributor stays one between syllables.
+const DECAY: f32 = 0.5;
+/// Packets pulled in one tick at most: twice 20 ms of the shortest, 2.5 ms.
+const MAX_PULLS: usize = 16;
+
+/// How much care a tick takes of what the leg says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Attention {
+    /// Decode everything.
+    Full,
+    /// Do not decode packets that say of themselves that there is no voice in them.
+    Voice,
+    /// Decode nothing: nobody may hear it.
+    None,
+}
+
+/// What happened in the receive side's life, for statistics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReceiverCounters {
+    pub(crate) packets: u64,
+    pub(crate) octets: u64,
+    pub(crate) rejected: u64,
+    pub(crate) concealed: u64,
+}
+
+/// Jitter buffer, decoder, concealment, level and talk detection of one leg.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) jitter: JitterBuffer,
+    pub(crate) reception: Reception,
+    pub(crate) digits: dtmf::Receiver,
+    pub(crate) counters: ReceiverCounters,
+    pub(crate) talk: TalkDetector,
+    pub(crate) gain: Gain,
+    formats: Vec<(u8, Format)>,
+    events: Vec<(u8, u32)>,
+    receives: bool,
+    voice: Option<Voice>,
+    resampler: Option<(u32, u32, Resampler)>,
+    /// What the first packet is expected to be.
+    expected: Option<Format>,
+    audible: bool,
+    dbov: f32,
+    loudness: f32,
+    ticks_without_talk: u32,
+}
+
+/// A decoder and what it has decoded.
+#[derive(Debug)]
+struct Voice {
+    decoder: Decoder,
+    concealer: Concealer,
+    /// Decoded and not yet heard begins at `from`.
+    pcm: Vec<i16>,
+    from: usize,
+    /// Samples of a tick.
+    frame: usize,
+    /// `pcm` may hold something else than zeros.
+    sounds: bool,
+    /// Samples made up in a row.
+    made_up: usize,
+    playing: bool,
+    /// A packet kept aside: the last one not decoded, to warm the decoder up, …
+    skipped: Vec<u8>,
+    /// … or the first of another format, for the next tick.
+    switch: Option<(Format, Vec<u8>)>,
+}
+
+impl Receiver {
+    pub(crate) fn new(options: JitterOptions) -> Self {
+        Self {
+            jitter: JitterBuffer::new(options, 8_000),
+            reception: Reception::new(8_000),
+            digits: dtmf::Receiver::new(),
+            counters: ReceiverCounters::default(),
+            talk: TalkDetector::default(),
+            gain: Gain::ZERO,
+            formats: Vec::new(),
+            events: Vec::new(),
+            receives: false,
+            voice: None,
+            resampler: None,
+            expected: None,
+            audible: false,
+            dbov: level::SILENCE,
+            loudness: level::SILENCE,
+            ticks_without_talk: 0,
+        }
+    }
+
+    pub(crate) fn configure(&mut self, plan: &StreamPlan) {
+        self.formats.clone_from(&plan.receive);
+        self.events.clone_from(&plan.receive_events);
+        self.receives = plan.receives;
+        let sent = plan.send.1.format;
+        let symmetric = self.formats.iter().find(|(_, format)| format.codec == sent.codec);
+        self.expected = symmetric.or_else(|| self.formats.first()).map(|&(_, format)| format);
+        self.jitter.set_wants_next(false);
+        if !self.receives {
+            self.jitter.reset();
+        }
+    }
+
+    /// The rate of what is or will be decoded, Hz; `None` if nothing is received.
+    pub(crate) fn rate(&self) -> Option<u32> {
+        let now = self.voice.as_ref().map(|voice| voice.decoder.format());
+        now.or(self.expected).filter(|_| self.receives).map(Format::sample_rate)
+    }
+
+    /// What is decoded now.
+    pub(crate) fn format(&self) -> Option<Format> {
+        self.voice.as_ref().map(|voice| voice.decoder.format())
+    }
+
+    pub(crate) fn receives(&self) -> bool {
+        self.receives
+    }
+
+    pub(crate) fn receive(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Rejected> {
+        let result = self.take(now, datagram);
+        if result.is_err() {
+            self.counters.rejected += 1;
+        }
+        result
+    }
+
+    fn take(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Rejected> {
+        let Packet { header, payload } = Packet::parse(datagram).map_err(|_| Rejected::NotRtp)?;
+        if !self.receives {
+            return Err(Rejected::NotReceiving);
+        }
+        if let Some(format) = find(&self.formats, header.payload_type) {
+            self.jitter.set_clock_rate(format.clock_rate);
+            if format.codec == Codec::Opus && codec::carries_fec(payload) {
+                self.jitter.set_wants_next(true);
+            }
+            self.reception.set_clock_rate(format.clock_rate);
+            self.reception.receive(now, &header);
+            let incoming = Incoming {
+                ssrc: header.ssrc,
+                sequence: header.sequence,
+                timestamp: header.timestamp,
+                marker: header.marker,
+                payload_type: header.payload_type,
+                payload,
+            };
+            let inserted = self.jitter.insert(now, incoming);
+            if matches!(inserted, Inserted::Kept | Inserted::Restarted) {
+                self.counters.packets += 1;
+                self.counters.octets += payload.len() as u64;
+            }
+            return Ok(());
+        }
+        let clock_rate = find(&self.events, header.payload_type);
+        if clock_rate.is_none() && header.payload_type != COMFORT_NOISE {
+            return Err(Rejected::PayloadType(header.payload_type));
+        }
+        self.reception.receive_untimed(&header);
+        self.jitter.skip(header.ssrc, header.sequence);
+        if let Some(clock_rate) = clock_rate {
+            self.digits.handle_packet(now, clock_rate, &header, payload);
+        }
+        self.counters.packets += 1;
+        self.counters.octets += payload.len() as u64;
+        Ok(())
+    }
+
+    /// Moves on by one tick; true if [`Self::speak`] has something audible to say.
+    pub(crate) fn listen(&mut self, now: Instant, attention: Attention) -> bool {
+        if self.digits.is_pressed() {
+            self.digits.handle_timeout(now);
+        }
+        if !self.receives {
+            self.audible = false;
+            return false;
+        }
+        self.fill(now, attention);
+        self.measure();
+        self.audible
+    }
+
+    fn fill(&mut self, now: Instant, attention: Attention) {
+        if let Some(voice) = &mut self.voice {
+            voice.advance();
+            voice.switch_now();
+        }
+        for _ in 0..MAX_PULLS {
+            if self.voice.as_ref().is_some_and(|voice| voice.held() >= voice.frame) {
+                break;
+            }
+            let interval = self.jitter.interval();
+            match self.jitter.pull(now) {
+                Pulled::Packet { payload_type, payload, cut, .. } => {
+                    let Some(format) = find(&self.formats, payload_type) else { continue };
+                    if self.voice.is_none() {
+                        self.voice = Voice::new(format);
+                    }
+                    let Some(voice) = &mut self.voice else { continue };
+                    if cut > 0 {
+                        voice.concealer.cut();
+                    }
+                    voice.play(format, payload, (attention, interval));
+                }
+                Pulled::Lost { next } => {
+                    let Some(voice) = &mut self.voice else { continue };
+                    self.counters.concealed += 1;
+                    voice.lose(next, interval);
+                }
+                Pulled::Empty => {
+                    if let Some(voice) = &mut self.voice {
+                        voice.starve();
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        let heard = self.voice.as_ref().and_then(Voice::heard);
+        self.audible = heard.is_some_and(|pcm| level::peak(pcm) > level::INAUDIBLE_PEAK);
+        self.dbov = match heard {
+            Some(pcm) if self.audible => level::dbov(pcm),
+            _ => level::SILENCE,
+        };
+        self.loudness = self.dbov.max(self.loudness - DECAY);
+        self.jitter.set_quiet(self.dbov < QUIET);
+    }
+
+    /// Lets the talk detector see the last tick; returns its new state if that changed.
+    pub(crate) fn detect_talk(&mut self, muted: bool) -> Option<bool> {
+        let change = self.talk.handle_level(if muted { level::SILENCE } else { self.dbov });
+        let counted = self.ticks_without_talk.saturating_add(1);
+        self.ticks_without_talk = if self.talk.is_talking() { 0 } else { counted };
+        change
+    }
+
+    /// Ticks since somebody talked here.
+    pub(crate) fn ticks_without_talk(&self) -> u32 {
+        self.ticks_without_talk
+    }
+
+    /// Level of the last tick, dBov.
+    pub(crate) fn dbov(&self) -> f32 {
+        self.dbov
+    }
+
+    /// Level with the memory of a contributor, dBov.
+    pub(crate) fn loudness(&self) -> f32 {
+        self.loudness
+    }
+
+    /// Writes the last tick at `rate` Hz, gain applied, into `mix`; false if it is silence.
+    pub(crate) fn speak(&mut self, rate: u32, mix: &mut [i16]) -> bool {
+        let Some(voice) = &self.voice else { return false };
+        let own_rate = voice.decoder.format().sample_rate();
+        let heard = voice.heard();
+        if own_rate == rate {
+            self.resampler = None;
+            let Some(heard) = heard else { return false };
+            mix.copy_from_slice(heard);
+        } else {
+            if self.resampler.as_ref().is_none_or(|r| (r.0, r.1) != (own_rate, rate)) {
+                self.resampler = Resampler::new(own_rate, rate).map(|r| (own_rate, rate, r));
+            }
+            let Some((_, _, resampler)) = &mut self.resampler else { return false };
+            match heard {
+                Some(heard) => resampler.run(heard, mix),
+                None if resampler.is_silent() => return false,
+                None => resampler.run(&SILENT_FRAME[..voice.frame], mix),
+            };
+        }
+        self.gain.apply(mix);
+        true
+    }
+
+    /// Forgets what the resampler remembers: nobody listened for a while.
+    pub(crate) fn rest(&mut self) {
+        self.resampler = None;
+    }
+}
+
+static SILENT_FRAME: [i16; 960] = [0; 960];
+
+impl Voice {
+    fn new(format: Format) -> Option<Self> {
+        let decoder = Decoder::new(format).ok()?;
+        let rate = format.sample_rate();
+        let frame = rate as usize / 50;
+        let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
+        Some(Self {
+            decoder,
+            concealer: Concealer::new(rate),
+            pcm: Vec::with_capacity(2 * most + frame),
+            from: 0,
+            frame,
+            sounds: false,
+            made_up: 0,
+            playing: false,
+            skipped: Vec::new(),
+            switch: None,
+        })
+    }
+
+    fn held(&self) -> usize {
+        self.pcm.len() - self.from
+    }
+
+    /// Room for `samples` more at the end; `pcm` never outgrows its first capacity.
+    fn space(&mut self, samples: usize) -> usize {
+        let before = self.pcm.len();
+        let samples = samples.min(self.pcm.capacity() - before);
+        self.pcm.resize(before + samples, 0);
+        before
+    }
+
+    fn most(&self) -> usize {
+        self.frame * 6 // 120 ms
+    }
+
+    /// Lets go of the tick that was heard.
+    fn advance(&mut self) {
+        self.from = (self.from + self.frame).min(self.pcm.len());
+        if self.held() == 0 {
+            self.sounds = false;
+        }
+        self.pcm.drain(..self.from);
+        self.from = 0;
+    }
+
+    /// The frame to be heard in this tick, if it is not silence for certain.
+    fn heard(&self) -> Option<&[i16]> {
+        self.pcm.get(..self.frame).filter(|_| self.sounds)
+    }
+
+    fn play(
+        &mut self,
+        format: Format,
+        payload: &[u8],
+        (attention, interval): (Attention, Duration),
+    ) {
+        if format != self.decoder.format() {
+            self.fade_out();
+            self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
+            return;
+        }
+        let skip = match attention {
+            Attention::Full => false,
+            Attention::Voice => self.decoder.has_voice(payload) == Some(false),
+            Attention::None => true,
+        };
+        if skip { self.skip(payload, interval) } else { self.decode(payload) }
+    }
+
+    fn skip(&mut self, payload: &[u8], interval: Duration) {
+        if self.skipped.is_empty() && self.playing {
+            self.fade_out();
+        }
+        self.skipped.clear();
+        self.skipped.extend_from_slice(&payload[..payload.len().min(MAX_STASH)]);
+        self.playing = false;
+        self.made_up = 0;
+        if self.held() < self.frame {
+            self.space(self.samples(interval));
+        }
+    }
+
+    fn decode(&mut self, payload: &[u8]) {
+        let warm = !self.skipped.is_empty();
+        if warm {
+            self.warm_up();
+        }
+        let at = self.space(self.most());
+        let Ok(samples) = self.decoder.decode(payload, &mut self.pcm[at..]) else {
+            self.pcm.truncate(at);
+            self.make_up(None, self.frame);
+            return;
+        };
+        self.pcm.truncate(at + samples);
+        self.sounds |= samples > 0;
+        self.concealer.heard(&mut self.pcm[at..]);
+        if warm {
+            fade_in(&mut self.pcm[at..]);
+        }
+        self.made_up = 0;
+        self.playing = true;
+    }
+
+    /// Gives the decoder the packet before the one to come, unheard.
+    fn warm_up(&mut self) {
+        let at = self.space(self.most());
+        self.decoder.decode(&self.skipped, &mut self.pcm[at..]).ok(); // It is not heard.
+        self.pcm.truncate(at);
+        self.skipped.clear();
+        self.concealer.reset();
+    }
+
+    fn lose(&mut self, next: Option<&[u8]>, interval: Duration) {
+        let samples = self.samples(interval);
+        if self.playing {
+            self.make_up(next, samples);
+        } else {
+            self.space(samples);
+        }
+    }
+
+    /// Samples of a packet, in whole 10 ms.
+    fn samples(&self, interval: Duration) -> usize {
+        let tens = usize::try_from(interval.as_millis() / 10).unwrap_or(2).clamp(1, 12);
+        self.frame / 2 * tens
+    }
+
+    fn make_up(&mut self, next: Option<&[u8]>, samples: usize) {
+        let at = self.space(samples);
+        let pcm = &mut self.pcm[at..];
+        if self.decoder.conceal(next, pcm) {
+            self.concealer.remember(pcm);
+        } else {
+            self.concealer.conceal(pcm);
+        }
+        self.made_up += samples;
+        self.sounds = true;
+    }
+
+    /// Nothing is there to play: leads over to silence.
+    fn starve(&mut self) {
+        if self.playing {
+            let missing = self.frame.saturating_sub(self.held());
+            self.make_up(None, missing.next_multiple_of(self.frame / 2));
+            let most = usize::try_from(MOST_MADE_UP.as_millis() / 20).unwrap_or(5) * self.frame;
+            let own = self.decoder.conceals();
+            if own && self.made_up >= most {
+                fade_out(&mut self.pcm);
+            }
+            if (own && self.made_up >= most) || self.concealer.is_silent() {
+                self.playing = false;
+                self.concealer.reset();
+            }
+        } else if self.held() > 0 {
+            self.space(self.frame - self.held().min(self.frame));
+        }
+    }
+
+    /// Fills the tick with what would have come, turned down to silence.
+    fn fade_out(&mut self) {
+        let missing = self.frame.saturating_sub(self.held());
+        if missing > 0 && self.playing {
+            self.make_up(None, missing.next_multiple_of(self.frame / 2));
+            fade_out(&mut self.pcm);
+        }
+        self.playing = false;
+    }
+
+    /// Begins with another format after the old one was faded out.
+    fn switch_now(&mut self) {
+        let Some((format, payload)) = self.switch.take() else { return };
+        if let Some(next) = Self::new(format) {
+            *self = next;
+            self.decode(&payload);
+            fade_in(&mut self.pcm);
+        }
+    }
+}
+
+fn find<T: Copy>(table: &[(u8, T)], payload_type: u8) -> Option<T> {
+    table.iter().find(|(of, _)| *of == payload_type).map(|&(_, value)| value)
+}
+
+fn fade_in(pcm: &mut [i16]) {
+    let mut gain = Gain::ZERO;
+    gain.aim(1.0);
+    let length = pcm.len() / 4;
+    gain.apply(&mut pcm[..length]);
+}
+
+fn fade_out(pcm: &mut [i16]) {
+    let mut gain = Gain::UNITY;
+    gain.aim(0.0);
+    gain.apply(pcm);
+}
