@@ -299,7 +299,9 @@ impl Receiver {
 
     /// Forgets what the resampler remembers: nobody listened for a while.
     pub(crate) fn rest(&mut self) {
-        self.resampler = None;
+        if let Some((_, _, resampler)) = &mut self.resampler {
+            resampler.reset();
+        }
     }
 }
 
@@ -312,7 +314,6 @@ impl Voice {
         let frame = rate as usize / 50;
         let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
         Some(Self {
-            decoder,
             concealer: Concealer::new(rate),
             pcm: Vec::with_capacity(2 * most + frame),
             from: 0,
@@ -320,8 +321,9 @@ impl Voice {
             sounds: false,
             made_up: 0,
             playing: false,
-            skipped: Vec::new(),
+            skipped: Vec::with_capacity(if decoder.conceals() { MAX_STASH } else { 0 }),
             switch: None,
+            decoder,
         })
     }
 
