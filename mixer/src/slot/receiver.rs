@@ -366,6 +366,7 @@ impl Voice {
     ) {
         if format != self.decoder.format() {
             self.fade_out();
+            self.space(self.frame.saturating_sub(self.held()));
             self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
             return;
         }
