@@ -311,6 +311,7 @@ impl Voice {
     fn new(format: Format) -> Option<Self> {
         let decoder = Decoder::new(format).ok()?;
         let rate = format.sample_rate();
+        let may_skip = matches!(format.codec, Codec::Opus | Codec::G722);
         let frame = rate as usize / 50;
         let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
         Some(Self {
@@ -321,7 +322,7 @@ impl Voice {
             sounds: false,
             made_up: 0,
             playing: false,
-            skipped: Vec::with_capacity(if decoder.conceals() { MAX_STASH } else { 0 }),
+            skipped: Vec::with_capacity(if may_skip { MAX_STASH } else { 0 }),
             switch: None,
             decoder,
         })
