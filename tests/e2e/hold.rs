@@ -185,6 +185,30 @@ fn the_origin_version_rises_only_with_a_change() {
     assert!(versions.is_sorted_by(|a, b| *b == a + 1), "{versions:?}");
 }
 
+#[test]
+fn offers_that_cross_both_stand_in_the_end() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+    let path = format!("/v1/legs/{}", anna.leg);
+
+    // Whoever is refused with 491 tries again (RFC 3261 §14.1); the phone does so by its test.
+    anna.call.order("hold", json!({}));
+    scene.bridge.put(&format!("{path}/hold"));
+    while anna.call.wait("reinvite_answered")["status"] == 491 {
+        anna.call.wait_for("reinvited", |event| event["status"] == 200);
+        anna.call.order("hold", json!({}));
+    }
+    scene.bridge.wait_any(|event| event["leg"] == anna.leg && event["data"]["held_by"] == "both");
+
+    scene.bridge.delete(&format!("{path}/hold"));
+    anna.call.wait_for("reinvited", |event| event["our_direction"] == "sendonly");
+    anna.call.order("resume", json!({}));
+    bert.call.expect(&[440], &[]);
+    anna.call.expect(&[880], &[]);
+}
+
 fn version(event: &Value) -> u64 {
     event["version"].as_str().unwrap().parse().unwrap()
 }

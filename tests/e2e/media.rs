@@ -127,6 +127,54 @@ fn the_delay_from_mouth_to_ear_is_short() {
 }
 
 #[test]
+fn the_delay_comes_back_after_a_bad_spell() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+    bert.call.hush();
+    anna.call.hush();
+    bert.call.expect(&[], &[440]);
+    let before = delay(&anna.call, &bert.call, 5);
+    anna.call.play(440);
+    bert.call.expect(&[440], &[]);
+
+    anna.call.order("impair", json!({"jitter_ms": 200, "seed": 3}));
+    bert.call.hear(&[440], Duration::from_secs(2), Duration::ZERO);
+    anna.call.order("impair", json!({}));
+    bert.call.hear(&[440], Duration::from_secs(2), Duration::ZERO);
+    anna.call.hush();
+    bert.call.expect(&[], &[440]);
+    let after = delay(&anna.call, &bert.call, 5);
+
+    let median = |measured: &Value| measured["median_ms"].as_f64().unwrap();
+    assert!(median(&after) <= median(&before) + 12.0, "before {before}, after {after}");
+}
+
+#[test]
+fn packets_may_last_ten_to_sixty_milliseconds() {
+    for ptime in [10, 30, 40, 60] {
+        let scene = scene();
+        let line = scene.phones.line("anna", json!({"ptime_ms": ptime}));
+        let anna = line.call("anna-out", &scene.bridge.uri("standup"), 440, json!({}));
+        let bert = scene.join("bert", "standup", 880);
+        bert.call.expect(&[440], &[880]);
+        anna.expect(&[880], &[440]);
+
+        let before = anna.statistics()["received"].as_u64().unwrap();
+        let heard = anna.hear(&[880], Duration::from_secs(3), Duration::ZERO);
+        let received = anna.statistics()["received"].as_u64().unwrap() - before;
+
+        assert!(continuity(&heard) >= 0.98, "ptime {ptime}: {heard}");
+        let due = 3000 / ptime;
+        assert!(
+            received.abs_diff(due) <= due / 10 + 2,
+            "ptime {ptime}: {received} of {due} packets"
+        );
+    }
+}
+
+#[test]
 fn rtcp_reports_come_and_statistics_are_true() {
     let scene = scene();
     let anna = scene.join("anna", "standup", 440);

@@ -11,8 +11,10 @@ fn sipp_places_and_ends_two_hundred_calls() {
         .args(&["-m", "200", "-r", "50", "-d", "500", "-l", "60", "-timeout", "60"])
         .expect_success();
 
+    for _ in 0..200 {
+        scene.bridge.wait("leg.ended", |event| event["data"]["end_reason"] == "hung_up");
+    }
     assert_eq!(scene.bridge.count("participant.joined", |_| true), 200);
-    scene.bridge.wait("room.ended", |_| true);
     let legs = scene.bridge.get("/v1/legs");
     assert_eq!(legs["items"].as_array().unwrap().len(), 0, "{legs}");
 }

@@ -123,6 +123,11 @@ impl Bridge {
         found.unwrap_or_else(|told| panic!("no event {kind} came, but:\n{told}"))
     }
 
+    /// Waits for an event of any type.
+    pub fn wait_any(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.events.take(wanted).unwrap_or_else(|told| panic!("no such event came, but:\n{told}"))
+    }
+
     /// Waits for an event about this leg.
     pub fn wait_leg(&self, kind: &str, leg: &str) -> Value {
         self.wait(kind, |event| event["leg"] == leg)
