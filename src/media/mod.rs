@@ -1,3 +1,219 @@
 //! OS threads for RTP: a worker owns its rooms' sockets, slots and mix.
+//!
+//! [`Media::start`] makes the threads; [`Command`]s go in through the handle and [`Event`]s come out of a queue. The
+//! handle decides which worker serves a leg (`router`); a worker (`worker`) ticks its mixes on absolute deadlines and
+//! does all input and output of its legs (`leg`, `socket`). Whose packets count is the rule of `latch`.
 
 pub mod command;
+mod latch;
+mod leg;
+mod legs;
+mod outbox;
+mod pool;
+mod router;
+mod socket;
+mod system;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use self::command::{Command, Event, MediaKey};
+use self::outbox::Outbox;
+use self::pool::PortPool;
+use self::router::{Order, Router};
+use self::system::Waker;
+pub use self::system::{DescriptorLimit, raise_descriptor_limit};
+use self::worker::{Arrival, Links, Peer, Settings, Worker};
+
+/// What the media threads are made with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// UDP ports for RTP and RTCP, two a leg.
+    pub ports: RangeInclusive<u16>,
+    /// Media threads; `None` makes one for each processor.
+    pub workers: Option<NonZeroUsize>,
+    /// Seeds SSRCs, sequence numbers and the order of ports: give it true randomness.
+    pub seed: u64,
+    /// The least delay of the jitter buffers.
+    pub min_delay: Duration,
+    /// The ceiling of the jitter buffers.
+    pub max_delay: Duration,
+    /// A leg that should be heard and sends no RTP for so long is reported by [`Event::Silent`].
+    pub silence_after: Duration,
+    /// Commands that may wait at each worker; beyond, [`Media::try_send`] refuses.
+    pub command_queue: usize,
+    /// Events that may wait for the bridge; beyond, levels and statistics are dropped and the rest is kept back.
+    pub event_queue: usize,
+}
+
+impl Default for Options {
+    /// Ports 16384–32767, a worker for each processor, 0 to 200 ms of delay, 30 s of silence, 4,096 commands and
+    /// 16,384 events.
+    fn default() -> Self {
+        Self {
+            ports: 16_384..=32_767,
+            workers: None,
+            seed: 0,
+            min_delay: Duration::ZERO,
+            max_delay: Duration::from_millis(200),
+            silence_after: Duration::from_secs(30),
+            command_queue: 4_096,
+            event_queue: 16_384,
+        }
+    }
+}
+
+/// The handle of the media threads. Dropping it ends them.
+#[derive(Debug)]
+pub struct Media {
+    router: Router,
+    workers: Vec<Handle>,
+    failed: Receiver<MediaKey>,
+    stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    orders: rtrb::Producer<Order>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A worker has no room for another command; nothing of it took effect.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("the media threads are too busy to take a command")]
+pub struct QueueFull(
+    /// What was not sent.
+    pub Box<Command>,
+);
+
+impl Media {
+    /// Starts the threads; events come out of the receiver in order for each leg.
+    ///
+    /// # Errors
+    /// Descriptors or threads ran out, or the port range holds no pair.
+    pub fn start(options: &Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
+        let pool = Arc::new(PortPool::new(&options.ports, options.seed));
+        if pool.capacity() == 0 {
+            let (first, last) = (options.ports.start(), options.ports.end());
+            let message =
+                format!("the media range {first}-{last} holds no even port with the next");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let count = options.workers.or_else(|| thread::available_parallelism().ok());
+        let count = count.map_or(1, NonZeroUsize::get);
+        let (queue, events) = mpsc::channel(options.event_queue.max(1));
+        let (failed_sender, failed) = sync_channel(options.command_queue.max(1));
+        let mut media =
+            Self { router: Router::new(count), workers: Vec::new(), failed, stop: Arc::default() };
+        let (peers, arrivals) = peers(count, options.command_queue)?;
+        for (index, arrivals) in arrivals.into_iter().enumerate() {
+            let (orders, taken) = rtrb::RingBuffer::new(options.command_queue.max(ORDERS_OF_ONE));
+            let waker = Arc::clone(&peers[index].waker);
+            let links = Links {
+                orders: taken,
+                arrivals,
+                peers: peers.clone(),
+                failed: failed_sender.clone(),
+                outbox: Outbox::new(queue.clone()),
+                waker: Arc::clone(&waker),
+                stop: Arc::clone(&media.stop),
+            };
+            let thread = spawn(index, options.into(), Arc::clone(&pool), links)?;
+            media.workers.push(Handle { orders, waker, thread: Some(thread) });
+        }
+        Ok((media, events))
+    }
+
+    /// Sends a command; never waits. Commands for one leg take effect in order, those for an unknown leg not at all.
+    ///
+    /// # Errors
+    /// [`QueueFull`] gives the command back.
+    pub fn try_send(&mut self, command: Command) -> Result<(), QueueFull> {
+        while let Ok(leg) = self.failed.try_recv() {
+            self.router.forget(leg);
+        }
+        let orders = self.router.plan(&command);
+        let has_room =
+            |&(worker, _): &(usize, Order)| self.workers[worker].orders.slots() >= ORDERS_OF_ONE;
+        if !orders.iter().all(has_room) {
+            return Err(QueueFull(Box::new(command)));
+        }
+        self.router.apply(&command);
+        for (worker, order) in orders {
+            let handle = &mut self.workers[worker];
+            // There was room, and nobody else sends.
+            if handle.orders.push(order).is_ok() {
+                handle.waker.wake();
+            }
+        }
+        Ok(())
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+}
+
+impl Drop for Media {
+    /// Ends the threads and waits for them: some milliseconds. Legs that are still open end without a BYE.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for worker in &mut self.workers {
+            worker.waker.wake();
+        }
+        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
+            // A worker that panicked has said so.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+impl From<&Options> for Settings {
+    fn from(options: &Options) -> Self {
+        Self {
+            seed: options.seed,
+            min_delay: options.min_delay,
+            max_delay: options.max_delay,
+            silence_after: options.silence_after,
+        }
+    }
+}
+
+/// The doors between workers.
+fn peers(count: usize, queue: usize) -> io::Result<(Vec<Peer>, Vec<Receiver<Arrival>>)> {
+    let doors: io::Result<Vec<_>> = (0..count)
+        .map(|_| {
+            let (arrivals, taken): (SyncSender<Arrival>, _) = sync_channel(queue.max(1));
+            Ok((Peer { arrivals, waker: Arc::new(Waker::new()?) }, taken))
+        })
+        .collect();
+    Ok(doors?.into_iter().unzip())
+}
+
+fn spawn(
+    index: usize,
+    settings: Settings,
+    pool: Arc<PortPool>,
+    links: Links,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(format!("media-{index}"))
+        .spawn(move || Worker::new(index, settings, pool, links).run())
+}
+
+/// Orders that one command can make for one worker.
+const ORDERS_OF_ONE: usize = 2;

@@ -3,12 +3,9 @@
 pub mod dialog;
 pub mod endpoint;
 pub mod headers;
-mod layer;
 pub mod message;
 pub mod method;
-mod refer;
 pub(crate) mod scan;
-mod session;
 pub mod status;
 pub mod timer;
 pub mod transaction;

@@ -1,0 +1,303 @@
+//! One leg's sockets and what is known of its far side; its [`Slot`] sits in a room, or here while it is in none.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use mixer::rtp::{HEADER_LEN, Ssrc, is_rtcp};
+use mixer::slot::{self, Slot, StreamPlan};
+
+use super::command::{Event, MediaKey, MixKey, Statistics, Stream};
+use super::latch::{Latch, Verdict};
+use super::outbox::Outbox;
+use super::pool::PortPair;
+use super::socket::{Clock, Datagram, Inbox, Socket};
+
+/// A leg from open to close; it moves between workers whole.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) key: MediaKey,
+    ports: Ports,
+    latch: Latch,
+    stream: Option<Stream>,
+    /// One bit for each payload type that is accepted.
+    accepted: u128,
+    /// Here while in no mix.
+    pub(super) slot: Option<Slot>,
+    pub(super) mix: Option<MixKey>,
+    /// Last RTP that counted, or since when some is expected.
+    heard: Instant,
+    /// The present silence was reported.
+    silent: bool,
+    /// Source of the last [`Event::Started`].
+    started: Option<SocketAddr>,
+    rejected: u64,
+    statistics_due: Instant,
+}
+
+/// The bound ports of a leg.
+#[derive(Debug)]
+pub(super) struct Ports {
+    pair: PortPair,
+    rtp: Socket,
+    rtcp: Socket,
+}
+
+impl Ports {
+    /// Binds both ports of a pair.
+    ///
+    /// # Errors
+    /// As [`Socket::bind`].
+    pub(super) fn bind(local: IpAddr, pair: PortPair) -> io::Result<Self> {
+        Ok(Self {
+            pair,
+            rtp: Socket::bind(SocketAddr::new(local, pair.rtp()))?,
+            rtcp: Socket::bind(SocketAddr::new(local, pair.rtcp()))?,
+        })
+    }
+
+    pub(super) fn pair(&self) -> PortPair {
+        self.pair
+    }
+}
+
+/// What upkeep needs to know, and scratch space for it.
+#[derive(Debug)]
+pub(super) struct Upkeep<'a> {
+    pub(super) clock: Clock,
+    pub(super) silence_after: Duration,
+    pub(super) inbox: &'a mut Inbox,
+    pub(super) report: &'a mut Vec<u8>,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl Leg {
+    /// A leg whose ports are bound.
+    pub(super) fn new(now: Instant, key: MediaKey, ports: Ports, slot: Slot) -> Self {
+        Self {
+            key,
+            ports,
+            latch: Latch::default(),
+            stream: None,
+            accepted: 0,
+            slot: Some(slot),
+            mix: None,
+            heard: now,
+            silent: false,
+            started: None,
+            rejected: 0,
+            statistics_due: now + STATISTICS_EVERY,
+        }
+    }
+
+    /// The ports, to let them rest after the leg.
+    pub(super) fn pair(&self) -> PortPair {
+        self.ports.pair
+    }
+
+    /// Takes what offer/answer agreed.
+    pub(super) fn configure(&mut self, now: Instant, stream: Stream, slot: &mut Slot) {
+        let was_expected = self.stream.as_ref().is_some_and(|stream| stream.receives);
+        if stream.receives && !was_expected {
+            self.heard = now;
+            self.silent = false;
+        }
+        self.latch.configure(stream.remote, stream.remote_rtcp);
+        self.ports.rtp.connect(self.latch.settled(now));
+        let types = stream.receive.iter().map(|&(number, _)| number);
+        let events = stream.receive_events.iter().map(|&(number, _)| number);
+        self.accepted = types.chain(events).fold(0, |bits, number| bits | bit(number));
+        slot.configure(now, &plan(&stream));
+        self.stream = Some(stream);
+    }
+
+    /// Whether it needs care while it is in no mix.
+    pub(super) fn is_configured(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Reads what waits on the RTP port.
+    pub(super) fn receive(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
+        for _ in 0..BATCHES_MAX {
+            let more = upkeep.inbox.receive(&self.ports.rtp);
+            for datagram in upkeep.inbox.datagrams() {
+                self.handle_datagram(slot, &datagram, upkeep.clock, upkeep.outbox);
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+
+    fn handle_datagram(
+        &mut self,
+        slot: &mut Slot,
+        datagram: &Datagram<'_>,
+        clock: Clock,
+        outbox: &mut Outbox,
+    ) {
+        if is_rtcp(datagram.bytes) {
+            if self.latch.source() == Some(datagram.from) {
+                slot.receive_rtcp(datagram.arrived, arrival_wall(clock, datagram), datagram.bytes);
+            }
+            return;
+        }
+        let (ssrc, is_valid) = self.glance(datagram.bytes);
+        match self.latch.admit(clock.now, datagram.from, ssrc, is_valid) {
+            Verdict::Rejected => {
+                self.rejected += 1;
+                return;
+            }
+            Verdict::Latched if self.started != Some(datagram.from) => {
+                self.started = Some(datagram.from);
+                outbox.push(Event::Started { leg: self.key, from: datagram.from });
+            }
+            Verdict::Latched | Verdict::Known => {}
+        }
+        self.heard = clock.now;
+        self.silent = false;
+        // The slot counts what it does not take.
+        let _counted = slot.receive(datagram.arrived, datagram.bytes);
+    }
+
+    /// Looks only at what the latch needs: RTP version 2 with an accepted payload type, and its source.
+    fn glance(&self, bytes: &[u8]) -> (Ssrc, bool) {
+        let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+            return (Ssrc::default(), false);
+        };
+        let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        let is_valid = header[0] >> 6 == 2 && self.accepted & bit(header[1] & 0x7f) != 0;
+        (Ssrc::new(ssrc), is_valid)
+    }
+
+    /// Sends one RTP packet; one that the network does not take is lost, as packets may be.
+    pub(super) fn send(&self, header: &[u8], payload: &[u8]) {
+        if let Some(to) = self.latch.rtp_target().filter(is_reachable) {
+            let _lost = self.ports.rtp.send(to, header, payload);
+        }
+    }
+
+    /// Does what needs doing a few times a second: RTCP, silence, statistics, the socket's connection.
+    pub(super) fn keep_up(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
+        let Clock { now, wall } = upkeep.clock;
+        self.ports.rtp.connect(self.latch.settled(now));
+        self.receive_rtcp(slot, upkeep);
+        upkeep.report.clear();
+        if slot.poll_rtcp(now, wall, upkeep.report) {
+            self.send_rtcp(upkeep.report);
+        }
+        self.note_silence(upkeep);
+        if now >= self.statistics_due {
+            self.statistics_due = now + STATISTICS_EVERY;
+            let statistics = Box::new(self.statistics(slot, now));
+            upkeep.outbox.push(Event::Statistics { leg: self.key, statistics });
+        }
+    }
+
+    fn receive_rtcp(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
+        upkeep.inbox.receive(&self.ports.rtcp);
+        for datagram in upkeep.inbox.datagrams() {
+            if is_rtcp(datagram.bytes) && self.latch.admit_rtcp(datagram.from) {
+                let wall = arrival_wall(upkeep.clock, &datagram);
+                slot.receive_rtcp(datagram.arrived, wall, datagram.bytes);
+            }
+        }
+    }
+
+    fn send_rtcp(&self, report: &[u8]) {
+        let (socket, to) = match self.latch.rtcp_target() {
+            Some(to) => (&self.ports.rtcp, Some(to)),
+            None => (&self.ports.rtp, self.latch.rtp_target()), // rtcp-mux
+        };
+        if let Some(to) = to.filter(is_reachable) {
+            let _lost = socket.send(to, report, &[]);
+        }
+    }
+
+    fn note_silence(&mut self, upkeep: &mut Upkeep<'_>) {
+        let is_expected = self.stream.as_ref().is_some_and(|stream| stream.receives);
+        let since = upkeep.clock.now.saturating_duration_since(self.heard);
+        if is_expected && !self.silent && since >= upkeep.silence_after {
+            self.silent = true;
+            upkeep.outbox.push(Event::Silent { leg: self.key, since });
+        }
+    }
+
+    /// Passes on what the slot noticed.
+    pub(super) fn report_events(&self, slot: &mut Slot, outbox: &mut Outbox) {
+        while let Some(event) = slot.poll_event() {
+            let leg = self.key;
+            outbox.push(match event {
+                slot::Event::Digit { digit, duration } => Event::Digit { leg, digit, duration },
+                slot::Event::Talking(talking) => Event::Talking { leg, talking },
+            });
+        }
+    }
+
+    /// Says BYE and the last statistics; the ports are free when the leg is dropped.
+    pub(super) fn close(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
+        let Clock { now, wall } = upkeep.clock;
+        self.report_events(slot, upkeep.outbox);
+        if self.stream.is_some() {
+            upkeep.report.clear();
+            slot.goodbye(now, wall, upkeep.report);
+            self.send_rtcp(upkeep.report);
+        }
+        let statistics = Box::new(self.statistics(slot, now));
+        upkeep.outbox.push_last(Event::Statistics { leg: self.key, statistics });
+    }
+
+    fn statistics(&self, slot: &Slot, now: Instant) -> Statistics {
+        let own = slot.statistics(now);
+        Statistics {
+            codec: own.codec,
+            remote: self.latch.source(),
+            packets_received: own.packets_received,
+            octets_received: own.octets_received,
+            packets_sent: own.packets_sent,
+            octets_sent: own.octets_sent,
+            packets_lost: own.packets_lost,
+            packets_late: own.packets_late,
+            packets_duplicate: own.packets_duplicate,
+            packets_rejected: own.packets_rejected + self.rejected,
+            jitter: own.jitter,
+            frames_concealed: own.frames_concealed,
+            buffer: own.buffer,
+            buffer_target: own.buffer_target,
+            far_loss: own.far_loss,
+            far_jitter: own.far_jitter,
+            round_trip: own.round_trip,
+            level_dbov: own.level_dbov,
+        }
+    }
+}
+
+fn plan(stream: &Stream) -> StreamPlan {
+    StreamPlan {
+        send: stream.send,
+        receive: stream.receive.clone(),
+        receive_events: stream.receive_events.clone(),
+        send_events: stream.send_events,
+        sends: stream.sends,
+        receives: stream.receives,
+    }
+}
+
+fn bit(payload_type: u8) -> u128 {
+    1 << (payload_type & 0x7f)
+}
+
+/// An SDP on hold the old way names 0.0.0.0.
+fn is_reachable(to: &SocketAddr) -> bool {
+    !to.ip().is_unspecified() && to.port() != 0
+}
+
+/// What the wall clock showed when a datagram arrived.
+fn arrival_wall(clock: Clock, datagram: &Datagram<'_>) -> SystemTime {
+    clock.wall - clock.now.saturating_duration_since(datagram.arrived)
+}
+
+/// Batches read from one port in one tick; a flood beyond that waits, and then the kernel drops it.
+const BATCHES_MAX: usize = 4;
+/// Between two [`Event::Statistics`].
+const STATISTICS_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,639 @@
+//! One media thread: its legs, its mixes, and the loop that serves them.
+//!
+//! ```text
+//!   orders ─┐                       ┌─▶ events
+//!  arrivals ┼─▶ wake ─▶ due mixes ──┼─▶ packets
+//!   (tick) ─┘   receive, mix, send  └─▶ legs that move
+//! ```
+//!
+//! Ticks fall on absolute deadlines. Each mix has its own phase within the 20 ms, so that the packets of many rooms do
+//! not leave in one burst. An order ends the sleep at once; without mixes to tick nothing else does.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::time::{Duration, Instant, SystemTime};
+
+use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::slot::{self, Slot, SlotOptions};
+
+use super::command::{Command, Event, MediaKey, MixKey, Seat, WorkerReport};
+use super::leg::{Leg, Ports, Upkeep};
+use super::legs::Legs;
+use super::outbox::Outbox;
+use super::pool::{PortPool, Quarantine};
+use super::router::Order;
+use super::socket::{Clock, Inbox};
+use super::system::{Precedence, Waker, take_precedence};
+
+/// What every worker is made with.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) seed: u64,
+    pub(super) min_delay: Duration,
+    pub(super) max_delay: Duration,
+    pub(super) silence_after: Duration,
+}
+
+/// What comes from another worker: a leg, or word that there is none of that name.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) key: MediaKey,
+    pub(super) leg: Option<Box<Leg>>,
+}
+
+/// How to reach another worker.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) arrivals: SyncSender<Arrival>,
+    pub(super) waker: Arc<Waker>,
+}
+
+/// The ends that a worker holds.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) orders: rtrb::Consumer<Order>,
+    pub(super) arrivals: Receiver<Arrival>,
+    pub(super) peers: Vec<Peer>,
+    /// Legs that could not be opened, for the router to forget.
+    pub(super) failed: SyncSender<MediaKey>,
+    pub(super) outbox: Outbox,
+    pub(super) waker: Arc<Waker>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    index: usize,
+    settings: Settings,
+    pool: Arc<PortPool>,
+    quarantine: Quarantine,
+    links: Links,
+    legs: Legs,
+    mixes: BTreeMap<MixKey, Mix>,
+    /// Legs under way to us, with the orders that wait for them.
+    expected: BTreeMap<MediaKey, Vec<Order>>,
+    /// Arrivals that overtook their [`Order::Expect`].
+    early: BTreeMap<MediaKey, Arrival>,
+    /// Legs that the router should forget, or that another worker had no room for.
+    unsent: Unsent,
+    meters: bool,
+    clock: Clock,
+    start: Instant,
+    inbox: Inbox,
+    report: Vec<u8>,
+    /// When legs in no mix are looked after next.
+    lobby_due: Instant,
+    tally: Tally,
+}
+
+#[derive(Debug, Default)]
+struct Unsent {
+    failed: Vec<MediaKey>,
+    moves: Vec<(usize, Arrival)>,
+}
+
+#[derive(Debug)]
+struct Mix {
+    room: Room,
+    /// Next tick.
+    due: Instant,
+    ticks: u64,
+}
+
+/// What [`WorkerReport`] is made of.
+#[derive(Debug)]
+struct Tally {
+    due: Instant,
+    ticks: u64,
+    late_ticks: u64,
+    busy: Duration,
+    queued_commands: usize,
+}
+
+/// Sends what a room's tick makes.
+struct Outgoing<'a> {
+    legs: &'a Legs,
+}
+
+impl Sink for Outgoing<'_> {
+    fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
+        if let Some(leg) = self.legs.at(slot) {
+            leg.send(header, payload);
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn new(index: usize, settings: Settings, pool: Arc<PortPool>, links: Links) -> Self {
+        let clock = read_clock();
+        Self {
+            index,
+            settings,
+            pool,
+            quarantine: Quarantine::default(),
+            links,
+            legs: Legs::default(),
+            mixes: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            early: BTreeMap::new(),
+            unsent: Unsent::default(),
+            meters: false,
+            clock,
+            start: clock.now,
+            inbox: Inbox::new(clock),
+            report: Vec::new(),
+            lobby_due: clock.now,
+            tally: Tally::new(clock.now),
+        }
+    }
+
+    /// Serves until told to stop.
+    pub(super) fn run(mut self) {
+        let worker = self.index;
+        match take_precedence() {
+            Precedence::Nice => tracing::debug!(worker, "media thread takes precedence"),
+            Precedence::Usual => {
+                tracing::info!(
+                    worker,
+                    "media thread without precedence: raising its nice value is not permitted"
+                );
+            }
+        }
+        while !self.links.stop.load(Ordering::Acquire) {
+            self.read_clock();
+            let woke = self.clock.now;
+            let has_more = self.handle_orders();
+            self.settle();
+            self.run_due_mixes();
+            self.look_after_lobby();
+            self.report_tally();
+            self.links.outbox.flush();
+            self.read_clock();
+            self.tally.busy += self.clock.now - woke;
+            if !has_more {
+                self.links.waker.sleep(self.pause());
+            }
+        }
+        self.quarantine.release_all(&self.pool);
+    }
+
+    fn read_clock(&mut self) {
+        self.clock = read_clock();
+        self.inbox.set_clock(self.clock);
+    }
+
+    /// How long until something is due; `None` when only an order can bring work.
+    fn pause(&self) -> Option<Duration> {
+        let ticks = self.mixes.values().map(|mix| mix.due);
+        let lobby = (!self.legs.is_lobby_empty()).then_some(self.lobby_due);
+        let tally = (!self.legs.is_empty()).then_some(self.tally.due);
+        let retry = self.has_unsent().then_some(self.clock.now + RETRY_AFTER);
+        let rest = [lobby, tally, retry, self.quarantine.deadline()];
+        let due = ticks.chain(rest.into_iter().flatten()).min();
+        due.map(|due| due.saturating_duration_since(self.clock.now))
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.links.outbox.is_waiting()
+            || !self.unsent.moves.is_empty()
+            || !self.unsent.failed.is_empty()
+    }
+
+    /// Takes some orders, not so many that a tick would be late; true if more wait.
+    fn handle_orders(&mut self) -> bool {
+        self.tally.queued_commands = self.tally.queued_commands.max(self.links.orders.slots());
+        for _ in 0..ORDERS_AT_ONCE {
+            let Ok(order) = self.links.orders.pop() else { break };
+            self.handle_order(order);
+        }
+        for _ in 0..ORDERS_AT_ONCE {
+            let Ok(arrival) = self.links.arrivals.try_recv() else { break };
+            self.handle_arrival(arrival);
+        }
+        !self.links.orders.is_empty()
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        if let Some(waiting) = order.leg().and_then(|leg| self.expected.get_mut(&leg)) {
+            if waiting.len() < WAITING_MAX {
+                waiting.push(order);
+            }
+            return;
+        }
+        match order {
+            Order::Command(command) => self.handle_command(command),
+            Order::Expect(leg) => {
+                self.expected.insert(leg, Vec::new());
+                if let Some(arrival) = self.early.remove(&leg) {
+                    self.handle_arrival(arrival);
+                }
+            }
+            Order::Move { leg, to } => self.hand_over(leg, to),
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Open { leg, local } => self.open(leg, local),
+            Command::Configure { leg, stream } => {
+                let now = self.clock.now;
+                self.with_slot(leg, |leg, slot| leg.configure(now, stream, slot));
+                self.hurry(leg);
+            }
+            Command::Join { leg, mix, contributors } => self.join(leg, mix, contributors),
+            Command::Leave { leg } => self.leave(leg),
+            Command::Seat { leg, seat } => {
+                self.with_slot(leg, |_, slot| slot.set_seat(slot_seat(seat)));
+                self.hurry(leg);
+            }
+            Command::SendDigits { leg, digits, duration } => {
+                let sent = self.with_slot(leg, |_, slot| slot.send_digits(&digits, duration));
+                if sent == Some(false) {
+                    tracing::debug!(leg = leg.0, "digits dropped: no telephone-event or too many");
+                }
+            }
+            Command::Contributors { mix, contributors } => {
+                if let Some(mix) = self.mixes.get_mut(&mix) {
+                    mix.room.set_contributors(contributors);
+                }
+            }
+            Command::Close { leg } => self.close(leg),
+            Command::Meters { on } => self.meters = on,
+        }
+    }
+
+    fn open(&mut self, key: MediaKey, local: IpAddr) {
+        match self.bind_pair(local) {
+            Ok(ports) => {
+                let rtp_port = ports.pair().rtp();
+                let slot = Slot::new(self.slot_options(key));
+                let leg = Leg::new(self.clock.now, key, ports, slot);
+                self.legs.insert(Box::new(leg));
+                self.links.outbox.push(Event::Opened { leg: key, rtp_port });
+            }
+            Err(reason) => {
+                self.unsent.failed.push(key);
+                self.links.outbox.push(Event::OpenFailed { leg: key, reason });
+            }
+        }
+    }
+
+    /// Binds both ports of a free pair; a pair that others occupy is skipped and rests.
+    fn bind_pair(&mut self, local: IpAddr) -> Result<Ports, String> {
+        for _ in 0..BIND_ATTEMPTS {
+            let Some(pair) = self.pool.take() else {
+                return Err("every port pair of the media range is in use: widen the range".into());
+            };
+            match Ports::bind(local, pair) {
+                Ok(ports) => return Ok(ports),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    self.quarantine.add(self.clock.now, pair);
+                }
+                Err(error) => {
+                    self.pool.put(pair);
+                    return Err(format!("cannot bind media ports on {local}: {error}"));
+                }
+            }
+        }
+        Err("other programs occupy the media range: choose another".into())
+    }
+
+    fn slot_options(&self, key: MediaKey) -> SlotOptions {
+        let seed = scramble(self.settings.seed ^ scramble(key.0));
+        SlotOptions {
+            seed,
+            // RFC 7022 §4.2: short-term persistent, random.
+            cname: format!("{:016x}", scramble(seed)),
+            min_delay: self.settings.min_delay,
+            max_delay: self.settings.max_delay,
+        }
+    }
+
+    fn join(&mut self, key: MediaKey, mix_key: MixKey, contributors: usize) {
+        self.leave(key);
+        let Some(id) = self.legs.id(key) else { return };
+        let phase = self.lightest_phase();
+        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix {
+            room: Room::new(RoomOptions { contributors }),
+            due: phase,
+            ticks: 0,
+        });
+        mix.room.set_contributors(contributors);
+        if let Some(leg) = self.legs.at_mut(id)
+            && let Some(slot) = leg.slot.take()
+        {
+            leg.mix = Some(mix_key);
+            mix.room.seat(id, slot);
+        }
+        self.hurry(key);
+    }
+
+    fn leave(&mut self, key: MediaKey) {
+        let Some(id) = self.legs.id(key) else { return };
+        let Some(leg) = self.legs.at_mut(id) else { return };
+        let Some(mix_key) = leg.mix.take() else { return };
+        if let Some(mix) = self.mixes.get_mut(&mix_key) {
+            leg.slot = mix.room.unseat(id);
+            if mix.room.is_empty() {
+                self.mixes.remove(&mix_key);
+            }
+        }
+        self.legs.note_lobby(id);
+    }
+
+    /// The next deadline in the part of the period where the fewest legs are served.
+    fn lightest_phase(&self) -> Instant {
+        let mut loads = [0; PHASES];
+        for mix in self.mixes.values() {
+            loads[self.phase_of(mix.due)] += mix.room.len();
+        }
+        let lightest = (0..PHASES).min_by_key(|&phase| loads[phase]).unwrap_or(0);
+        let phase = u32::try_from(lightest).unwrap_or(0);
+        let start = self.start + TICK * phase / PHASES_U32;
+        next_deadline(start, self.clock.now)
+    }
+
+    fn phase_of(&self, due: Instant) -> usize {
+        let into = due.saturating_duration_since(self.start).as_micros() % TICK.as_micros();
+        usize::try_from(into * PHASES as u128 / TICK.as_micros()).unwrap_or(0).min(PHASES - 1)
+    }
+
+    /// Brings the mix of a leg back to its ticks: it may have been idle, and looked at rarely.
+    fn hurry(&mut self, key: MediaKey) {
+        let Some(id) = self.legs.id(key) else { return };
+        self.legs.note_lobby(id);
+        let mix = self.legs.at(id).and_then(|leg| leg.mix);
+        if let Some(mix) = mix.and_then(|mix| self.mixes.get_mut(&mix)) {
+            while mix.due > self.clock.now + TICK {
+                mix.due -= TICK;
+            }
+        }
+    }
+
+    fn close(&mut self, key: MediaKey) {
+        self.leave(key);
+        let Some(mut leg) = self.legs.remove(key) else { return };
+        if let Some(mut slot) = leg.slot.take() {
+            leg.close(&mut slot, &mut self.upkeep());
+        }
+        self.quarantine.add(self.clock.now, leg.pair());
+        drop(leg);
+        self.links.outbox.push(Event::Closed { leg: key });
+    }
+
+    fn hand_over(&mut self, key: MediaKey, to: usize) {
+        self.leave(key);
+        let leg = self.legs.remove(key);
+        self.unsent.moves.push((to, Arrival { key, leg }));
+        self.settle();
+    }
+
+    fn handle_arrival(&mut self, arrival: Arrival) {
+        let Some(waiting) = self.expected.remove(&arrival.key) else {
+            self.early.insert(arrival.key, arrival);
+            return;
+        };
+        if let Some(leg) = arrival.leg {
+            self.legs.insert(leg);
+        }
+        for order in waiting {
+            self.handle_order(order);
+        }
+    }
+
+    /// Sends what could not be sent before, in order, and lets rested ports go.
+    fn settle(&mut self) {
+        let mut kept = Vec::new();
+        for (to, arrival) in self.unsent.moves.drain(..) {
+            let Some(peer) = self.links.peers.get(to) else { continue };
+            match peer.arrivals.try_send(arrival) {
+                Ok(()) => peer.waker.wake(),
+                Err(TrySendError::Full(arrival)) => kept.push((to, arrival)),
+                Err(TrySendError::Disconnected(_)) => {} // We are stopping.
+            }
+        }
+        self.unsent.moves = kept;
+        let failed = &self.links.failed;
+        self.unsent
+            .failed
+            .retain(|&leg| matches!(failed.try_send(leg), Err(TrySendError::Full(_))));
+        self.quarantine.release(self.clock.now, &self.pool);
+    }
+
+    fn run_due_mixes(&mut self) {
+        let Self { mixes, legs, inbox, report, links, tally, settings, clock, meters, .. } = self;
+        for mix in mixes.values_mut() {
+            if mix.due > clock.now {
+                continue;
+            }
+            *clock = read_clock();
+            inbox.set_clock(*clock);
+            let silence_after = settings.silence_after;
+            let outbox = &mut links.outbox;
+            let mut upkeep = Upkeep { clock: *clock, silence_after, inbox, report, outbox };
+            mix.receive(legs, &mut upkeep);
+            mix.tick(legs, clock.now, tally);
+            mix.report(legs, &mut upkeep, *meters);
+        }
+    }
+
+    fn look_after_lobby(&mut self) {
+        if self.clock.now < self.lobby_due || self.legs.is_lobby_empty() {
+            return;
+        }
+        self.lobby_due = self.clock.now + UPKEEP_EVERY;
+        let Self { legs, inbox, report, links, settings, clock, .. } = self;
+        let silence_after = settings.silence_after;
+        let outbox = &mut links.outbox;
+        let mut upkeep = Upkeep { clock: *clock, silence_after, inbox, report, outbox };
+        for leg in legs.lobby_mut() {
+            if let Some(mut slot) = leg.slot.take() {
+                leg.receive(&mut slot, &mut upkeep);
+                leg.report_events(&mut slot, upkeep.outbox);
+                leg.keep_up(&mut slot, &mut upkeep);
+                leg.slot = Some(slot);
+            }
+        }
+    }
+
+    fn report_tally(&mut self) {
+        let now = self.clock.now;
+        if now < self.tally.due {
+            return;
+        }
+        let elapsed = TALLY_EVERY + (now - self.tally.due);
+        let tally = std::mem::replace(&mut self.tally, Tally::new(now));
+        let report = WorkerReport {
+            worker: self.index,
+            ticks: tally.ticks,
+            late_ticks: tally.late_ticks,
+            legs: self.legs.len(),
+            mixes: self.mixes.len(),
+            busy: tally.busy.as_secs_f32() / elapsed.as_secs_f32(),
+            queued_commands: tally.queued_commands,
+            dropped_events: self.links.outbox.take_dropped(),
+        };
+        self.links.outbox.push(Event::Worker(report));
+    }
+
+    fn upkeep(&mut self) -> Upkeep<'_> {
+        Upkeep {
+            clock: self.clock,
+            silence_after: self.settings.silence_after,
+            inbox: &mut self.inbox,
+            report: &mut self.report,
+            outbox: &mut self.links.outbox,
+        }
+    }
+
+    /// Runs `act` on a leg and its slot, wherever that sits; `None` for an unknown leg.
+    fn with_slot<T>(
+        &mut self,
+        key: MediaKey,
+        act: impl FnOnce(&mut Leg, &mut Slot) -> T,
+    ) -> Option<T> {
+        let id = self.legs.id(key)?;
+        let leg = self.legs.at_mut(id)?;
+        if let Some(mix) = leg.mix {
+            let slot = self.mixes.get_mut(&mix)?.room.slot_mut(id)?;
+            return Some(act(leg, slot));
+        }
+        let mut slot = leg.slot.take()?;
+        let result = act(leg, &mut slot);
+        leg.slot = Some(slot);
+        Some(result)
+    }
+}
+
+impl Mix {
+    fn receive(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>) {
+        for (id, slot) in self.room.slots_mut() {
+            if let Some(leg) = legs.at_mut(id) {
+                leg.receive(slot, upkeep);
+            }
+        }
+    }
+
+    /// Runs the ticks that are due; so many behind that they would be a burst are skipped.
+    fn tick(&mut self, legs: &Legs, now: Instant, tally: &mut Tally) {
+        if now > self.due + TICK / 2 {
+            tally.late_ticks += 1;
+        }
+        if self.room.idle() {
+            self.due = next_deadline(self.due + UPKEEP_EVERY, now);
+            self.ticks = self.ticks.next_multiple_of(UPKEEP_TICKS);
+            return;
+        }
+        for _ in 0..CATCH_UP_MAX {
+            self.room.tick(self.due, &mut Outgoing { legs });
+            self.due += TICK;
+            self.ticks += 1;
+            tally.ticks += 1;
+            if self.due > now {
+                return;
+            }
+        }
+        self.due = next_deadline(self.due, now);
+    }
+
+    /// Passes on what the slots noticed, and looks after some of the legs, another part each tick.
+    fn report(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>, meters: bool) {
+        let is_idle = self.room.idle();
+        let mut levels = Vec::new();
+        for (id, slot) in self.room.slots_mut() {
+            let Some(leg) = legs.at_mut(id) else { continue };
+            leg.report_events(slot, upkeep.outbox);
+            if is_idle || (id.0 + self.ticks).is_multiple_of(UPKEEP_TICKS) {
+                leg.keep_up(slot, upkeep);
+            }
+            if meters && self.ticks.is_multiple_of(METER_TICKS) && slot.level_dbov() > QUIETEST {
+                levels.push((leg.key, slot.level_dbov()));
+            }
+        }
+        if !levels.is_empty() {
+            upkeep.outbox.push(Event::Levels { levels });
+        }
+    }
+}
+
+impl Tally {
+    fn new(now: Instant) -> Self {
+        let due = now + TALLY_EVERY;
+        Self { due, ticks: 0, late_ticks: 0, busy: Duration::ZERO, queued_commands: 0 }
+    }
+}
+
+impl Order {
+    /// The leg it is about, if it must wait for one that is under way.
+    fn leg(&self) -> Option<MediaKey> {
+        match self {
+            Self::Expect(leg)
+            | Self::Move { leg, .. }
+            | Self::Command(
+                Command::Configure { leg, .. }
+                | Command::Join { leg, .. }
+                | Command::Leave { leg }
+                | Command::Seat { leg, .. }
+                | Command::SendDigits { leg, .. }
+                | Command::Close { leg },
+            ) => Some(*leg),
+            Self::Command(
+                Command::Open { .. } | Command::Contributors { .. } | Command::Meters { .. },
+            ) => None,
+        }
+    }
+}
+
+fn slot_seat(seat: Seat) -> slot::Seat {
+    slot::Seat {
+        muted: seat.muted,
+        deaf: seat.deaf,
+        gain_in_db: seat.gain_in_db,
+        gain_out_db: seat.gain_out_db,
+    }
+}
+
+/// The first of `from`, `from` + 20 ms, … that is not past.
+fn next_deadline(from: Instant, now: Instant) -> Instant {
+    let behind = now.saturating_duration_since(from).as_nanos().div_ceil(TICK.as_nanos());
+    from + TICK * u32::try_from(behind).unwrap_or(u32::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the worker is the shell around the mixer")]
+fn read_clock() -> Clock {
+    Clock { now: Instant::now(), wall: SystemTime::now() }
+}
+
+/// `SplitMix64`: spreads seeds that differ in few bits.
+fn scramble(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Parts of the period that mixes are spread over: each wake-up costs some microseconds.
+const PHASES: usize = 10;
+const PHASES_U32: u32 = 10;
+/// An order costs up to 50 µs (opening two sockets), so these delay a tick by 2 ms at most.
+const ORDERS_AT_ONCE: usize = 32;
+/// Orders that wait for one leg; it is under way for some milliseconds.
+const WAITING_MAX: usize = 64;
+/// Pairs tried before an open fails.
+const BIND_ATTEMPTS: usize = 64;
+/// Ticks made up for after a stall: 60 ms are heard as a stutter, more would be a burst for nothing.
+const CATCH_UP_MAX: usize = 3;
+/// RTCP, silence and statistics are looked at so often.
+const UPKEEP_EVERY: Duration = Duration::from_millis(200);
+const UPKEEP_TICKS: u64 = 10;
+/// Ticks between two [`Event::Levels`].
+const METER_TICKS: u64 = 5;
+/// dBov below which nobody is shown.
+const QUIETEST: i8 = -90;
+/// When a full queue is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+const TALLY_EVERY: Duration = Duration::from_secs(1);
