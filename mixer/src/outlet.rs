@@ -14,6 +14,8 @@ const SETTLED: u32 = 50;
 const MAX_OPUS: usize = 1276;
 /// What Opus makes of a pause: not worth sending when DTX is agreed (RFC 7587 §3.1.3).
 const DTX_OCTETS: usize = 2;
+/// With DTX one packet in so many is sent in a pause, so that the far side knows we are there.
+const REFRESH: u32 = 20;
 /// 10 ms packets in a tick.
 const MAX_PACKETS: usize = 2;
 
@@ -164,22 +166,31 @@ impl Outlet {
         let pcm = &self.pcm[from..from + self.samples_per_packet];
         let silent = self.silent_samples >= self.pcm.len() - from;
         self.silent_packets = if silent { self.silent_packets.saturating_add(1) } else { 0 };
+        let pauses = self.pauses();
         let payload = &mut self.payloads[at..];
         if self.silent_packets > SETTLED {
+            if pauses && !self.silent_packets.is_multiple_of(REFRESH) {
+                return 0;
+            }
             payload[..self.silence.len()].copy_from_slice(&self.silence);
             return self.silence.len();
         }
         let octets = self.encoder.encode(pcm, payload);
-        if self.silent_packets == SETTLED {
+        if silent && !(pauses && octets <= DTX_OCTETS) {
             self.silence.clear();
             self.silence.extend_from_slice(&payload[..octets]);
         }
         octets
     }
 
+    /// True if pauses are not sent (RFC 7587 §3.1.3).
+    fn pauses(&self) -> bool {
+        self.encoding.format.codec == Codec::Opus && self.encoding.opus.dtx
+    }
+
     /// The packets of the last tick; an empty one is a pause that is not sent.
     pub(crate) fn packets(&self) -> impl Iterator<Item = &[u8]> {
-        let pauses = self.encoding.format.codec == Codec::Opus && self.encoding.opus.dtx;
+        let pauses = self.pauses();
         let mut from = 0;
         self.ends[..self.packets].iter().map(move |&end| {
             let payload = &self.payloads[from..end];
@@ -229,6 +240,21 @@ mod tests {
             young.feed(None);
             assert_eq!(old.packets, young.packets);
         }
+    }
+
+    #[test]
+    fn dtx_pauses_and_gives_a_sign_of_life() {
+        let mut encoding = encoding(Codec::Opus);
+        encoding.opus.dtx = true;
+        let mut outlet = Outlet::new(encoding, 48_000, 0).unwrap();
+        let mut sent = Vec::new();
+        for _ in 0..200 {
+            outlet.feed(None);
+            sent.push(outlet.packets().filter(|payload| !payload.is_empty()).count());
+        }
+
+        let settled: usize = sent[100..].iter().sum();
+        assert_eq!(settled, 5);
     }
 
     #[test]

@@ -86,6 +86,12 @@ impl Resampler {
         made
     }
 
+    /// Forgets what it has heard.
+    pub fn reset(&mut self) {
+        self.window.fill(0.0);
+        self.phase = 0;
+    }
+
     /// Samples of input that 20 ms are.
     pub fn input_frame(&self) -> usize {
         self.input_frame

@@ -3,9 +3,12 @@
 pub mod dialog;
 pub mod endpoint;
 pub mod headers;
+mod layer;
 pub mod message;
 pub mod method;
+mod refer;
 pub(crate) mod scan;
+mod session;
 pub mod status;
 pub mod timer;
 pub mod transaction;

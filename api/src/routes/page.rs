@@ -54,6 +54,14 @@ assets! {
     "/dashboard/style.css", STYLE, "style.css";
     "/dashboard/icon.svg", SVG, "icon.svg";
     "/dashboard/app.js", SCRIPT, "app.js";
+    "/dashboard/api.js", SCRIPT, "api.js";
+    "/dashboard/calls.js", SCRIPT, "calls.js";
+    "/dashboard/dialogs.js", SCRIPT, "dialogs.js";
+    "/dashboard/dom.js", SCRIPT, "dom.js";
+    "/dashboard/feed.js", SCRIPT, "feed.js";
+    "/dashboard/room.js", SCRIPT, "room.js";
+    "/dashboard/rooms.js", SCRIPT, "rooms.js";
+    "/dashboard/store.js", SCRIPT, "store.js";
 }
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

@@ -197,9 +197,10 @@ impl Decoder {
 
     /// What the payload says about speech in it without being decoded; `None` if nothing.
     pub fn has_voice(&self, payload: &[u8]) -> Option<bool> {
-        match self.state {
+        match &self.state {
             DecoderState::Opus(_) => opus::has_voice(payload),
-            DecoderState::G711(_) | DecoderState::G722(_) | DecoderState::L16 => None,
+            DecoderState::G722(decoder) => decoder.is_silence(payload).then_some(false),
+            DecoderState::G711(_) | DecoderState::L16 => None,
         }
     }
 }

@@ -299,7 +299,9 @@ impl Receiver {
 
     /// Forgets what the resampler remembers: nobody listened for a while.
     pub(crate) fn rest(&mut self) {
-        self.resampler = None;
+        if let Some((_, _, resampler)) = &mut self.resampler {
+            resampler.reset();
+        }
     }
 }
 
@@ -309,10 +311,10 @@ impl Voice {
     fn new(format: Format) -> Option<Self> {
         let decoder = Decoder::new(format).ok()?;
         let rate = format.sample_rate();
+        let may_skip = matches!(format.codec, Codec::Opus | Codec::G722);
         let frame = rate as usize / 50;
         let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
         Some(Self {
-            decoder,
             concealer: Concealer::new(rate),
             pcm: Vec::with_capacity(2 * most + frame),
             from: 0,
@@ -320,8 +322,9 @@ impl Voice {
             sounds: false,
             made_up: 0,
             playing: false,
-            skipped: Vec::new(),
+            skipped: Vec::with_capacity(if may_skip { MAX_STASH } else { 0 }),
             switch: None,
+            decoder,
         })
     }
 
@@ -364,6 +367,7 @@ impl Voice {
     ) {
         if format != self.decoder.format() {
             self.fade_out();
+            self.space(self.frame.saturating_sub(self.held()));
             self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
             return;
         }

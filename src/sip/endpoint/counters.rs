@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sip::StatusCode;
+use crate::sip::{Method, StatusCode};
 
 /// How many of each thing an endpoint holds now.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -50,4 +50,42 @@ pub struct Counters {
     pub strays: u64,
     /// Requests refused with 503 because a table was full.
     pub overloads: u64,
+}
+
+impl Counters {
+    pub(in crate::sip) fn request_in(&mut self, method: &Method) {
+        *self.requests_in.entry(label(method)).or_default() += 1;
+    }
+
+    pub(in crate::sip) fn request_out(&mut self, method: &Method) {
+        *self.requests_out.entry(label(method)).or_default() += 1;
+    }
+
+    pub(in crate::sip) fn response_in(&mut self, method: &Method, status: StatusCode) {
+        *self.responses_in.entry((label(method), status)).or_default() += 1;
+    }
+
+    pub(in crate::sip) fn response_out(&mut self, method: &Method, status: StatusCode) {
+        *self.responses_out.entry((label(method), status)).or_default() += 1;
+    }
+}
+
+fn label(method: &Method) -> &'static str {
+    match method {
+        Method::Invite => "INVITE",
+        Method::Ack => "ACK",
+        Method::Bye => "BYE",
+        Method::Cancel => "CANCEL",
+        Method::Options => "OPTIONS",
+        Method::Register => "REGISTER",
+        Method::Update => "UPDATE",
+        Method::Prack => "PRACK",
+        Method::Info => "INFO",
+        Method::Refer => "REFER",
+        Method::Notify => "NOTIFY",
+        Method::Subscribe => "SUBSCRIBE",
+        Method::Message => "MESSAGE",
+        Method::Publish => "PUBLISH",
+        Method::Other(_) => "OTHER",
+    }
 }

@@ -14,66 +14,107 @@
 //! 482 483 491 500 503 513), answers OPTIONS within dialogs, absorbs retransmissions, acknowledges
 //! and ends superfluous forks, follows redirections and retries crossed offers.
 
+mod admit;
+pub(in crate::sip) mod core;
 mod counters;
+mod dispatch;
 mod event;
 mod output;
 mod settings;
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::sip::dialog::DialogId;
+use self::core::Core;
+use crate::sip::dialog::{DialogId, Dialogs};
 use crate::sip::headers::NameAddr;
+use crate::sip::layer::{Layer, Reply, ServerId};
+use crate::sip::refer::Refer;
+use crate::sip::session::{self, Session};
+use crate::sip::timer::Deadlines;
 use crate::sip::transport::Transport;
-use crate::sip::{StatusCode, Uri};
+use crate::sip::{Method, StatusCode, Uri};
 
 pub use counters::{Counters, Counts};
 pub use event::{Busy, EndCause, Event, Invitation, Invited, Options, Referred, Rejection};
 pub use output::{OptionsId, Output, Packet, ReferId, Resolve, ResolveId, SessionId, Transmit};
 pub use settings::{LocalAddress, Settings};
 
-/// Transactions, dialogs and sessions of one SIP user agent.
+/// Transactions, dialogs, sessions and references of one SIP user agent.
 #[derive(Debug)]
 pub struct Endpoint {
-    outputs: VecDeque<Output>,
-    counters: Counters,
+    core: Core,
+    sessions: BTreeMap<SessionId, Session>,
+    refers: BTreeMap<ReferId, Refer>,
 }
 
-#[expect(
-    unused_variables,
-    clippy::needless_pass_by_value,
-    reason = "signatures first, for those who build on them"
-)]
+/// What comes from the network and the clock.
 impl Endpoint {
     /// An endpoint that holds nothing. The same `seed` makes the same tags, branches and Call-IDs.
     pub fn new(settings: Settings, seed: u64, local: Box<dyn LocalAddress + Send>) -> Self {
-        Self { outputs: VecDeque::new(), counters: Counters::default() }
+        let layer = Layer::new(settings, seed, local);
+        let core = Core { layer, dialogs: Dialogs::default(), deadlines: Deadlines::new() };
+        Self { core, sessions: BTreeMap::new(), refers: BTreeMap::new() }
     }
 
     /// Takes one message from the network.
-    pub fn handle_packet(&mut self, now: Instant, packet: Packet) {}
+    #[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for it")]
+    pub fn handle_packet(&mut self, now: Instant, packet: Packet) {
+        self.core.layer.handle_packet(now, &packet);
+        self.settle(now);
+    }
 
-    /// Takes the news that a [`Transmit`] to this peer failed, or its connection broke.
+    /// Takes the news that a [`Transmit`] to this peer failed, or that its connection broke.
+    ///
+    /// Costs O(open transactions).
     pub fn handle_transmit_failed(&mut self, now: Instant, transport: Transport, peer: SocketAddr) {
+        self.core.layer.handle_transmit_failed(now, transport, peer);
+        self.settle(now);
     }
 
     /// Takes the addresses of a name, best first; none means that the look-up failed.
-    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: Vec<SocketAddr>) {}
+    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: Vec<SocketAddr>) {
+        self.core.layer.handle_resolved(now, id, addresses);
+        self.settle(now);
+    }
 
     /// Lets time pass: due when [`Output::WaitUntil`] says, harmless at any time.
-    pub fn handle_timeout(&mut self, now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.core.layer.handle_timeout(now);
+        self.settle(now);
+        self.fire_timers(now);
+        self.settle(now);
+    }
 
     /// Returns the next output; [`Output::WaitUntil`] means drained.
     pub fn poll_output(&mut self) -> Output {
-        self.outputs.pop_front().unwrap_or(Output::WaitUntil(None))
+        self.core.layer.poll_output().unwrap_or_else(|| {
+            let deadlines = [self.core.layer.next_deadline(), self.core.deadlines.next()];
+            Output::WaitUntil(deadlines.into_iter().flatten().min())
+        })
     }
+}
 
+/// What the user asks. Acts on a session or reference that is over, or not in the right state, do
+/// nothing: its end may have crossed the act.
+impl Endpoint {
     /// Calls somebody: `Progress`, then `Answered` or `Failed` follow. 3xx is followed within.
     pub fn invite(&mut self, now: Instant, invitation: Invitation) -> SessionId {
-        SessionId(0)
+        let id = SessionId(self.core.layer.next_id());
+        if self.sessions.len() >= self.core.layer.settings.sessions {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let reason = status.reason().to_owned();
+            let retry_after = Some(self.core.layer.settings.retry_after);
+            self.core.emit(Event::Failed { session: id, status, reason, retry_after });
+            return id;
+        }
+        let session = Session::invite(now, &mut self.core, id, invitation);
+        self.insert_session(id, session);
+        self.settle(now);
+        id
     }
 
     /// Tells a caller 101 to 199, with early media if there is `sdp`.
@@ -84,39 +125,58 @@ impl Endpoint {
         status: StatusCode,
         sdp: Option<Bytes>,
     ) {
+        self.with_session(session, |session, core| session.ring(now, core, status, sdp));
     }
 
     /// Accepts a call with our answer, or with our offer if the INVITE had none.
-    pub fn answer(&mut self, now: Instant, session: SessionId, sdp: Bytes) {}
+    ///
+    /// The 200 is sent again until the ACK comes; without one the session ends with
+    /// [`EndCause::AckMissing`].
+    pub fn answer(&mut self, now: Instant, session: SessionId, sdp: Bytes) {
+        self.with_session(session, |session, core| session.answer(now, core, sdp));
+    }
 
     /// Refuses a call; the session is over.
-    pub fn reject(&mut self, now: Instant, session: SessionId, rejection: Rejection) {}
+    pub fn reject(&mut self, now: Instant, session: SessionId, rejection: Rejection) {
+        self.with_session(session, |session, core| session.reject(now, core, rejection));
+    }
 
     /// Answers the offer that `Answered` or `ReofferAnswered` carried after we sent none.
-    pub fn acknowledge(&mut self, now: Instant, session: SessionId, sdp: Bytes) {}
+    pub fn acknowledge(&mut self, now: Instant, session: SessionId, sdp: Bytes) {
+        self.with_session(session, |session, core| session.acknowledge(core, sdp));
+        self.settle(now);
+    }
 
-    /// Ends a session whatever its state; no event about it follows. `reason` is a Reason header.
-    pub fn hang_up(&mut self, now: Instant, session: SessionId, reason: Option<String>) {}
+    /// Ends a session whatever its state: refuses, cancels or says BYE. No event about it follows.
+    ///
+    /// `reason` is the value of a Reason header (RFC 3326), such as `SIP;cause=200;text="done"`.
+    pub fn hang_up(&mut self, now: Instant, session: SessionId, reason: Option<String>) {
+        self.with_session(session, |session, core| session.hang_up(now, core, reason));
+        self.settle(now);
+    }
 
-    /// Offers a change by re-INVITE, or asks the peer for an offer. Crossed offers are retried within.
+    /// Offers a change by re-INVITE, or asks the peer for an offer if `sdp` is `None`.
+    ///
+    /// `ReofferAnswered` or `ReofferFailed` follows. Crossed offers (491) are made again within.
     ///
     /// # Errors
-    /// [`Busy`] if an offer is open in either direction or the session is not established.
+    /// [`Busy`] if an offer is open in either direction, an ACK is missing, or the session is not
+    /// established.
     pub fn reinvite(
         &mut self,
         now: Instant,
         session: SessionId,
         sdp: Option<Bytes>,
     ) -> Result<(), Busy> {
-        Err(Busy)
+        self.offer(now, session, Method::Invite, sdp)
     }
 
     /// Offers a change by UPDATE (RFC 3311), which the peer must answer at once.
     ///
     /// # Errors
-    /// [`Busy`] if an offer is open in either direction or the session is not established.
+    /// As [`Self::reinvite`].
     pub fn update(&mut self, now: Instant, session: SessionId, sdp: Bytes) -> Result<(), Busy> {
-        Err(Busy)
+        self.offer(now, session, Method::Update, Some(sdp))
     }
 
     /// Answers a `Reoffered`: our answer (our offer if it had none), or why not.
@@ -126,9 +186,12 @@ impl Endpoint {
         session: SessionId,
         answer: Result<Bytes, StatusCode>,
     ) {
+        self.with_session(session, |session, core| session.answer_offer(now, core, answer));
     }
 
     /// Asks the peer to contact somebody (RFC 3515): `ReferAnswered`, then `ReferProgress` follow.
+    ///
+    /// Without an established session `ReferAnswered` says 481.
     pub fn refer(
         &mut self,
         now: Instant,
@@ -136,11 +199,27 @@ impl Endpoint {
         refer_to: Uri,
         referred_by: Option<NameAddr>,
     ) -> ReferId {
-        ReferId(0)
+        let id = ReferId(self.core.layer.next_id());
+        let dialog = self.dialog_of(session);
+        let refer = dialog.and_then(|dialog| {
+            Refer::send(now, &mut self.core, (id, dialog), (refer_to, referred_by))
+        });
+        if let Some(refer) = refer {
+            self.insert_refer(id, refer);
+        } else {
+            let status = StatusCode::CALL_DOES_NOT_EXIST;
+            let reason = status.reason().to_owned();
+            self.core.emit(Event::ReferAnswered { refer: id, status, reason });
+        }
+        self.settle(now);
+        id
     }
 
     /// Answers a `Referred`. A 2xx starts the subscription with 100 Trying, anything else ends it.
-    pub fn answer_refer(&mut self, now: Instant, refer: ReferId, status: StatusCode) {}
+    pub fn answer_refer(&mut self, now: Instant, refer: ReferId, status: StatusCode) {
+        self.with_refer(refer, |refer, core| refer.answer(now, core, status));
+        self.settle(now);
+    }
 
     /// Tells who sent a REFER how the call fares; a final status is the last report.
     pub fn notify_refer(
@@ -150,10 +229,15 @@ impl Endpoint {
         status: StatusCode,
         reason: Option<String>,
     ) {
+        self.with_refer(refer, |refer, core| refer.report(now, core, (status, reason)));
+        self.settle(now);
     }
 
     /// Sends application data within an established session (RFC 6086), such as DTMF.
-    pub fn info(&mut self, now: Instant, session: SessionId, content_type: &str, body: Bytes) {}
+    pub fn info(&mut self, now: Instant, session: SessionId, content_type: &str, body: Bytes) {
+        self.with_session(session, |session, core| session.info(now, core, content_type, body));
+        self.settle(now);
+    }
 
     /// Answers an `Options`: 200 with a session description if there is one, or a refusal.
     pub fn answer_options(
@@ -162,25 +246,58 @@ impl Endpoint {
         options: OptionsId,
         answer: Result<Option<Bytes>, Rejection>,
     ) {
+        let reply = match answer {
+            Ok(sdp) => self.capabilities().body(core::SDP, sdp),
+            Err(rejection) => session::reply_of(rejection),
+        };
+        self.core.reply(now, ServerId(options.0), reply);
     }
 
+    fn offer(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        method: Method,
+        sdp: Option<Bytes>,
+    ) -> Result<(), Busy> {
+        let offered =
+            self.with_session(session, |session, core| session.offer(now, core, method, sdp));
+        self.settle(now);
+        offered.unwrap_or(Err(Busy))
+    }
+
+    fn capabilities(&self) -> Reply {
+        let reply = self.core.with_capabilities(Reply::new(StatusCode::OK));
+        reply.header("Accept", core::SDP).header("Allow-Events", "refer")
+    }
+}
+
+/// What can be asked about it.
+impl Endpoint {
     /// The confirmed dialog of a session, for `Replaces` in either direction.
     pub fn dialog_of(&self, session: SessionId) -> Option<DialogId> {
-        None
+        self.sessions.get(&session)?.dialog().cloned()
     }
 
-    /// The session that uses this dialog.
+    /// The session that uses this dialog, early or confirmed.
     pub fn session_of(&self, dialog: &DialogId) -> Option<SessionId> {
-        None
+        self.core.dialogs.get(dialog)?.session
     }
 
     /// How much is held now.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        let mut counts = Counts {
+            dialogs: self.core.dialogs.len(),
+            sessions: self.sessions.len(),
+            refers: self.refers.len(),
+            ..Counts::default()
+        };
+        self.core.layer.count(&mut counts);
+        counts
     }
 
     /// How often things happened so far.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.core.layer.counters
     }
 }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub tcp_port: u16,
     /// User part of our `Contact` where neither the request-URI nor `From` gives one.
     pub user: String,
+    /// Extensions that we offer in `Supported` and accept in `Require`.
+    pub supported: Vec<String>,
     /// Limits on what is parsed; a larger message is refused with 513.
     pub message: Limits,
     /// Largest request sent over UDP, in bytes; a larger one tries TCP first (RFC 3261 §18.1.1).
@@ -47,6 +49,7 @@ impl Default for Settings {
             udp_port: 5060,
             tcp_port: 5060,
             user: "plenary".into(),
+            supported: vec!["norefersub".into()],
             message: Limits::default(),
             datagram: 1300,
             transactions: 20_000,

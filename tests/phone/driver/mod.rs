@@ -99,6 +99,13 @@ impl Phones {
         self.take(kind, |event| event["event"] == kind && wanted(event))
     }
 
+    /// As `wait`, for any of these kinds.
+    pub fn wait_any(&self, kinds: &[&str], wanted: impl Fn(&Value) -> bool) -> Value {
+        self.take(&kinds.join(" or "), |event| {
+            kinds.iter().any(|kind| event["event"] == *kind) && wanted(event)
+        })
+    }
+
     /// Whether an event of this kind came that was not taken.
     pub fn seen(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> bool {
         let events = self.log.events.lock().expect("not poisoned");

@@ -1,0 +1,167 @@
+//! What a tick costs: every leg sends a packet and is sent one; three talk, the others send silence.
+//!
+//! `cargo bench -p mixer --bench tick`; divide by the legs to compare with a UDP packet's price.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
+use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::slot::{Slot, SlotOptions, StreamPlan};
+
+const TALKERS: usize = 3;
+/// Packets prepared for each voice; they repeat.
+const PACKETS: usize = 100;
+
+fn ticks(criterion: &mut Criterion) {
+    for (name, codecs) in [
+        ("pcmu", &[Codec::Pcmu][..]),
+        ("g722", &[Codec::G722]),
+        ("opus", &[Codec::Opus]),
+        ("l16", &[Codec::L16]),
+        ("mixed", &[Codec::Pcmu, Codec::G722, Codec::Opus]),
+    ] {
+        let mut group = criterion.benchmark_group(name);
+        group.sample_size(10).warm_up_time(Duration::from_millis(500));
+        group.measurement_time(Duration::from_secs(1));
+        for legs in [2, 10, 100, 1_000] {
+            group.throughput(Throughput::Elements(legs as u64));
+            let mut hall = Hall::new(legs, codecs);
+            group.bench_function(BenchmarkId::from_parameter(legs), |b| b.iter(|| hall.tick()));
+        }
+        group.finish();
+    }
+}
+
+/// A room and what its legs send.
+struct Hall {
+    room: Room,
+    legs: Vec<usize>,
+    voices: Vec<Vec<Vec<u8>>>,
+    clocks: Vec<u32>,
+    tick: usize,
+    start: Instant,
+}
+
+impl Hall {
+    fn new(legs: usize, codecs: &[Codec]) -> Self {
+        let mut room = Room::new(RoomOptions { contributors: 8 });
+        #[expect(clippy::disallowed_methods, reason = "benches start virtual time")]
+        let start = Instant::now();
+        for leg in 0..legs {
+            room.seat(SlotId(leg as u64), slot(start, leg, codecs[leg % codecs.len()]));
+        }
+        // For each codec what a talker sends, then what a listener sends.
+        let voices = codecs.iter().flat_map(|&c| [speech(c, 8_000.0), speech(c, 0.0)]).collect();
+        let legs =
+            (0..legs).map(|leg| 2 * (leg % codecs.len()) + usize::from(leg >= TALKERS)).collect();
+        let clocks = codecs.iter().map(|&c| encoding(c).format.clock_rate / 50).collect();
+        let mut hall = Self { room, legs, voices, clocks, tick: 0, start };
+        for _ in 0..100 {
+            hall.tick();
+        }
+        hall
+    }
+
+    fn tick(&mut self) {
+        let now = self.start + TICK * u32::try_from(self.tick).unwrap_or(0);
+        let mut datagram = [0; 2_000];
+        for (leg, &voice) in self.legs.iter().enumerate() {
+            let payload = &self.voices[voice][self.tick % PACKETS];
+            let number = u32::try_from(self.tick).unwrap_or(0);
+            let header = Header {
+                marker: false,
+                payload_type: 96,
+                sequence: Sequence::new(u16::try_from(number & 0xFFFF).unwrap_or(0)),
+                timestamp: RtpTimestamp::new(number.wrapping_mul(self.clocks[voice / 2])),
+                ssrc: Ssrc::new(u32::try_from(leg).unwrap_or(0)),
+            };
+            datagram[..12].copy_from_slice(&header.print());
+            datagram[12..12 + payload.len()].copy_from_slice(payload);
+            if let Some(slot) = self.room.slot_mut(SlotId(leg as u64)) {
+                slot.receive(now, &datagram[..12 + payload.len()]).ok();
+            }
+        }
+        self.room.tick(now, &mut Void);
+        self.tick += 1;
+    }
+}
+
+/// Swallows packets.
+struct Void;
+
+impl Sink for Void {
+    fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
+        black_box((slot, header, payload));
+    }
+}
+
+fn encoding(codec: Codec) -> Encoding {
+    let (clock_rate, channels) = match codec {
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
+        Codec::Opus => (48_000, 2),
+        Codec::L16 => (16_000, 1),
+    };
+    Encoding {
+        format: Format { codec, clock_rate, channels },
+        ptime: TICK,
+        opus: OpusOptions {
+            max_playback_rate: 48_000,
+            bitrate: 24_000,
+            fec: false,
+            dtx: false,
+            cbr: false,
+            complexity: 5,
+        },
+    }
+}
+
+fn slot(now: Instant, leg: usize, codec: Codec) -> Slot {
+    let mut slot = Slot::new(SlotOptions {
+        seed: leg as u64,
+        cname: "bench".into(),
+        min_delay: Duration::ZERO,
+        max_delay: Duration::from_millis(200),
+    });
+    let encoding = encoding(codec);
+    slot.configure(
+        now,
+        &StreamPlan {
+            send: (96, encoding),
+            receive: vec![(96, encoding.format)],
+            receive_events: Vec::new(),
+            send_events: None,
+            sends: true,
+            receives: true,
+        },
+    );
+    slot
+}
+
+/// Packets of a pulse train that swells and fades like speech.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
+fn speech(codec: Codec, level: f64) -> Vec<Vec<u8>> {
+    let encoding = encoding(codec);
+    let rate = encoding.format.sample_rate();
+    let frame = rate as usize / 50;
+    let mut encoder = Encoder::new(&encoding).expect("the codecs above are supported");
+    let sample = |i: usize| {
+        let seconds = i as f64 / f64::from(rate);
+        let pulse = (1.0 - (seconds * 120.0).fract() * 2.0).powi(3);
+        (level * pulse * (1.0 + (seconds * 20.0).sin()) / 2.0) as i16
+    };
+    (0..PACKETS)
+        .map(|packet| {
+            let pcm: Vec<i16> = (packet * frame..(packet + 1) * frame).map(sample).collect();
+            let mut payload = vec![0; 2_000];
+            let octets = encoder.encode(&pcm, &mut payload);
+            payload.truncate(octets);
+            payload
+        })
+        .collect()
+}
+
+criterion_group!(benches, ticks);
+criterion_main!(benches);

@@ -1,0 +1,157 @@
+//! The steady state of a tick allocates nothing.
+#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait")]
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
+use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::slot::{Slot, SlotOptions, StreamPlan};
+
+/// Counts, then does what the system does.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_tick_allocates_nothing_while_people_talk_in_turns() {
+    let codecs = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::L16, Codec::Opus, Codec::Pcma];
+    let mut room = Room::new(RoomOptions { contributors: 3 });
+    let mut phones: Vec<Phone> =
+        codecs.iter().enumerate().map(|(i, &c)| Phone::new(i, c)).collect();
+    for phone in &phones {
+        room.seat(SlotId(phone.id), phone.slot());
+    }
+    let mut now = start();
+    let mut sent = Count(0);
+
+    // The pattern of who talks with whom repeats after 300 ticks.
+    for tick in 0..800 {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for (i, phone) in phones.iter_mut().enumerate() {
+            let talks = (tick / 50) % 6 == i || (tick / 60) % 5 == i;
+            phone.say(&mut room, now, talks);
+        }
+        room.tick(now, &mut sent);
+        for (_, slot) in room.slots_mut() {
+            while slot.poll_event().is_some() {}
+        }
+        let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        assert!(tick < 400 || allocations == 0, "{allocations} at tick {tick}");
+        now += TICK;
+    }
+
+    assert!(sent.0 > 4_500);
+}
+
+struct Count(usize);
+
+impl Sink for Count {
+    fn send(&mut self, _: SlotId, _: &[u8], _: &[u8]) {
+        self.0 += 1;
+    }
+}
+
+struct Phone {
+    id: u64,
+    encoding: Encoding,
+    encoder: Encoder,
+    made: usize,
+    sequence: Sequence,
+    timestamp: RtpTimestamp,
+}
+
+impl Phone {
+    fn new(id: usize, codec: Codec) -> Self {
+        let (clock_rate, channels) = match codec {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
+            Codec::Opus => (48_000, 2),
+            Codec::L16 => (16_000, 1),
+        };
+        let opus = OpusOptions {
+            max_playback_rate: 48_000,
+            bitrate: 24_000,
+            fec: true,
+            dtx: false,
+            cbr: false,
+            complexity: 0,
+        };
+        let format = Format { codec, clock_rate, channels };
+        let encoding = Encoding { format, ptime: TICK, opus };
+        Self {
+            id: id as u64,
+            encoding,
+            encoder: Encoder::new(&encoding).unwrap(),
+            made: 0,
+            sequence: Sequence::new(0),
+            timestamp: RtpTimestamp::new(0),
+        }
+    }
+
+    fn slot(&self) -> Slot {
+        let mut slot = Slot::new(SlotOptions {
+            seed: self.id,
+            cname: String::new(),
+            min_delay: Duration::ZERO,
+            max_delay: Duration::from_millis(200),
+        });
+        let plan = StreamPlan {
+            send: (96, self.encoding),
+            receive: vec![(96, self.encoding.format)],
+            receive_events: Vec::new(),
+            send_events: None,
+            sends: true,
+            receives: true,
+        };
+        slot.configure(start(), &plan);
+        slot
+    }
+
+    fn say(&mut self, room: &mut Room, now: Instant, talks: bool) {
+        let frame = self.encoding.format.sample_rate() as usize / 50;
+        let mut pcm = [0_i16; 960];
+        for sample in pcm[..frame].iter_mut().filter(|_| talks) {
+            self.made += 1;
+            let saw = i16::try_from(self.made * 8_000 / frame % 8_000).unwrap();
+            *sample = if self.made / frame % 8 < 6 { saw - 4_000 } else { 0 };
+        }
+        let header = Header {
+            marker: false,
+            payload_type: 96,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: Ssrc::new(1),
+        };
+        let mut datagram = [0; 2_000];
+        datagram[..12].copy_from_slice(&header.print());
+        let octets = self.encoder.encode(&pcm[..frame], &mut datagram[12..]);
+        room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram[..12 + octets]).unwrap();
+        self.sequence = self.sequence.next();
+        self.timestamp = self.timestamp.plus(self.encoding.format.clock_rate / 50);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests start virtual time")]
+fn start() -> Instant {
+    Instant::now()
+}

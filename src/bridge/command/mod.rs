@@ -1,0 +1,119 @@
+//! What the API asks, answered at once: work that goes on shows in the state answered and in events.
+
+mod calls;
+mod legs;
+mod page;
+mod participants;
+mod rooms;
+
+use api::control::{Command, ControlError};
+use api::model::{Readiness, RoomId};
+
+use super::room::Refusal;
+use super::{Bridge, Draining};
+
+type Answer<T> = Result<T, ControlError>;
+
+impl Bridge {
+    pub(super) fn handle_command(&mut self, command: Command) {
+        self.counters.commands += 1;
+        match command {
+            Command::CreateRoom { body, reply } => reply.send(self.api_create_room(body)),
+            Command::ListRooms { query, reply } => reply.send(self.api_list_rooms(&query)),
+            Command::Room { room, reply } => reply.send(self.api_room(&room)),
+            Command::UpdateRoom { room, body, reply } => {
+                reply.send(self.api_update_room(&room, &body));
+            }
+            Command::DeleteRoom { room, reply } => reply.send(self.api_delete_room(&room)),
+            Command::LockRoom { room, locked, reply } => {
+                reply.send(self.api_lock_room(&room, locked));
+            }
+            Command::EndRoom { room, body, reply } => reply.send(self.api_end_room(&room, &body)),
+            Command::ListParticipants { room, query, reply } => {
+                reply.send(self.api_list_participants(&room, &query));
+            }
+            Command::Invite { room, body, reply } => reply.send(self.api_invite(&room, body)),
+            Command::Participant { room, leg, reply } => {
+                reply.send(self.api_participant(&room, leg));
+            }
+            Command::UpdateParticipant { room, leg, body, reply } => {
+                reply.send(self.api_update_participant(&room, leg, &body));
+            }
+            Command::UpdateParticipants { room, role, body, reply } => {
+                reply.send(self.api_update_participants(&room, role, &body));
+            }
+            Command::Kick { room, leg, reply } => reply.send(self.api_kick(&room, leg)),
+            Command::CreateCall { body, reply } => reply.send(self.api_create_call(&body)),
+            Command::ListCalls { query, reply } => reply.send(self.api_list_calls(&query)),
+            Command::Call { call, reply } => reply.send(self.api_call(call)),
+            Command::HangUpCall { call, reply } => reply.send(self.api_hang_up_call(call)),
+            Command::ListLegs { query, reply } => reply.send(self.api_list_legs(&query)),
+            Command::Leg { leg, reply } => reply.send(self.api_leg(leg)),
+            Command::HangUpLeg { leg, reply } => reply.send(self.api_hang_up_leg(leg)),
+            Command::HoldLeg { leg, held, reply } => reply.send(self.api_hold_leg(leg, held)),
+            Command::MuteLeg { leg, muted, reply } => reply.send(self.api_mute_leg(leg, muted)),
+            Command::Transfer { leg, body, reply } => reply.send(self.api_transfer(leg, &body)),
+            Command::SendDtmf { leg, body, reply } => reply.send(self.api_send_dtmf(leg, &body)),
+            Command::LegStats { leg, reply } => reply.send(self.api_leg_stats(leg)),
+            Command::Readiness { reply } => reply.send(Ok(self.readiness())),
+            Command::Metrics { reply } => reply.send(Ok(self.metrics())),
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let ready = self.draining == Draining::No;
+        Readiness { ready, reason: (!ready).then(|| "the bridge is draining".to_owned()) }
+    }
+
+    /// Refuses work that would add legs while that cannot be.
+    fn has_line_for_api(&self) -> Answer<()> {
+        self.has_line().map_err(refused)
+    }
+
+    /// The open room with this id or name.
+    fn open_room(&self, room: &str) -> Answer<RoomId> {
+        let by_id = room.parse().ok().filter(|id| self.rooms.contains_key(id));
+        by_id.or_else(|| self.names.get(room).copied()).ok_or_else(|| no_such("room", room))
+    }
+}
+
+fn no_such(what: &'static str, name: impl std::fmt::Display) -> ControlError {
+    ControlError::NotFound { what, name: name.to_string() }
+}
+
+fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError {
+    ControlError::Invalid { pointer: pointer.to_owned(), detail: detail.into() }
+}
+
+fn conflict(code: &'static str, detail: impl Into<String>) -> ControlError {
+    ControlError::Conflict { code, detail: detail.into() }
+}
+
+/// How a refusal that a caller would get by SIP looks over HTTP.
+fn refused(refusal: Refusal) -> ControlError {
+    match refusal {
+        Refusal::Draining => ControlError::Stopping,
+        Refusal::Overloaded | Refusal::TooFast => ControlError::Busy {
+            detail: "the limit of legs or rooms is reached; raise limits.legs or limits.rooms"
+                .to_owned(),
+            retry_after_s: 10,
+        },
+        Refusal::Full => conflict("room_full", "the room has no seat left; raise max_participants"),
+        Refusal::Locked => conflict("room_locked", "the room is locked; unlock it first"),
+        Refusal::Ending => conflict("room_ending", "the room is about to end"),
+        Refusal::NotFound => no_such("room", ""),
+    }
+}
+
+/// Checks a number against its range, which the detail names.
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    pointer: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Answer<T> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (low, high) = (range.start(), range.end());
+    Err(invalid(pointer, format!("expected {low} to {high}, found {value}")))
+}

@@ -1,0 +1,292 @@
+//! `/v1/rooms/{room}/participants`.
+
+use std::time::Duration;
+
+use api::event::EventType;
+use api::model::{
+    Invite, LeftReason, LegId, Page, PageQuery, Participant, ParticipantState, Role, RoomId,
+    UpdateParticipant,
+};
+use mixer::codec::{Codec, Format};
+use serde_json::json;
+
+use crate::bridge::dial::Outbound;
+use crate::bridge::leg::{Caller, Dial};
+use crate::bridge::lifecycle::NewRoom;
+use crate::bridge::room::Refusal;
+use crate::bridge::signal::is_room_name;
+use crate::bridge::{Bridge, Place};
+use crate::sip::uri::{Scheme, Uri};
+
+use super::page::{Wanted, page};
+use super::{Answer, conflict, invalid, no_such, refused, within};
+
+impl Bridge {
+    pub(super) fn api_list_participants(
+        &self,
+        room: &str,
+        query: &PageQuery,
+    ) -> Answer<Page<Participant>> {
+        let wanted = Wanted::of(query, &["dialing", "ringing", "joined", "left"])?;
+        let mut all = self.participants(room)?;
+        all.retain(|one| wanted.takes(one.state != ParticipantState::Left, &one.state));
+        all.sort_by_key(|one| one.leg);
+        page(query, all.into_iter(), |one| one.leg)
+    }
+
+    /// All that are or were in a room, open or ended.
+    fn participants(&self, room: &str) -> Answer<Vec<Participant>> {
+        if let Ok(id) = self.open_room(room) {
+            let Some(found) = self.rooms.get(&id) else { return Err(no_such("room", room)) };
+            let live = found.legs.iter().filter_map(|leg| self.live_participant(id, *leg));
+            return Ok(found.left.iter().cloned().chain(live).collect());
+        }
+        let ended = room.parse().ok().or_else(|| self.history.room_named(room));
+        let found = ended.and_then(|id| self.history.rooms.get(&id));
+        found.map(|(_, left)| left.clone()).ok_or_else(|| no_such("room", room))
+    }
+
+    /// A leg of the room, unless it is a caller that was not let in yet.
+    fn live_participant(&self, room: RoomId, leg: LegId) -> Option<Participant> {
+        let leg = self.legs.get(&leg)?;
+        (!leg.is_inbound_pending()).then(|| leg.participant(room))
+    }
+
+    pub(super) fn api_participant(&self, room: &str, leg: LegId) -> Answer<Participant> {
+        let found = self.participants(room)?.into_iter().rev().find(|one| one.leg == leg);
+        found.ok_or_else(|| no_such("participant", leg))
+    }
+
+    /// Dials out. An unknown name makes a room as a call to it would.
+    pub(super) fn api_invite(&mut self, room: &str, body: Invite) -> Answer<Participant> {
+        let target = sip_uri("/to", &body.to)?;
+        let from = body.from.as_deref().map(caller).transpose()?;
+        let codecs = self.codecs(body.codecs.as_deref())?;
+        let timeout = self.ring_time(body.timeout_s)?;
+        self.has_line_for_api()?;
+        let id = match self.open_room(room) {
+            Ok(id) => id,
+            Err(unknown) => self.make_room_for(room).ok_or(unknown)??,
+        };
+        let Some(found) = self.rooms.get(&id) else { return Err(no_such("room", room)) };
+        if found.ending {
+            return Err(refused(Refusal::Ending));
+        }
+        found.has_seat().map_err(refused)?;
+        let from = from.unwrap_or_else(|| Caller::User(found.name.clone()));
+        let leg = self.dial(Outbound {
+            dial: Dial { target, from, codecs },
+            place: Place::Room(id),
+            call: None,
+            display_name: body.display_name,
+            timeout,
+        });
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.controls.muted = body.muted;
+            leg.controls.role = body.role;
+        }
+        self.api_participant(&id.to_string(), leg)
+    }
+
+    /// The ad-hoc room that dialling out into `name` makes, if names like it may be made.
+    fn make_room_for(&mut self, name: &str) -> Option<Answer<RoomId>> {
+        if !is_room_name(name) || !self.settings.auto_create.matches(name) {
+            return None;
+        }
+        if self.rooms.len() >= self.settings.max_rooms {
+            return Some(Err(refused(Refusal::Overloaded)));
+        }
+        Some(Ok(self.create_room(NewRoom::ad_hoc(name.to_owned()))))
+    }
+
+    pub(super) fn ring_time(&self, seconds: Option<u32>) -> Answer<Duration> {
+        let Some(seconds) = seconds else { return Ok(self.settings.ring_timeout) };
+        within("/timeout_s", seconds, 1..=600).map(|s| Duration::from_secs(s.into()))
+    }
+
+    /// The configured codecs, or those named, in the order named.
+    fn codecs(&self, names: Option<&[String]>) -> Answer<Vec<Format>> {
+        let Some(names) = names else { return Ok(self.settings.codecs.clone()) };
+        let mut chosen = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let pointer = format!("/codecs/{index}");
+            let codec = codec_named(name)
+                .ok_or_else(|| invalid(&pointer, "expected PCMU, PCMA, G722, opus or L16"))?;
+            let formats = self.settings.codecs.iter().filter(|format| format.codec == codec);
+            let before = chosen.len();
+            chosen.extend(formats.copied());
+            if chosen.len() == before {
+                return Err(invalid(
+                    &pointer,
+                    format!("{name} is not among the configured codecs"),
+                ));
+            }
+        }
+        if chosen.is_empty() {
+            return Err(invalid("/codecs", "expected at least one codec"));
+        }
+        Ok(chosen)
+    }
+
+    fn joined_leg(&self, room: &str, leg: LegId) -> Answer<RoomId> {
+        let id = self.open_room(room)?;
+        let found = self.legs.get(&leg).filter(|leg| leg.place == Place::Room(id));
+        found.map(|_| id).ok_or_else(|| no_such("participant", leg))
+    }
+
+    pub(super) fn api_update_participant(
+        &mut self,
+        room: &str,
+        leg: LegId,
+        body: &UpdateParticipant,
+    ) -> Answer<Participant> {
+        let id = self.joined_leg(room, leg)?;
+        let to = self.check_update(leg, body)?;
+        self.update(leg, body);
+        if let Some(to) = to {
+            self.move_leg(leg, to);
+        }
+        self.api_participant(&to.unwrap_or(id).to_string(), leg)
+    }
+
+    /// All checks come before the first change, so that a refused update changes nothing.
+    fn check_update(&self, leg: LegId, body: &UpdateParticipant) -> Answer<Option<RoomId>> {
+        for (pointer, gain) in
+            [("/gain_in_db", body.gain_in_db), ("/gain_out_db", body.gain_out_db)]
+        {
+            if let Some(gain) = gain {
+                within(pointer, gain, -60.0..=30.0)?;
+            }
+        }
+        let up = self.legs.get(&leg).is_some_and(crate::bridge::leg::Leg::is_up);
+        if !up && (body.held.is_some() || body.room.is_some()) {
+            return Err(conflict(
+                "not_answered",
+                "the participant has not answered yet; wait for participant.joined",
+            ));
+        }
+        let Some(room) = &body.room else { return Ok(None) };
+        let to = self.open_room(room).map_err(|_| invalid("/room", "no such room is open"))?;
+        let found = self.rooms.get(&to).ok_or_else(|| no_such("room", room))?;
+        if !found.legs.contains(&leg) {
+            found.has_seat().map_err(refused)?;
+        }
+        Ok(Some(to))
+    }
+
+    fn update(&mut self, id: LegId, body: &UpdateParticipant) {
+        if let Some(muted) = body.muted {
+            self.set_muted(id, muted);
+        }
+        if let Some(held) = body.held {
+            self.set_held(id, held);
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let before = (leg.controls.clone(), leg.display_name.clone());
+        let controls = &mut leg.controls;
+        controls.deaf = body.deaf.unwrap_or(controls.deaf);
+        controls.role = body.role.unwrap_or(controls.role);
+        controls.gain_in_db = body.gain_in_db.unwrap_or(controls.gain_in_db);
+        controls.gain_out_db = body.gain_out_db.unwrap_or(controls.gain_out_db);
+        if let Some(group) = &body.group {
+            controls.group = Some(group.clone()).filter(|group| !group.is_empty());
+        }
+        if let Some(name) = &body.display_name {
+            leg.display_name = Some(name.clone()).filter(|name| !name.is_empty());
+        }
+        if before != (leg.controls.clone(), leg.display_name.clone()) {
+            if leg.seat().muted {
+                self.stop_talking(id);
+            }
+            self.apply_seat(id);
+            self.participant_happened(EventType::ParticipantUpdated, id, json!({}));
+        }
+    }
+
+    pub(super) fn set_muted(&mut self, id: LegId, muted: bool) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.controls.muted == muted {
+            return;
+        }
+        leg.controls.muted = muted;
+        if muted {
+            self.stop_talking(id);
+        }
+        self.apply_seat(id);
+        let kind = if muted { EventType::ParticipantMuted } else { EventType::ParticipantUnmuted };
+        self.participant_happened(kind, id, json!({}));
+    }
+
+    /// Holds or resumes at once on our side, and tells the phone by re-INVITE.
+    pub(super) fn set_held(&mut self, id: LegId, held: bool) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let before = leg.hold;
+        if before.local == held {
+            return;
+        }
+        leg.hold.local = held;
+        self.apply_seat(id);
+        self.tell_hold(id, before);
+        self.reoffer(id);
+    }
+
+    pub(super) fn api_update_participants(
+        &mut self,
+        room: &str,
+        role: Option<Role>,
+        body: &UpdateParticipant,
+    ) -> Answer<Vec<Participant>> {
+        let id = self.open_room(room)?;
+        let Some(found) = self.rooms.get(&id) else { return Err(no_such("room", room)) };
+        let fits = |leg: &&LegId| {
+            self.legs
+                .get(leg)
+                .is_some_and(|leg| leg.is_up() && role.is_none_or(|role| leg.controls.role == role))
+        };
+        let legs: Vec<LegId> = found.legs.iter().filter(fits).copied().collect();
+        for leg in &legs {
+            self.check_update(*leg, body)?;
+        }
+        legs.iter().map(|leg| self.api_update_participant(room, *leg, body)).collect()
+    }
+
+    pub(super) fn api_kick(&mut self, room: &str, leg: LegId) -> Answer<()> {
+        self.joined_leg(room, leg)?;
+        self.end_leg(leg, LeftReason::Kicked, None);
+        Ok(())
+    }
+}
+
+/// A URI that can be called.
+pub(super) fn sip_uri(pointer: &str, text: &str) -> Answer<Uri> {
+    let expected = "expected a URI such as sip:alice@example.com";
+    let uri = Uri::parse(text.as_bytes()).map_err(|_| invalid(pointer, expected))?;
+    if uri.scheme() != Scheme::Sip {
+        return Err(invalid(pointer, format!("{expected}, found {text}")));
+    }
+    Ok(uri)
+}
+
+/// A `from` of the API: a URI, or the user part of one.
+pub(super) fn caller(text: &str) -> Answer<Caller> {
+    if text.contains(':') {
+        return sip_uri("/from", text).map(Caller::Uri);
+    }
+    if !is_room_name(text) {
+        return Err(invalid("/from", "expected a sip: URI, or 1 to 64 of A-Z a-z 0-9 - _ . + ~"));
+    }
+    Ok(Caller::User(text.to_owned()))
+}
+
+fn codec_named(name: &str) -> Option<Codec> {
+    [
+        ("PCMU", Codec::Pcmu),
+        ("PCMA", Codec::Pcma),
+        ("G722", Codec::G722),
+        ("opus", Codec::Opus),
+        ("L16", Codec::L16),
+    ]
+    .into_iter()
+    .find(|(known, _)| known.eq_ignore_ascii_case(name))
+    .map(|(_, codec)| codec)
+}

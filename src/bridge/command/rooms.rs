@@ -1,0 +1,147 @@
+//! `/v1/rooms`.
+
+use std::time::Duration;
+
+use api::event::EventType;
+use api::model::{CreateRoom, EndRoom, Page, PageQuery, Room, UpdateRoom};
+
+use crate::bridge::lifecycle::NewRoom;
+use crate::bridge::room::Refusal;
+use crate::bridge::signal::is_room_name;
+use crate::bridge::{Bridge, Draining, Timer};
+use crate::media::command::Command;
+
+use super::page::{Wanted, page};
+use super::{Answer, conflict, invalid, no_such, refused, within};
+
+/// How many may be mixed at once: more than anybody could follow, few enough to bound the work.
+const CONTRIBUTORS: std::ops::RangeInclusive<u32> = 1..=64;
+
+impl Bridge {
+    pub(super) fn api_create_room(&mut self, body: CreateRoom) -> Answer<Room> {
+        if self.draining != Draining::No {
+            return Err(refused(Refusal::Draining));
+        }
+        if let Some(seats) = body.max_participants {
+            self.check_seats(seats)?;
+        }
+        if let Some(contributors) = body.contributors {
+            within("/contributors", contributors, CONTRIBUTORS)?;
+        }
+        let name = match body.name {
+            Some(name) if !is_room_name(&name) => {
+                return Err(invalid("/name", "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~"));
+            }
+            Some(name) if self.names.contains_key(&name) => {
+                let detail = format!("a room named {name} is open; choose another name or use it");
+                return Err(conflict("room_name_taken", detail));
+            }
+            Some(name) => name,
+            None => format!("room-{:08x}", self.random() & 0xffff_ffff),
+        };
+        if self.rooms.len() >= self.settings.max_rooms {
+            return Err(refused(Refusal::Overloaded));
+        }
+        let id = self.create_room(NewRoom {
+            name,
+            locked: body.locked,
+            ad_hoc: false,
+            end_when_empty: body.end_when_empty,
+            max_participants: body.max_participants,
+            contributors: body.contributors,
+        });
+        self.room_view(id).ok_or_else(|| no_such("room", id))
+    }
+
+    pub(super) fn api_list_rooms(&self, query: &PageQuery) -> Answer<Page<Room>> {
+        let wanted = Wanted::of(query, &["open", "ended"])?;
+        let ended = self.history.rooms.values().map(|(room, _)| room.clone());
+        let open = self.rooms.keys().filter_map(|id| self.room_view(*id));
+        let mut all: Vec<(bool, Room)> =
+            ended.map(|room| (false, room)).chain(open.map(|room| (true, room))).collect();
+        all.retain(|(live, room)| wanted.takes(*live, &room.state));
+        all.sort_by_key(|(_, room)| room.id);
+        page(query, all.into_iter().map(|(_, room)| room), |room| room.id)
+    }
+
+    pub(super) fn api_room(&self, room: &str) -> Answer<Room> {
+        if let Ok(id) = self.open_room(room) {
+            return self.room_view(id).ok_or_else(|| no_such("room", room));
+        }
+        let ended = room.parse().ok().or_else(|| self.history.room_named(room));
+        let found = ended.and_then(|id| self.history.rooms.get(&id));
+        found.map(|(room, _)| room.clone()).ok_or_else(|| no_such("room", room))
+    }
+
+    pub(super) fn api_update_room(&mut self, room: &str, body: &UpdateRoom) -> Answer<Room> {
+        let id = self.open_room(room)?;
+        if let Some(seats) = body.max_participants {
+            self.check_seats(seats)?;
+        }
+        if let Some(contributors) = body.contributors {
+            within("/contributors", contributors, CONTRIBUTORS)?;
+        }
+        let Some(found) = self.rooms.get_mut(&id) else { return Err(no_such("room", room)) };
+        let before = (found.end_when_empty, found.max_participants, found.contributors);
+        found.end_when_empty = body.end_when_empty.unwrap_or(found.end_when_empty);
+        found.max_participants = body.max_participants.unwrap_or(found.max_participants);
+        found.contributors = body.contributors.unwrap_or(found.contributors);
+        let after = (found.end_when_empty, found.max_participants, found.contributors);
+        let (mix, contributors) = (found.mix, found.contributors);
+        if before.2 != after.2 {
+            let contributors = usize::try_from(contributors).unwrap_or(usize::MAX);
+            self.tell_media(Command::Contributors { mix, contributors });
+        }
+        if before != after {
+            self.room_happened(EventType::RoomUpdated, id);
+        }
+        match body.locked {
+            Some(locked) => self.api_lock_room(room, locked),
+            None => self.room_view(id).ok_or_else(|| no_such("room", room)),
+        }
+    }
+
+    fn check_seats(&self, seats: u32) -> Answer<u32> {
+        let most = u32::try_from(self.settings.max_legs).unwrap_or(u32::MAX);
+        within("/max_participants", seats, 1..=most)
+    }
+
+    pub(super) fn api_lock_room(&mut self, room: &str, locked: bool) -> Answer<Room> {
+        let id = self.open_room(room)?;
+        let Some(found) = self.rooms.get_mut(&id) else { return Err(no_such("room", room)) };
+        let changed = found.locked != locked;
+        found.locked = locked;
+        if changed {
+            let kind = if locked { EventType::RoomLocked } else { EventType::RoomUnlocked };
+            self.room_happened(kind, id);
+        }
+        self.room_view(id).ok_or_else(|| no_such("room", room))
+    }
+
+    /// Ends it after the grace time; asked again, the earlier end counts.
+    pub(super) fn api_end_room(&mut self, room: &str, body: &EndRoom) -> Answer<Room> {
+        let id = self.open_room(room)?;
+        within("/grace_s", body.grace_s, 0..=3600)?;
+        if body.grace_s == 0 {
+            self.end_room(id);
+        } else {
+            if let Some(found) = self.rooms.get_mut(&id) {
+                found.ending = true;
+            }
+            let grace = Duration::from_secs(body.grace_s.into());
+            self.set_timer(grace, Timer::RoomEnd(id));
+        }
+        self.api_room(&id.to_string())
+    }
+
+    pub(super) fn api_delete_room(&mut self, room: &str) -> Answer<()> {
+        if let Ok(id) = self.open_room(room) {
+            self.end_room(id);
+            self.history.rooms.remove(&id);
+            return Ok(());
+        }
+        let ended = room.parse().ok().or_else(|| self.history.room_named(room));
+        let gone = ended.and_then(|id| self.history.rooms.remove(&id));
+        gone.map(drop).ok_or_else(|| no_such("room", room))
+    }
+}

@@ -1,0 +1,165 @@
+//! Calling out: from "dial this" to the INVITE, and what its answers mean.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use api::event::EventType;
+use api::model::{CallId, Direction, LeftReason, LegId, SipFailure};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::media::command::Command;
+use crate::sip::endpoint::Invitation;
+use crate::sip::headers::NameAddr;
+use crate::sip::uri::{Host, Uri};
+
+use super::leg::{Caller, Dial, Leg, Stage};
+use super::room::reason_of;
+use super::{Bridge, Output, Place, ResolveId, SIP_PORT, Timer};
+use crate::sip::endpoint::LocalAddress as _;
+
+/// A leg to be made towards somebody.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) dial: Dial,
+    pub(super) place: Place,
+    pub(super) call: Option<CallId>,
+    pub(super) display_name: Option<String>,
+    pub(super) timeout: Duration,
+}
+
+impl Bridge {
+    /// Starts to call; the leg exists from now on, whatever becomes of it.
+    pub(super) fn dial(&mut self, outbound: Outbound) -> LegId {
+        let Outbound { dial, place, call, display_name, timeout } = outbound;
+        let mut leg = self.new_leg(Direction::Outbound, place, Stage::Resolving(dial.clone()));
+        let id = leg.id;
+        leg.call = call;
+        leg.from = dial.from.to_string();
+        leg.to = dial.target.to_string();
+        leg.display_name = display_name;
+        self.add_leg(leg);
+        self.set_timer(timeout, Timer::Ring(id));
+        self.participant_happened(EventType::ParticipantDialing, id, json!({}));
+        let port = dial.target.port().unwrap_or(SIP_PORT);
+        let host = dial.target.host();
+        if let Some(address) = host.and_then(Host::address) {
+            self.resolved(id, &[SocketAddr::new(address, port)]);
+        } else {
+            let host = host.map(Host::to_string).unwrap_or_default();
+            self.outputs.push_back(Output::Resolve { id: ResolveId::Leg(id), host, port });
+        }
+        id
+    }
+
+    /// The host to call has an address, so we know which of ours it will see: open the ports.
+    pub(super) fn resolved(&mut self, id: LegId, addresses: &[SocketAddr]) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Stage::Resolving(dial) = &leg.stage else { return };
+        let Some(peer) = addresses.first() else {
+            let sip = SipFailure { status: 503, reason: "Host not found".to_owned() };
+            return self.end_leg(id, LeftReason::Unreachable, Some(sip));
+        };
+        let address = self.local.towards(peer.ip());
+        leg.stage = Stage::Opening { dial: dial.clone(), address };
+        let command = Command::Open { leg: leg.media, local: self.bind_address(address) };
+        self.tell_media(command);
+    }
+
+    /// The ports are open: the INVITE goes out.
+    pub(super) fn send_invite(&mut self, id: LegId, dial: &Dial, address: IpAddr, rtp_port: u16) {
+        let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let offer = negotiation.offer(leg.wish());
+        let from = caller(&dial.from, address);
+        leg.from = from.uri.to_string();
+        leg.negotiation = Some(negotiation);
+        leg.stage = Stage::Dialing;
+        let invitation = Invitation {
+            target: dial.target.clone(),
+            from,
+            to: NameAddr::new(dial.target.clone()),
+            offer: Some(offer),
+            headers: Vec::new(),
+        };
+        let session = self.endpoint.invite(self.now, invitation);
+        let dialog = self.endpoint.dialog_of(session);
+        leg.session = Some(session);
+        leg.sip_call_id = dialog.map(|dialog| dialog.call_id.to_string()).unwrap_or_default();
+        self.sessions.insert(session, id);
+    }
+
+    /// A provisional answer: their phone rings, or there is media before the answer.
+    pub(super) fn progressed(&mut self, id: LegId, status: u16, sdp: Option<&Bytes>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let rings = matches!(leg.stage, Stage::Dialing) && matches!(status, 180 | 183);
+        if rings {
+            leg.stage = Stage::Ringing;
+            self.rings(id, status);
+        }
+        if let Some(sdp) = sdp {
+            if let Some(leg) = self.legs.get_mut(&id) {
+                leg.early = Some(sdp.clone());
+            }
+            self.leg_happened(EventType::LegEarlyMedia, id, json!({ "status": status }));
+        }
+    }
+
+    fn rings(&mut self, id: LegId, status: u16) {
+        self.participant_happened(EventType::ParticipantRinging, id, json!({}));
+        let Some(leg) = self.legs.get(&id) else { return };
+        let (call, carries) = (leg.call, leg.carries);
+        if let Some(refer) = carries {
+            self.carried_progress(refer, status);
+        } else if let Some(call) = call {
+            self.call_happened(EventType::CallRinging, call);
+        }
+    }
+
+    /// They answered our INVITE with this SDP.
+    pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let early = leg.early.take();
+        let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        let plan = sdp.or(early.as_ref()).map(|sdp| negotiation.conclude(sdp));
+        if let Some(Ok(plan)) = plan {
+            self.apply_plan(id, &plan);
+            self.join(id);
+        } else {
+            let reason = "The answer has no usable audio".to_owned();
+            let sip = SipFailure { status: 488, reason };
+            self.end_leg(id, LeftReason::Incompatible, Some(sip));
+        }
+    }
+
+    /// They refused our INVITE, or nobody did anything with it.
+    pub(super) fn refused(&mut self, id: LegId, status: u16, reason: String) {
+        self.forget_session(id);
+        self.end_leg(id, reason_of(status), Some(SipFailure { status, reason }));
+    }
+
+    pub(super) fn rang_too_long(&mut self, id: LegId) {
+        let waits = self.legs.get(&id).is_some_and(|leg| match leg.stage {
+            Stage::Resolving(_) | Stage::Opening { .. } | Stage::Dialing | Stage::Ringing => true,
+            Stage::Answering { .. } | Stage::Confirming | Stage::Up => false,
+        });
+        if waits {
+            self.end_leg(id, LeftReason::NoAnswer, None);
+        }
+    }
+}
+
+/// The From of our INVITE: a full URI, or a user at the address the peer sees.
+fn caller(from: &Caller, address: IpAddr) -> NameAddr {
+    match from {
+        Caller::Uri(uri) => NameAddr::new(uri.clone()),
+        Caller::User(user) => NameAddr::new(Uri::sip(Some(user), &address.into(), None)),
+    }
+}
+
+impl Leg {
+    /// Whether somebody may still be let in or refused.
+    pub(super) fn is_inbound_pending(&self) -> bool {
+        matches!(self.stage, Stage::Answering { .. })
+    }
+}

@@ -1,0 +1,298 @@
+//! One leg: a SIP dialog, its media, and how it takes part.
+//!
+//! ```text
+//!  inbound:   Opening ──ports──▶ (answered) ─────────▶ Up ──▶ gone
+//!                                └ no offer ▶ Confirming ─ACK┘
+//!  outbound:  Resolving ─▶ Opening ──▶ Dialing ─180─▶ Ringing ─200─▶ Up ──▶ gone
+//! ```
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use api::model::{self, CallId, Direction, HeldBy, LegId, LegState, ParticipantState, Role};
+use bytes::Bytes;
+use jiff::Timestamp;
+use mixer::codec::Format;
+
+use crate::media::command::{MediaKey, Seat, Statistics};
+use crate::sdp::{self, Negotiation};
+use crate::sip::endpoint::{ReferId, SessionId};
+use crate::sip::uri::Uri;
+
+use super::Place;
+
+/// A live leg. It is dropped when it ends; [`super::history`] keeps what can be read afterwards.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) call: Option<CallId>,
+    pub(super) place: Place,
+    pub(super) direction: Direction,
+    pub(super) stage: Stage,
+    pub(super) session: Option<SessionId>,
+    pub(super) media: MediaKey,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) display_name: Option<String>,
+    pub(super) transport: &'static str,
+    pub(super) sip_call_id: String,
+    pub(super) negotiation: Option<Negotiation>,
+    pub(super) controls: Controls,
+    pub(super) hold: Hold,
+    /// The answer that came before the 200, which may then carry none (RFC 6337 §3.1.1).
+    pub(super) early: Option<Bytes>,
+    /// An offer of ours waits for its answer.
+    pub(super) offering: bool,
+    /// We want to offer and must wait for another exchange to end.
+    pub(super) reoffer: bool,
+    pub(super) talking: bool,
+    pub(super) level: Option<i8>,
+    pub(super) codec: Option<Format>,
+    pub(super) statistics: Statistics,
+    pub(super) created_at: Timestamp,
+    pub(super) answered_at: Option<Timestamp>,
+    pub(super) joined_at: Option<Timestamp>,
+    pub(super) transfer: Option<model::TransferState>,
+    /// The phone's REFER that this leg carries out.
+    pub(super) carries: Option<ReferId>,
+    pub(super) last_key: Option<Key>,
+}
+
+/// Where a leg is in its life, with what only that state needs.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// We look up the host to call.
+    Resolving(Dial),
+    /// Ports are being bound for somebody who calls us and sees us at this address.
+    Answering { offer: Option<Bytes>, address: IpAddr },
+    /// Ports are being bound for somebody we call.
+    Opening { dial: Dial, address: IpAddr },
+    /// INVITE sent.
+    Dialing,
+    /// Their phone rings.
+    Ringing,
+    /// We answered with an offer; their answer comes with the ACK.
+    Confirming,
+    /// Answered both ways.
+    Up,
+}
+
+/// Whom to call and how.
+#[derive(Clone, Debug)]
+pub(super) struct Dial {
+    pub(super) target: Uri,
+    pub(super) from: Caller,
+    pub(super) codecs: Vec<Format>,
+}
+
+/// Whom we say we are.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// This URI.
+    Uri(Uri),
+    /// This user at our address.
+    User(String),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uri(uri) => uri.fmt(f),
+            Self::User(user) => f.write_str(user),
+        }
+    }
+}
+
+/// What the API set.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Controls {
+    pub(super) muted: bool,
+    pub(super) deaf: bool,
+    pub(super) role: Role,
+    pub(super) gain_in_db: f32,
+    pub(super) gain_out_db: f32,
+    pub(super) group: Option<String>,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self {
+            muted: false,
+            deaf: false,
+            role: Role::default(),
+            gain_in_db: 0.0,
+            gain_out_db: 0.0,
+            group: None,
+        }
+    }
+}
+
+/// Who holds the leg.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Hold {
+    pub(super) local: bool,
+    pub(super) remote: bool,
+}
+
+impl Hold {
+    pub(super) fn by(self) -> Option<HeldBy> {
+        match (self.local, self.remote) {
+            (false, false) => None,
+            (true, false) => Some(HeldBy::Local),
+            (false, true) => Some(HeldBy::Remote),
+            (true, true) => Some(HeldBy::Both),
+        }
+    }
+}
+
+/// A key press, kept to count a digit once that a phone sends both ways.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) digit: char,
+    pub(super) source: KeySource,
+    pub(super) at: Instant,
+}
+
+/// How a digit came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum KeySource {
+    /// RFC 4733.
+    Rtp,
+    /// RFC 2976 INFO.
+    Info,
+}
+
+impl KeySource {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Rtp => "rfc4733",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl Leg {
+    /// Answered and not ended.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Up)
+    }
+
+    /// The most that our side wants to send and hear: a held leg could be played music, so we keep sending.
+    pub(super) fn wish(&self) -> sdp::Direction {
+        if self.hold.local { sdp::Direction::SendOnly } else { sdp::Direction::SendRecv }
+    }
+
+    /// How it takes part in the mix. A held phone may send its own music, which a room must not hear.
+    pub(super) fn seat(&self) -> Seat {
+        let held = self.hold.by().is_some();
+        Seat {
+            muted: held || self.controls.muted || self.controls.role == Role::Listener,
+            deaf: held || self.controls.deaf,
+            gain_in_db: self.controls.gain_in_db,
+            gain_out_db: self.controls.gain_out_db,
+        }
+    }
+
+    /// The far party's address.
+    pub(super) fn remote(&self) -> &str {
+        match self.direction {
+            Direction::Inbound => &self.from,
+            Direction::Outbound => &self.to,
+        }
+    }
+
+    /// As the API shows a leg.
+    pub(super) fn view(&self) -> model::Leg {
+        model::Leg {
+            id: self.id,
+            call: self.call,
+            room: self.place.room(),
+            direction: self.direction,
+            state: self.state(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            display_name: self.display_name.clone(),
+            transport: self.transport.to_owned(),
+            sip_call_id: self.sip_call_id.clone(),
+            codec: self.codec.map(|codec| codec.to_string()),
+            held: self.hold.by().is_some(),
+            held_by: self.hold.by(),
+            muted: self.controls.muted,
+            transfer: self.transfer,
+            created_at: self.created_at,
+            answered_at: self.answered_at,
+            ended_at: None,
+            end_reason: None,
+            sip: None,
+        }
+    }
+
+    fn state(&self) -> LegState {
+        match self.stage {
+            Stage::Resolving(_)
+            | Stage::Opening { .. }
+            | Stage::Answering { .. }
+            | Stage::Dialing => LegState::Dialing,
+            Stage::Ringing => LegState::Ringing,
+            Stage::Confirming | Stage::Up => LegState::Answered,
+        }
+    }
+
+    /// As the API shows a participant of `room`.
+    pub(super) fn participant(&self, room: model::RoomId) -> model::Participant {
+        model::Participant {
+            leg: self.id,
+            room,
+            state: match self.state() {
+                LegState::Dialing => ParticipantState::Dialing,
+                LegState::Ringing => ParticipantState::Ringing,
+                LegState::Answered => ParticipantState::Joined,
+                LegState::Ended => ParticipantState::Left,
+            },
+            direction: self.direction,
+            uri: self.remote().to_owned(),
+            display_name: self.display_name.clone(),
+            role: self.controls.role,
+            muted: self.controls.muted,
+            deaf: self.controls.deaf,
+            held: self.hold.by().is_some(),
+            held_by: self.hold.by(),
+            gain_in_db: self.controls.gain_in_db,
+            gain_out_db: self.controls.gain_out_db,
+            group: self.controls.group.clone(),
+            talking: self.talking,
+            level_dbov: self.level,
+            codec: self.codec.map(|codec| codec.to_string()),
+            joined_at: self.joined_at,
+            left_at: None,
+            left_reason: None,
+            sip: None,
+        }
+    }
+}
+
+/// Shows `statistics` as the API does.
+pub(super) fn stats(statistics: &Statistics) -> model::LegStats {
+    let ms = |duration: std::time::Duration| duration.as_secs_f32() * 1000.0;
+    model::LegStats {
+        codec: statistics.codec.map(|codec| codec.to_string()),
+        packets_received: statistics.packets_received,
+        octets_received: statistics.octets_received,
+        packets_sent: statistics.packets_sent,
+        octets_sent: statistics.octets_sent,
+        packets_lost: statistics.packets_lost,
+        packets_late: statistics.packets_late,
+        packets_duplicate: statistics.packets_duplicate,
+        packets_rejected: statistics.packets_rejected,
+        jitter_ms: ms(statistics.jitter),
+        frames_concealed: statistics.frames_concealed,
+        buffer_ms: ms(statistics.buffer),
+        buffer_target_ms: ms(statistics.buffer_target),
+        far_loss: statistics.far_loss,
+        far_jitter_ms: statistics.far_jitter.map(ms),
+        round_trip_ms: statistics.round_trip.map(ms),
+        level_dbov: statistics.level_dbov,
+        remote_rtp: statistics.remote.map(|remote| remote.to_string()),
+    }
+}

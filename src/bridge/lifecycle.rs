@@ -1,0 +1,439 @@
+//! How legs come and go, and what their going does to rooms and calls.
+//!
+//! Order of events: what is open is closed first (`talk_ended`), then `participant.left`, `leg.ended`, and last
+//! `room.ended` or `call.ended`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use api::event::EventType;
+use api::model::{
+    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, RoomState,
+    SipFailure,
+};
+use mixer::codec::Format;
+use serde_json::json;
+
+use crate::media::command::{Command, MediaKey, Statistics, Stream};
+use crate::sdp::{self, MediaPlan, Negotiation};
+
+use super::leg::{self, Controls, Hold, Leg, Stage};
+use super::room::Room;
+use super::{Bridge, Draining, Place, Subject, Timer, json, merge};
+
+impl Bridge {
+    /// A leg without a session, in nobody's list yet.
+    pub(super) fn new_leg(&mut self, direction: Direction, place: Place, stage: Stage) -> Leg {
+        Leg {
+            id: LegId::new(self.unix_ms(), self.random()),
+            call: None,
+            place,
+            direction,
+            stage,
+            session: None,
+            media: MediaKey(self.next_key()),
+            from: String::new(),
+            to: String::new(),
+            display_name: None,
+            transport: "udp",
+            sip_call_id: String::new(),
+            negotiation: None,
+            controls: Controls::default(),
+            hold: Hold::default(),
+            early: None,
+            offering: false,
+            reoffer: false,
+            talking: false,
+            level: None,
+            codec: None,
+            statistics: Statistics::default(),
+            created_at: self.wall(),
+            answered_at: None,
+            joined_at: None,
+            transfer: None,
+            carries: None,
+            last_key: None,
+        }
+    }
+
+    /// Puts a new leg into the tables and into the list of its place.
+    pub(super) fn add_leg(&mut self, leg: Leg) {
+        self.counters.legs_total += 1;
+        self.media.insert(leg.media, leg.id);
+        self.list(leg.id, leg.place);
+        self.legs.insert(leg.id, leg);
+    }
+
+    fn list(&mut self, leg: LegId, place: Place) {
+        match place {
+            Place::Room(room) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.legs.push(leg);
+                }
+            }
+            Place::Call(call) => {
+                if let Some(call) = self.calls.get_mut(&call) {
+                    call.legs.push(leg);
+                }
+            }
+        }
+    }
+
+    pub(super) fn negotiation(
+        &self,
+        address: IpAddr,
+        rtp_port: u16,
+        codecs: &[Format],
+    ) -> Negotiation {
+        Negotiation::new(sdp::Local {
+            session_id: self.unix_ms(),
+            address,
+            rtp_port,
+            codecs: codecs.to_vec(),
+            ptime: self.settings.ptime,
+            opus: self.settings.opus,
+        })
+    }
+
+    /// Where to bind the media of a leg that sees us at `advertised`: behind NAT that address is not ours.
+    pub(super) fn bind_address(&self, advertised: IpAddr) -> IpAddr {
+        let same_family = |address: &&IpAddr| address.is_ipv4() == advertised.is_ipv4();
+        let any = if advertised.is_ipv4() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        };
+        self.settings.media_addresses.iter().find(same_family).copied().unwrap_or(any)
+    }
+
+    /// Puts what offer/answer agreed into effect.
+    pub(super) fn apply_plan(&mut self, id: LegId, plan: &MediaPlan) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.codec = Some(plan.send.1.format);
+        leg.hold.remote = plan.remote_holds;
+        let stream = Stream {
+            remote: plan.remote,
+            remote_rtcp: plan.remote_rtcp,
+            send: plan.send,
+            receive: plan.receive.clone(),
+            receive_events: plan.receive_events.clone(),
+            send_events: plan.send_events,
+            sends: plan.direction.sends(),
+            receives: plan.direction.receives(),
+        };
+        let configure = Command::Configure { leg: leg.media, stream };
+        let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
+        self.tell_media(configure);
+        self.tell_media(seat);
+    }
+
+    /// Tells the media thread how the leg takes part now.
+    pub(super) fn apply_seat(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
+        self.tell_media(seat);
+    }
+
+    /// The leg is answered both ways: it takes its seat.
+    pub(super) fn join(&mut self, id: LegId) {
+        let wall = self.wall();
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.stage = Stage::Up;
+        leg.answered_at.get_or_insert(wall);
+        leg.joined_at = Some(wall);
+        let (place, call, carries) = (leg.place, leg.call, leg.carries);
+        self.counters.answered += 1;
+        self.seat(id, place);
+        self.leg_happened(EventType::LegAnswered, id, json!({}));
+        self.participant_happened(EventType::ParticipantJoined, id, json!({}));
+        if let Some(call) = call {
+            self.call_gained(call);
+        }
+        if let Some(refer) = carries {
+            self.carried_answered(refer);
+        }
+    }
+
+    /// Seats the leg's media in the mix of `place`.
+    fn seat(&mut self, id: LegId, place: Place) {
+        let contributors = match place {
+            Place::Room(room) => self.rooms.get(&room).map_or(2, |room| room.contributors),
+            Place::Call(_) => self.settings.contributors,
+        };
+        let (Some(leg), Some(mix)) = (self.legs.get(&id), self.mix_of(place)) else { return };
+        let contributors = usize::try_from(contributors).unwrap_or(usize::MAX);
+        let join = Command::Join { leg: leg.media, mix, contributors };
+        self.tell_media(join);
+    }
+
+    /// Moves a seated leg into another room without telling its phone.
+    pub(super) fn move_leg(&mut self, id: LegId, to: RoomId) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let from = leg.place;
+        if from == Place::Room(to) {
+            return;
+        }
+        self.stop_talking(id);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.place = Place::Room(to);
+        self.list(id, Place::Room(to));
+        self.seat(id, Place::Room(to));
+        let data = json!({ "from_room": from.room(), "to_room": to });
+        self.participant_happened(EventType::ParticipantMoved, id, data);
+        match from {
+            Place::Room(room) => self.left_room(room, id),
+            Place::Call(call) => {
+                if let Some(leg) = self.legs.get_mut(&id) {
+                    leg.call = None;
+                }
+                self.call_lost(call, id, LeftReason::Moved, None);
+            }
+        }
+    }
+
+    /// Ends the leg whatever its state: BYE, CANCEL or a refusal goes out if the dialog is alive.
+    pub(super) fn end_leg(&mut self, id: LegId, reason: LeftReason, sip: Option<SipFailure>) {
+        self.stop_talking(id);
+        let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let Some(session) = leg.session.take() {
+            self.sessions.remove(&session);
+            self.endpoint.hang_up(self.now, session, bye_reason(reason));
+        }
+        if matches!(leg.stage, Stage::Resolving(_)) {
+            self.media.remove(&leg.media); // no port was ever asked for
+        } else {
+            self.tell_media(Command::Close { leg: leg.media });
+        }
+        self.counters.ended(reason);
+        self.transfers_lose(&leg, reason, sip.as_ref());
+        self.tell_gone(&leg, reason, sip.clone());
+        match leg.place {
+            Place::Room(room) => self.left_room(room, id),
+            Place::Call(call) => self.call_lost(call, id, reason, sip),
+        }
+    }
+
+    /// Events and history of a leg that has gone.
+    fn tell_gone(&mut self, leg: &Leg, reason: LeftReason, sip: Option<SipFailure>) {
+        let wall = self.wall();
+        if let Place::Room(room) = leg.place {
+            let mut left = leg.participant(room);
+            left.state = ParticipantState::Left;
+            left.left_at = Some(wall);
+            left.left_reason = Some(reason);
+            left.sip.clone_from(&sip);
+            let known = leg.joined_at.is_some() || leg.direction == Direction::Outbound;
+            if known {
+                self.happened(EventType::ParticipantLeft, Subject::of(leg), json(&left));
+                let keep = self.settings.history;
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.remember(left, keep);
+                }
+            } else {
+                let data = json!({ "reason": reason, "from": leg.from, "sip": sip });
+                self.happened(EventType::RoomJoinRejected, Subject::of(leg), data);
+            }
+        }
+        let mut view = leg.view();
+        view.state = LegState::Ended;
+        view.ended_at = Some(wall);
+        view.end_reason = Some(reason);
+        view.sip = sip;
+        self.happened(EventType::LegEnded, Subject::of(leg), json(&view));
+        self.history.leg(view, leg::stats(&leg.statistics));
+    }
+
+    /// The SIP session is over already: nothing more is to be sent for it.
+    pub(super) fn forget_session(&mut self, id: LegId) {
+        if let Some(session) = self.legs.get_mut(&id).and_then(|leg| leg.session.take()) {
+            self.sessions.remove(&session);
+        }
+    }
+
+    pub(super) fn stop_talking(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.talking {
+            leg.talking = false;
+            self.participant_happened(EventType::ParticipantTalkEnded, id, json!({}));
+        }
+    }
+
+    // ---- rooms ----
+
+    /// Makes an open room. The caller has seen to it that the name is free and the limit not reached.
+    pub(super) fn create_room(&mut self, new: NewRoom) -> RoomId {
+        let id = RoomId::new(self.unix_ms(), self.random());
+        let room = Room {
+            id,
+            name: new.name.clone(),
+            mix: crate::media::command::MixKey(self.next_key()),
+            locked: new.locked,
+            ad_hoc: new.ad_hoc,
+            end_when_empty: new.end_when_empty,
+            max_participants: new.max_participants.unwrap_or(self.settings.max_participants),
+            contributors: new.contributors.unwrap_or(self.settings.contributors),
+            legs: Vec::new(),
+            left: std::collections::VecDeque::new(),
+            ending: false,
+            created_at: self.wall(),
+        };
+        self.names.insert(new.name, id);
+        self.rooms.insert(id, room);
+        self.counters.rooms_total += 1;
+        self.room_happened(EventType::RoomCreated, id);
+        id
+    }
+
+    fn left_room(&mut self, id: RoomId, leg: LegId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        room.legs.retain(|other| *other != leg);
+        if room.legs.is_empty() && room.end_when_empty && !room.ending {
+            self.end_room(id);
+        }
+    }
+
+    /// Hangs up everybody and closes the room.
+    pub(super) fn end_room(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        room.ending = true;
+        for leg in room.legs.clone() {
+            self.end_leg(leg, LeftReason::RoomEnded, None);
+        }
+        let Some(room) = self.rooms.remove(&id) else { return };
+        self.names.remove(&room.name);
+        let mut view = room.view(0);
+        view.state = RoomState::Ended;
+        view.ended_at = Some(self.wall());
+        let subject = Subject { room: Some(id), ..Subject::default() };
+        self.happened(EventType::RoomEnded, subject, json(&view));
+        self.history.room(view, room.left.into());
+    }
+
+    // ---- calls ----
+
+    /// A party of the call was answered: dial the next, or they hear each other.
+    fn call_gained(&mut self, id: CallId) {
+        let wall = self.wall();
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if let Some(next) = call.next.take() {
+            self.dial(super::dial::Outbound {
+                dial: next.dial,
+                place: Place::Call(id),
+                call: Some(id),
+                display_name: None,
+                timeout: next.timeout,
+            });
+        } else if call.connected_at.is_none() {
+            call.connected_at = Some(wall);
+            self.call_happened(EventType::CallConnected, id);
+        }
+    }
+
+    /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled.
+    fn call_lost(&mut self, id: CallId, leg: LegId, reason: LeftReason, sip: Option<SipFailure>) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let others = |other: &&LegId| **other != leg && self.legs.contains_key(other);
+        if call.legs.iter().filter(others).count() < 2 {
+            self.end_call(id, LeftReason::PeerLeft, (reason, sip));
+        }
+    }
+
+    /// Ends the call for `why`; its legs are told `to_legs`.
+    pub(super) fn end_call(
+        &mut self,
+        id: CallId,
+        to_legs: LeftReason,
+        why: (LeftReason, Option<SipFailure>),
+    ) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        for leg in &call.legs {
+            if self.legs.get(leg).is_some_and(|leg| leg.place == Place::Call(id)) {
+                self.end_leg(*leg, to_legs, None);
+            }
+        }
+        let mut view = call.view();
+        view.state = CallState::Ended;
+        view.ended_at = Some(self.wall());
+        (view.end_reason, view.sip) = (Some(why.0), why.1);
+        let subject = Subject { call: Some(id), ..Subject::default() };
+        self.happened(EventType::CallEnded, subject, merge(json(&view), json!({})));
+        self.history.call(view);
+    }
+
+    // ---- the end ----
+
+    /// No more calls from now on; what is left is hung up after the grace time.
+    pub(super) fn drain(&mut self) {
+        match self.draining {
+            Draining::No => {
+                self.draining = Draining::Grace;
+                let grace = self.settings.drain_grace;
+                let data = json!({ "grace_s": grace.as_secs(), "legs": self.legs.len() });
+                self.happened(EventType::NodeDraining, Subject::default(), data);
+                if self.legs.is_empty() {
+                    self.hang_up_all();
+                } else {
+                    self.set_timer(grace, Timer::Drain);
+                }
+            }
+            Draining::Grace => self.hang_up_all(), // asked twice: somebody is in a hurry
+            Draining::HangingUp | Draining::Done => {}
+        }
+    }
+
+    pub(super) fn hang_up_all(&mut self) {
+        self.draining = Draining::HangingUp;
+        for leg in self.legs.keys().copied().collect::<Vec<_>>() {
+            self.end_leg(leg, LeftReason::Shutdown, None);
+        }
+    }
+}
+
+/// A room to be made; what is absent comes from the settings.
+#[derive(Debug)]
+pub(super) struct NewRoom {
+    pub(super) name: String,
+    pub(super) locked: bool,
+    pub(super) ad_hoc: bool,
+    pub(super) end_when_empty: bool,
+    pub(super) max_participants: Option<u32>,
+    pub(super) contributors: Option<u32>,
+}
+
+impl NewRoom {
+    /// The room that somebody makes by calling its name.
+    pub(super) fn ad_hoc(name: String) -> Self {
+        Self {
+            name,
+            locked: false,
+            ad_hoc: true,
+            end_when_empty: true,
+            max_participants: None,
+            contributors: None,
+        }
+    }
+}
+
+/// What the Reason header (RFC 3326) of our BYE or CANCEL says.
+fn bye_reason(reason: LeftReason) -> Option<String> {
+    let text = match reason {
+        LeftReason::Kicked => "Removed from the conference",
+        LeftReason::RoomEnded => "The conference has ended",
+        LeftReason::PeerLeft => "The other party hung up",
+        LeftReason::NoAnswer => "No answer",
+        LeftReason::MediaTimeout => "No media received",
+        LeftReason::Shutdown => "The server is stopping",
+        LeftReason::Transferred => "Transferred",
+        LeftReason::Incompatible => "No usable audio in the answer",
+        LeftReason::Overloaded => "Out of resources",
+        LeftReason::HungUp
+        | LeftReason::Moved
+        | LeftReason::Cancelled
+        | LeftReason::Busy
+        | LeftReason::Declined
+        | LeftReason::NotFound
+        | LeftReason::Unreachable
+        | LeftReason::DialogLost
+        | LeftReason::Failed => return None,
+    };
+    Some(format!("SIP;cause=200;text=\"{text}\""))
+}

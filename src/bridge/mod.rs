@@ -1,0 +1,421 @@
+//! The B2BUA, sans-IO: where SIP sessions, rooms, media and commands meet, and the product's rules live.
+//!
+//! One input, then drain: call a `handle_*`, then [`Bridge::poll_output`] until it yields [`Output::WaitUntil`].
+//! Side effects that can fail are requests out and results in: `Open` → `Opened | OpenFailed`, `Resolve` → addresses.
+//!
+//! ```text
+//!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
+//!  media::Event  ─────────▶ sound.rs  ─┼─▶ legs rooms calls ─────┼─▶ Output::Media
+//!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
+//!                                           transfer .rs)
+//! ```
+
+mod bucket;
+mod call;
+mod clock;
+mod command;
+mod dial;
+mod history;
+mod leg;
+mod lifecycle;
+mod metrics;
+mod room;
+mod settings;
+mod signal;
+mod sound;
+mod transfer;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::event::{EventType, Happened, Level};
+use api::model::{CallId, LegId, RoomId};
+use jiff::Timestamp;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::media::command::{self as media, MediaKey, MixKey};
+use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
+use crate::sip::transport::Transport;
+
+pub use clock::Clock;
+pub use settings::{Network, Pattern, Settings};
+
+use bucket::Bucket;
+use call::Call;
+use history::History;
+use leg::Leg;
+use metrics::Counters;
+use room::Room;
+use transfer::Carried;
+
+/// What happens to the bridge.
+#[derive(Debug)]
+pub enum Input {
+    /// A SIP datagram, or one whole message of a stream.
+    Packet(Packet),
+    /// Nothing can be sent to this peer.
+    TransmitFailed(Transport, SocketAddr),
+    /// The answer to [`Output::Resolve`]; empty when there is none.
+    Resolved(ResolveId, Vec<SocketAddr>),
+    /// News of the media threads.
+    Media(media::Event),
+    /// Somebody asks over the API.
+    Command(api::control::Command),
+    /// Take no more calls, end the others after the grace time, then say [`Output::Drained`].
+    Drain,
+    /// The deadline of [`Output::WaitUntil`] has passed.
+    Timeout,
+    /// A fresh pair of clock readings.
+    Clock(Clock),
+}
+
+/// What the shell must do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a SIP message.
+    Transmit(Transmit),
+    /// Look up a host: [`Input::Resolved`] follows.
+    Resolve {
+        /// To be given back.
+        id: ResolveId,
+        /// Host name.
+        host: String,
+        /// Port to put into the addresses.
+        port: u16,
+    },
+    /// Tell the media threads.
+    Media(media::Command),
+    /// Put this into the event log.
+    Happened(Happened),
+    /// Meter readings.
+    Levels(Vec<Level>),
+    /// After [`Input::Drain`]: every call has ended.
+    Drained,
+    /// Nothing to do until then.
+    WaitUntil(Option<Instant>),
+}
+
+/// Who asked for a look-up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ResolveId {
+    /// The SIP endpoint, for a request.
+    Sip(endpoint::ResolveId),
+    /// A leg, to know which of our addresses it will see.
+    Leg(LegId),
+}
+
+/// Where a leg sits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// In a conference room.
+    Room(RoomId),
+    /// In a two-party call.
+    Call(CallId),
+}
+
+impl Place {
+    fn room(self) -> Option<RoomId> {
+        match self {
+            Self::Room(room) => Some(room),
+            Self::Call(_) => None,
+        }
+    }
+}
+
+/// The whole signalling state of a node.
+#[derive(Debug)]
+pub struct Bridge {
+    settings: Settings,
+    now: Instant,
+    clock: Clock,
+    dice: ChaCha12Rng,
+    endpoint: Endpoint,
+    sip_deadline: Option<Instant>,
+    local: Shared,
+    legs: BTreeMap<LegId, Leg>,
+    sessions: BTreeMap<SessionId, LegId>,
+    media: BTreeMap<MediaKey, LegId>,
+    rooms: BTreeMap<RoomId, Room>,
+    names: BTreeMap<String, RoomId>,
+    calls: BTreeMap<CallId, Call>,
+    /// REFERs we sent, by the leg we sent them on.
+    refers_sent: BTreeMap<ReferId, LegId>,
+    /// REFERs that phones sent and we carry out.
+    refers_carried: BTreeMap<ReferId, Carried>,
+    history: History,
+    timers: BTreeSet<(Instant, Timer)>,
+    outputs: VecDeque<Output>,
+    keys: u64,
+    rate: Bucket,
+    draining: Draining,
+    counters: Counters,
+}
+
+/// What a deadline is for. A timer whose subject has gone or moved on is ignored.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Timer {
+    /// It has rung long enough.
+    Ring(LegId),
+    /// No news of the REFER we sent.
+    Refer(ReferId),
+    /// A transferor that did not hang up by itself.
+    Transferor(LegId),
+    /// The grace time of a room is over.
+    RoomEnd(RoomId),
+    /// The grace time of the drain is over.
+    Drain,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Draining {
+    No,
+    Grace,
+    HangingUp,
+    Done,
+}
+
+impl Bridge {
+    /// An idle bridge. `seed` feeds every tag, branch and id.
+    pub fn new(
+        settings: Settings,
+        endpoint: endpoint::Settings,
+        start: Clock,
+        seed: u64,
+        local: Arc<dyn LocalAddress + Send + Sync>,
+    ) -> Self {
+        let mut dice = ChaCha12Rng::seed_from_u64(seed);
+        let sip_seed = dice.next_u64();
+        let history = History::new(settings.history);
+        let rate = Bucket::new(start.instant, settings.calls_per_second);
+        Self {
+            endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
+            sip_deadline: None,
+            settings,
+            now: start.instant,
+            clock: start,
+            dice,
+            local: Shared(local),
+            legs: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            media: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            names: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            refers_sent: BTreeMap::new(),
+            refers_carried: BTreeMap::new(),
+            history,
+            timers: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            keys: 0,
+            rate,
+            draining: Draining::No,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Applies one input. Drain [`Self::poll_output`] afterwards.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Packet(packet) => self.endpoint.handle_packet(self.now, packet),
+            Input::TransmitFailed(transport, peer) => {
+                self.endpoint.handle_transmit_failed(self.now, transport, peer);
+            }
+            Input::Resolved(ResolveId::Sip(id), addresses) => {
+                self.endpoint.handle_resolved(self.now, id, addresses);
+            }
+            Input::Resolved(ResolveId::Leg(leg), addresses) => self.resolved(leg, &addresses),
+            Input::Media(event) => self.handle_media(event),
+            Input::Command(command) => self.handle_command(command),
+            Input::Drain => self.drain(),
+            Input::Timeout => self.handle_timeout(),
+            Input::Clock(clock) => self.clock = clock,
+        }
+        self.settle();
+    }
+
+    /// Returns the next output; [`Output::WaitUntil`] means drained.
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let own = self.timers.first().map(|&(at, _)| at);
+            Output::WaitUntil(own.into_iter().chain(self.sip_deadline).min())
+        })
+    }
+
+    /// How much the SIP side holds now.
+    pub fn sip_counts(&self) -> endpoint::Counts {
+        self.endpoint.counts()
+    }
+
+    /// Works off what the endpoint has to say, which may make it say more.
+    fn settle(&mut self) {
+        loop {
+            match self.endpoint.poll_output() {
+                endpoint::Output::Transmit(transmit) => {
+                    self.outputs.push_back(Output::Transmit(transmit));
+                }
+                endpoint::Output::Resolve(resolve) => {
+                    let endpoint::Resolve { id, host, port, .. } = resolve;
+                    let (id, port) = (ResolveId::Sip(id), port.unwrap_or(SIP_PORT));
+                    self.outputs.push_back(Output::Resolve { id, host, port });
+                }
+                endpoint::Output::Event(event) => self.handle_signal(event),
+                endpoint::Output::WaitUntil(at) => {
+                    self.sip_deadline = at;
+                    break;
+                }
+            }
+        }
+        if self.draining == Draining::Grace && self.legs.is_empty() {
+            self.draining = Draining::HangingUp;
+        }
+        if self.draining == Draining::HangingUp && self.is_quiet() {
+            self.draining = Draining::Done;
+            self.outputs.push_back(Output::Drained);
+        }
+    }
+
+    /// No leg is left, and every BYE has had its answer or its time.
+    fn is_quiet(&self) -> bool {
+        self.legs.is_empty() && self.media.is_empty() && self.endpoint.counts().sessions == 0
+    }
+
+    fn handle_timeout(&mut self) {
+        self.endpoint.handle_timeout(self.now);
+        while let Some(&(at, timer)) = self.timers.first() {
+            if at > self.now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Ring(leg) => self.rang_too_long(leg),
+                Timer::Refer(refer) => self.refer_timed_out(refer),
+                Timer::Transferor(leg) => self.transferor_lingers(leg),
+                Timer::RoomEnd(room) => self.end_room(room),
+                Timer::Drain => self.hang_up_all(),
+            }
+        }
+    }
+
+    fn set_timer(&mut self, after: Duration, timer: Timer) {
+        self.timers.insert((self.now + after, timer));
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.clock.at(self.now)
+    }
+
+    fn unix_ms(&self) -> u64 {
+        u64::try_from(self.wall().as_millisecond()).unwrap_or(0)
+    }
+
+    fn random(&mut self) -> u128 {
+        u128::from(self.dice.next_u64()) << 64 | u128::from(self.dice.next_u64())
+    }
+
+    fn next_key(&mut self) -> u64 {
+        self.keys += 1;
+        self.keys
+    }
+
+    fn mix_of(&self, place: Place) -> Option<MixKey> {
+        match place {
+            Place::Room(room) => self.rooms.get(&room).map(|room| room.mix),
+            Place::Call(call) => self.calls.get(&call).map(|call| call.mix),
+        }
+    }
+
+    fn tell_media(&mut self, command: media::Command) {
+        self.outputs.push_back(Output::Media(command));
+    }
+
+    fn happened(&mut self, kind: EventType, subject: Subject, data: Value) {
+        let Subject { room, leg, call } = subject;
+        let time = self.wall();
+        self.outputs.push_back(Output::Happened(Happened { kind, time, room, leg, call, data }));
+    }
+
+    /// Sends a `leg.*` event with the leg as it now is, and `extra` fields beside it.
+    fn leg_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
+        let Some(found) = self.legs.get(&leg) else { return };
+        let data = merge(json(&found.view()), extra);
+        self.happened(kind, Subject::of(found), data);
+    }
+
+    /// Sends a `participant.*` event if the leg sits in a room.
+    fn participant_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
+        let Some(found) = self.legs.get(&leg) else { return };
+        let Some(room) = found.place.room() else { return };
+        let data = merge(json(&found.participant(room)), extra);
+        self.happened(kind, Subject::of(found), data);
+    }
+
+    fn room_happened(&mut self, kind: EventType, room: RoomId) {
+        let Some(view) = self.room_view(room) else { return };
+        self.happened(kind, Subject { room: Some(room), ..Subject::default() }, json(&view));
+    }
+
+    fn room_view(&self, room: RoomId) -> Option<api::model::Room> {
+        let found = self.rooms.get(&room)?;
+        let joined = found.legs.iter().filter(|leg| self.is_joined(**leg)).count();
+        Some(found.view(u32::try_from(joined).unwrap_or(u32::MAX)))
+    }
+
+    fn is_joined(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| leg.joined_at.is_some())
+    }
+
+    fn call_happened(&mut self, kind: EventType, call: CallId) {
+        let Some(found) = self.calls.get(&call) else { return };
+        let data = json(&found.view());
+        self.happened(kind, Subject { call: Some(call), ..Subject::default() }, data);
+    }
+}
+
+/// Where SIP is spoken unless a URI says otherwise (RFC 3261 §19.1.2).
+const SIP_PORT: u16 = 5060;
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, Default)]
+struct Subject {
+    room: Option<RoomId>,
+    leg: Option<LegId>,
+    call: Option<CallId>,
+}
+
+impl Subject {
+    fn of(leg: &Leg) -> Self {
+        Self { room: leg.place.room(), leg: Some(leg.id), call: leg.call }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// Adds the fields of `extra` to those of `base`.
+fn merge(mut base: Value, extra: Value) -> Value {
+    if let (Value::Object(base), Value::Object(extra)) = (&mut base, extra) {
+        base.extend(extra);
+    }
+    base
+}
+
+/// The endpoint and the bridge ask the same routing table.
+struct Shared(Arc<dyn LocalAddress + Send + Sync>);
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LocalAddress")
+    }
+}
+
+impl LocalAddress for Shared {
+    fn towards(&self, peer: IpAddr) -> IpAddr {
+        self.0.towards(peer)
+    }
+}

@@ -1,0 +1,131 @@
+//! Conference rooms: names, settings, who may come in, and when they end.
+
+use std::collections::VecDeque;
+
+use api::model::{self, LeftReason, LegId, RoomId, RoomState};
+use jiff::Timestamp;
+
+use crate::media::command::MixKey;
+
+/// An open room. Its legs are those whose place it is; they are not listed twice.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings of a resource")]
+pub(super) struct Room {
+    pub(super) id: RoomId,
+    pub(super) name: String,
+    pub(super) mix: MixKey,
+    pub(super) locked: bool,
+    pub(super) ad_hoc: bool,
+    pub(super) end_when_empty: bool,
+    pub(super) max_participants: u32,
+    pub(super) contributors: u32,
+    pub(super) legs: Vec<LegId>,
+    pub(super) left: VecDeque<model::Participant>,
+    pub(super) ending: bool,
+    pub(super) created_at: Timestamp,
+}
+
+impl Room {
+    /// As the API shows it; `joined` is how many of its legs are answered.
+    pub(super) fn view(&self, joined: u32) -> model::Room {
+        model::Room {
+            id: self.id,
+            name: self.name.clone(),
+            state: RoomState::Open,
+            locked: self.locked,
+            ad_hoc: self.ad_hoc,
+            end_when_empty: self.end_when_empty,
+            max_participants: self.max_participants,
+            contributors: self.contributors,
+            participants: joined,
+            created_at: self.created_at,
+            ended_at: None,
+        }
+    }
+
+    /// Whether one more caller may come in.
+    pub(super) fn admit(&self) -> Result<(), Refusal> {
+        if self.ending {
+            return Err(Refusal::Ending);
+        }
+        if self.locked {
+            return Err(Refusal::Locked);
+        }
+        self.has_seat()
+    }
+
+    /// Whether a seat is free, lock or not.
+    pub(super) fn has_seat(&self) -> Result<(), Refusal> {
+        let taken = u32::try_from(self.legs.len()).unwrap_or(u32::MAX);
+        if taken < self.max_participants { Ok(()) } else { Err(Refusal::Full) }
+    }
+
+    /// Remembers somebody who left, dropping the oldest beyond `keep`.
+    pub(super) fn remember(&mut self, participant: model::Participant, keep: usize) {
+        if self.left.len() >= keep {
+            self.left.pop_front();
+        }
+        self.left.push_back(participant);
+    }
+}
+
+/// Why somebody may not come in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Refusal {
+    /// No such room, and none may be made.
+    NotFound,
+    /// Locked.
+    Locked,
+    /// No seat left.
+    Full,
+    /// About to end.
+    Ending,
+    /// The bridge has all the rooms or legs it may have.
+    Overloaded,
+    /// More new calls a second than allowed.
+    TooFast,
+    /// The bridge is stopping.
+    Draining,
+}
+
+impl Refusal {
+    /// What the caller is told: status, and Retry-After in seconds where it helps.
+    pub(super) fn answer(self) -> (u16, &'static str, Option<u32>) {
+        match self {
+            Self::NotFound => (404, "No such room", None),
+            Self::Locked => (403, "The room is locked", None),
+            Self::Full => (486, "The room is full", None),
+            Self::Ending => (480, "The room is ending", None),
+            Self::Overloaded => (503, "All lines are busy", Some(10)),
+            Self::TooFast => (503, "Too many calls at once", Some(1)),
+            Self::Draining => (503, "Stopping", Some(60)),
+        }
+    }
+
+    /// The `reason` of `room.join_rejected`.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Locked => "locked",
+            Self::Full => "full",
+            Self::Ending => "ending",
+            Self::Overloaded => "overloaded",
+            Self::TooFast => "too_many_calls",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// What a failed dial-out or a broken dialog means, from the SIP status.
+pub(super) fn reason_of(status: u16) -> LeftReason {
+    match status {
+        486 | 600 => LeftReason::Busy,
+        408 | 480 => LeftReason::NoAnswer,
+        404 | 410 | 484 | 485 | 604 => LeftReason::NotFound,
+        415 | 488 | 606 => LeftReason::Incompatible,
+        401 | 403 | 407 | 603 | 607 | 608 => LeftReason::Declined,
+        487 => LeftReason::Cancelled,
+        500..=599 => LeftReason::Unreachable,
+        _ => LeftReason::Failed,
+    }
+}

@@ -1,0 +1,130 @@
+//! What the bridge may be told at start.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mixer::codec::{Format, OpusOptions};
+
+/// Settings of the bridge; each is a key of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Callable names that make a room when nobody has: `*`, `conf-*`, or nothing.
+    pub auto_create: Pattern,
+    /// Networks whose callers may make a room by calling.
+    pub auto_create_from: Vec<Network>,
+    /// Rooms open at once.
+    pub max_rooms: usize,
+    /// Legs at once, dialling included.
+    pub max_legs: usize,
+    /// New calls a second from outside; one more is told 503.
+    pub calls_per_second: u32,
+    /// Seats of a room that does not say.
+    pub max_participants: u32,
+    /// How many are mixed at once in a room that does not say.
+    pub contributors: u32,
+    /// Codecs offered and accepted, best first.
+    pub codecs: Vec<Format>,
+    /// Packet interval we ask for.
+    pub ptime: Duration,
+    /// Upper bounds of the Opus we send.
+    pub opus: OpusOptions,
+    /// How long a phone may ring where the caller does not say.
+    pub ring_timeout: Duration,
+    /// How long a transfer may go without news.
+    pub transfer_timeout: Duration,
+    /// Whether a phone's REFER is carried out.
+    pub transfer_by_phones: bool,
+    /// How long calls may go on after a drain began.
+    pub drain_grace: Duration,
+    /// Ended legs, calls and rooms kept for reading, each.
+    pub history: usize,
+    /// Local addresses to bind media to; the first of a family serves it.
+    pub media_addresses: Vec<IpAddr>,
+}
+
+/// A name pattern with at most one `*`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Takes the pattern as configured; the empty one matches nothing.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Whether `name` fits.
+    pub fn matches(&self, name: &str) -> bool {
+        match self.0.split_once('*') {
+            Some((start, end)) => {
+                name.len() >= start.len() + end.len()
+                    && name.starts_with(start)
+                    && name.ends_with(end)
+            }
+            None => !self.0.is_empty() && self.0 == name,
+        }
+    }
+}
+
+/// A network in CIDR notation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// `bits` beyond the family's width are cut to it.
+    pub fn new(address: IpAddr, bits: u8) -> Self {
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, bits: bits.min(width) }
+    }
+
+    /// Whether `address` lies in it; IPv4 mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                same_prefix(network.to_bits().into(), address.to_bits().into(), 32 - self.bits)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                same_prefix(network.to_bits(), address.to_bits(), 128 - self.bits)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+fn same_prefix(one: u128, other: u128, host_bits: u8) -> bool {
+    (one ^ other).checked_shr(host_bits.into()).unwrap_or(0) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_around_its_star() {
+        for (pattern, name, fits) in [
+            ("*", "any", true),
+            ("conf-*", "conf-7", true),
+            ("conf-*", "con", false),
+            ("a*a", "a", false),
+            ("", "", false),
+            ("exact", "exact", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_network_contains_its_addresses_only() {
+        let ten = Network::new("10.0.0.0".parse().expect("an address"), 8);
+        let local = Network::new("fe80::".parse().expect("an address"), 10);
+        let all = Network::new("0.0.0.0".parse().expect("an address"), 0);
+
+        assert!(ten.contains("10.9.8.7".parse().expect("an address")));
+        assert!(ten.contains("::ffff:10.9.8.7".parse().expect("an address")));
+        assert!(!ten.contains("11.0.0.1".parse().expect("an address")));
+        assert!(local.contains("fe80::1".parse().expect("an address")));
+        assert!(all.contains("192.0.2.1".parse().expect("an address")));
+    }
+}

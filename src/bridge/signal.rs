@@ -1,0 +1,411 @@
+//! What the SIP endpoint reports, and what it does to legs.
+
+use std::borrow::Cow;
+
+use api::event::EventType;
+use api::model::{Direction, LeftReason, LegId, RoomId, SipFailure};
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::media::command::Command;
+use crate::sdp;
+use crate::sip::endpoint::{EndCause, Event, Invited, LocalAddress as _, Rejection, SessionId};
+use crate::sip::status::StatusCode;
+use crate::sip::uri::Uri;
+
+use super::leg::{KeySource, Stage};
+use super::lifecycle::NewRoom;
+use super::room::Refusal;
+use super::{Bridge, Draining, Place, Subject};
+
+impl Bridge {
+    pub(super) fn handle_signal(&mut self, event: Event) {
+        match event {
+            Event::Invited(invited) => self.invited(*invited),
+            Event::Options(options) => {
+                let admitted = self.would_admit(&options.target);
+                let answer = admitted.map(|()| None).map_err(rejection);
+                self.endpoint.answer_options(self.now, options.options, answer);
+            }
+            Event::Referred(referred) => self.referred(&referred),
+            Event::ReferAnswered { refer, status, reason } => {
+                self.refer_answered(refer, status.code(), reason);
+            }
+            Event::ReferProgress { refer, status, reason, terminated } => {
+                self.refer_progress(refer, status.code(), reason, terminated);
+            }
+            Event::Cancelled { session } => self.over(session, LeftReason::Cancelled, None),
+            Event::Ended { session, cause } => {
+                let (reason, sip) = end_reason(&cause);
+                self.over(session, reason, sip);
+            }
+            Event::Acknowledged { session, sdp } => self.with(session, |bridge, leg| {
+                bridge.acknowledged(leg, sdp.as_ref());
+            }),
+            Event::Progress { session, status, sdp, .. } => self.with(session, |bridge, leg| {
+                bridge.progressed(leg, status.code(), sdp.as_ref());
+            }),
+            Event::Answered { session, sdp, .. } => self.with(session, |bridge, leg| {
+                bridge.answered(leg, sdp.as_ref());
+            }),
+            Event::Failed { session, status, reason, .. } => self.with(session, |bridge, leg| {
+                bridge.refused(leg, status.code(), reason);
+            }),
+            Event::Reoffered { session, sdp } => self.with(session, |bridge, leg| {
+                bridge.reoffered(leg, session, sdp.as_ref());
+            }),
+            Event::ReofferAnswered { session, sdp } => self.with(session, |bridge, leg| {
+                bridge.reoffer_answered(leg, sdp.as_ref());
+            }),
+            Event::ReofferCancelled { session } => self.with(session, |bridge, leg| {
+                bridge.reoffer_failed(leg);
+            }),
+            Event::ReofferFailed { session, .. } => self.with(session, |bridge, leg| {
+                bridge.reoffer_failed(leg);
+            }),
+            Event::Info { session, content_type, body } => self.with(session, |bridge, leg| {
+                if let Some((digit, duration)) = info_digit(&content_type, &body) {
+                    bridge.pressed(leg, digit, duration, KeySource::Info);
+                }
+            }),
+        }
+    }
+
+    /// Runs `act` with the leg of `session`, if it still has one.
+    fn with(&mut self, session: SessionId, act: impl FnOnce(&mut Self, LegId)) {
+        if let Some(leg) = self.sessions.get(&session).copied() {
+            act(self, leg);
+        }
+    }
+
+    fn over(&mut self, session: SessionId, reason: LeftReason, sip: Option<SipFailure>) {
+        self.with(session, |bridge, leg| {
+            bridge.forget_session(leg);
+            bridge.end_leg(leg, reason, sip);
+        });
+    }
+
+    // ---- somebody calls ----
+
+    fn invited(&mut self, invited: Invited) {
+        self.counters.invited += 1;
+        let name = user_of(&invited.target);
+        let room = match self.admit(&name, invited.peer.ip()) {
+            Ok(room) => room,
+            Err(refusal) => return self.turn_away(&invited, &name, refusal),
+        };
+        let address = self.local.towards(invited.peer.ip());
+        let stage = Stage::Answering { offer: invited.offer, address };
+        let mut leg = self.new_leg(Direction::Inbound, Place::Room(room), stage);
+        leg.session = Some(invited.session);
+        leg.from = invited.from.uri.to_string();
+        leg.display_name.clone_from(&invited.from.display);
+        leg.to = invited.to.uri.to_string();
+        leg.transport = invited.transport.as_str();
+        leg.sip_call_id =
+            invited.request.headers.call_id().map(|id| id.to_string()).unwrap_or_default();
+        self.sessions.insert(invited.session, leg.id);
+        self.counters.legs_inbound += 1;
+        let local = self.bind_address(address);
+        self.tell_media(Command::Open { leg: leg.media, local });
+        self.add_leg(leg);
+    }
+
+    /// Finds or makes the room that a caller from `peer` asks for.
+    fn admit(&mut self, name: &str, peer: std::net::IpAddr) -> Result<RoomId, Refusal> {
+        self.has_line()?;
+        if !self.rate.take(self.now) {
+            return Err(Refusal::TooFast);
+        }
+        if let Some(room) = self.names.get(name) {
+            return self.rooms[room].admit().map(|()| *room);
+        }
+        let may_create = is_room_name(name)
+            && self.settings.auto_create.matches(name)
+            && self.settings.auto_create_from.iter().any(|network| network.contains(peer));
+        if !may_create {
+            return Err(Refusal::NotFound);
+        }
+        if self.rooms.len() >= self.settings.max_rooms {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(self.create_room(NewRoom::ad_hoc(name.to_owned())))
+    }
+
+    /// Whether one more leg may be made.
+    pub(super) fn has_line(&self) -> Result<(), Refusal> {
+        if self.draining != Draining::No {
+            return Err(Refusal::Draining);
+        }
+        if self.legs.len() >= self.settings.max_legs { Err(Refusal::Overloaded) } else { Ok(()) }
+    }
+
+    /// What an INVITE to this address would be told (RFC 3261 §11.2).
+    fn would_admit(&self, target: &Uri) -> Result<(), Refusal> {
+        self.has_line()?;
+        let name = user_of(target);
+        match self.names.get(&name) {
+            Some(room) => self.rooms[room].admit(),
+            None if name.is_empty() || self.settings.auto_create.matches(&name) => Ok(()),
+            None => Err(Refusal::NotFound),
+        }
+    }
+
+    fn turn_away(&mut self, invited: &Invited, name: &str, refusal: Refusal) {
+        let (status, reason, _) = refusal.answer();
+        self.endpoint.reject(self.now, invited.session, rejection(refusal));
+        self.counters.refused += 1;
+        let subject = Subject { room: self.names.get(name).copied(), ..Subject::default() };
+        let from = invited.from.uri.to_string();
+        let data = json!({
+            "reason": refusal.code(), "name": name, "from": from,
+            "sip": { "status": status, "reason": reason },
+        });
+        self.happened(EventType::RoomJoinRejected, subject, data);
+    }
+
+    /// The ports of a caller are open: answer.
+    pub(super) fn answer_caller(
+        &mut self,
+        id: LegId,
+        offer: Option<&Bytes>,
+        address: std::net::IpAddr,
+        rtp_port: u16,
+    ) {
+        let codecs = self.settings.codecs.clone();
+        let mut negotiation = self.negotiation(address, rtp_port, &codecs);
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(session) = leg.session else { return };
+        let wish = leg.wish();
+        match offer.map(|offer| negotiation.answer(offer, wish)) {
+            Some(Ok((answer, plan))) => {
+                leg.negotiation = Some(negotiation);
+                self.endpoint.answer(self.now, session, answer);
+                self.apply_plan(id, &plan);
+                self.join(id);
+            }
+            Some(Err(refusal)) => self.refuse_caller(id, refusal.status(), &refusal.to_string()),
+            None => {
+                let offer = negotiation.offer(wish);
+                leg.negotiation = Some(negotiation);
+                leg.stage = Stage::Confirming;
+                self.endpoint.answer(self.now, session, offer);
+            }
+        }
+    }
+
+    /// Refuses a caller whose INVITE we had taken up.
+    pub(super) fn refuse_caller(&mut self, id: LegId, status: u16, reason: &str) {
+        let Some(session) = self.legs.get(&id).and_then(|leg| leg.session) else { return };
+        let rejection = Rejection {
+            status: status_code(status),
+            reason: None,
+            headers: vec![("Warning".to_owned(), format!("399 plenary \"{}\"", quoted(reason)))],
+        };
+        self.endpoint.reject(self.now, session, rejection);
+        self.forget_session(id);
+        self.counters.refused += 1;
+        let sip = SipFailure { status, reason: reason.to_owned() };
+        self.end_leg(id, super::room::reason_of(status), Some(sip));
+    }
+
+    /// The ACK of our 200 came, with their answer if the 200 carried our offer.
+    fn acknowledged(&mut self, id: LegId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let first = matches!(leg.stage, Stage::Confirming);
+        leg.offering = false;
+        let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        match sdp.map(|sdp| negotiation.conclude(sdp)) {
+            Some(Ok(plan)) => self.replan(id, &plan, first),
+            Some(Err(_)) | None if first => {
+                let reason = "The ACK has no usable answer".to_owned();
+                let sip = SipFailure { status: 488, reason };
+                self.end_leg(id, LeftReason::Incompatible, Some(sip));
+            }
+            Some(Err(_)) => negotiation.abandon(),
+            None => {}
+        }
+        self.reoffer_if_wanted(id);
+    }
+
+    // ---- the session changes ----
+
+    /// A re-INVITE or UPDATE came; without SDP it asks us to offer.
+    fn reoffered(&mut self, id: LegId, session: SessionId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let wish = leg.wish();
+        let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        match sdp.map(|sdp| negotiation.answer(sdp, wish)) {
+            Some(Ok((answer, plan))) => {
+                self.endpoint.answer_offer(self.now, session, Ok(answer));
+                self.replan(id, &plan, false);
+            }
+            Some(Err(refusal)) => {
+                let status = status_code(refusal.status());
+                self.endpoint.answer_offer(self.now, session, Err(status));
+            }
+            None => {
+                let offer = negotiation.offer(wish);
+                leg.offering = true;
+                self.endpoint.answer_offer(self.now, session, Ok(offer));
+            }
+        }
+    }
+
+    fn reoffer_answered(&mut self, id: LegId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.offering = false;
+        let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        match sdp.map(|sdp| negotiation.conclude(sdp)) {
+            Some(Ok(plan)) => self.replan(id, &plan, false),
+            Some(Err(_)) | None => negotiation.abandon(),
+        }
+        self.reoffer_if_wanted(id);
+    }
+
+    fn reoffer_failed(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.offering = false;
+        if let Some(negotiation) = leg.negotiation.as_mut() {
+            negotiation.abandon();
+        }
+        self.reoffer_if_wanted(id);
+    }
+
+    fn reoffer_if_wanted(&mut self, id: LegId) {
+        if self.legs.get(&id).is_some_and(|leg| leg.reoffer) {
+            self.reoffer(id);
+        }
+    }
+
+    /// Tells the phone by re-INVITE what we now want; later, if an exchange is under way.
+    pub(super) fn reoffer(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let (Some(session), true) = (leg.session, leg.is_up()) else { return };
+        let wish = leg.wish();
+        let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        leg.reoffer = leg.offering;
+        if leg.offering {
+            return;
+        }
+        let offer = negotiation.offer(wish);
+        leg.offering = self.endpoint.reinvite(self.now, session, Some(offer)).is_ok();
+        if !leg.offering {
+            negotiation.abandon();
+            leg.reoffer = true; // an ACK is still to come
+        }
+    }
+
+    /// A new agreement: applies it and says what changed.
+    fn replan(&mut self, id: LegId, plan: &sdp::MediaPlan, first: bool) {
+        let before = self.legs.get(&id).map(|leg| leg.hold);
+        self.apply_plan(id, plan);
+        if first {
+            return self.join(id);
+        }
+        self.leg_happened(EventType::LegReinvited, id, json!({}));
+        self.tell_hold(id, before.unwrap_or_default());
+    }
+
+    /// Says that the leg is held or resumed, if that changed since `before`.
+    pub(super) fn tell_hold(&mut self, id: LegId, before: super::leg::Hold) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let (was, is) = (before.by().is_some(), leg.hold.by().is_some());
+        if is && !was {
+            self.stop_talking(id);
+            self.participant_happened(EventType::ParticipantHeld, id, json!({}));
+        } else if was && !is {
+            self.participant_happened(EventType::ParticipantResumed, id, json!({}));
+        }
+    }
+}
+
+/// What a refused caller is told.
+fn rejection(refusal: Refusal) -> Rejection {
+    let (status, reason, retry_after) = refusal.answer();
+    let headers = retry_after.map(|seconds| ("Retry-After".to_owned(), seconds.to_string()));
+    Rejection {
+        status: status_code(status),
+        reason: Some(reason.to_owned()),
+        headers: headers.into_iter().collect(),
+    }
+}
+
+/// A status of ours; what is none is 500.
+pub(super) fn status_code(status: u16) -> StatusCode {
+    StatusCode::new(status).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)
+}
+
+/// The user part of what was dialled, unescaped; empty when there is none.
+fn user_of(uri: &Uri) -> String {
+    uri.user_plain().map(Cow::into_owned).unwrap_or_default()
+}
+
+/// Whether a dialled user part may name a room.
+pub(super) fn is_room_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// The digit of an INFO body: `application/dtmf-relay` (`Signal=5`, `Duration=160`) or `application/dtmf` (just `5`).
+fn info_digit(content_type: &str, body: &[u8]) -> Option<(char, std::time::Duration)> {
+    let text = std::str::from_utf8(body).ok()?;
+    let kind = content_type.split(';').next()?.trim().to_ascii_lowercase();
+    let field = |name: &str| {
+        text.lines().filter_map(|line| line.split_once('=')).find_map(|(key, value)| {
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    };
+    let (signal, duration) = match kind.as_str() {
+        "application/dtmf-relay" => (field("signal")?, field("duration")),
+        "application/dtmf" => (text.trim().to_owned(), None),
+        _ => return None,
+    };
+    let digit = match signal.as_str() {
+        "10" => '*',
+        "11" => '#',
+        one => one.chars().next().filter(|_| one.chars().count() == 1)?.to_ascii_uppercase(),
+    };
+    let ms = duration.and_then(|ms| ms.parse().ok()).unwrap_or(100_u64).min(60_000);
+    let known = digit.is_ascii_digit() || "*#ABCD".contains(digit);
+    known.then(|| (digit, std::time::Duration::from_millis(ms)))
+}
+
+fn quoted(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '"' | '\\') && !c.is_control()).collect()
+}
+
+/// What the end of a dialog means.
+fn end_reason(cause: &EndCause) -> (LeftReason, Option<SipFailure>) {
+    let sip = |status, reason: &str| Some(SipFailure { status, reason: reason.to_owned() });
+    match cause {
+        EndCause::Bye { .. } => (LeftReason::HungUp, None),
+        EndCause::AckMissing => (LeftReason::DialogLost, sip(408, "No ACK for our 200")),
+        EndCause::RequestTimeout => (LeftReason::DialogLost, sip(408, "Request Timeout")),
+        EndCause::DialogMissing => {
+            (LeftReason::DialogLost, sip(481, "Call/Transaction Does Not Exist"))
+        }
+        EndCause::TransportFailed => (LeftReason::DialogLost, sip(503, "Transport failed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn info_bodies_of_both_kinds_give_the_digit() {
+        let relay = info_digit("application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n");
+        let star = info_digit("Application/DTMF-Relay; x=y", b"Signal= *\nDuration=bad");
+        let plain = info_digit("application/dtmf", b" d ");
+
+        assert_eq!(relay, Some(('5', Duration::from_millis(160))));
+        assert_eq!(star, Some(('*', Duration::from_millis(100))));
+        assert_eq!(plain, Some(('D', Duration::from_millis(100))));
+        assert_eq!(info_digit("application/dtmf", b"55"), None);
+        assert_eq!(info_digit("text/plain", b"5"), None);
+        assert_eq!(info_digit("application/dtmf", b"\xff"), None);
+    }
+}

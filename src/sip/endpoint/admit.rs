@@ -1,0 +1,268 @@
+//! What a new request has to pass before a session sees it: RFC 3261 §8.2 and §12.2.2.
+
+use std::time::Instant;
+
+use super::core::{ALLOW, SDP};
+use super::{Endpoint, Event, Options, OptionsId};
+use crate::sip::dialog::DialogId;
+use crate::sip::headers::{MaxForwards, Name};
+use crate::sip::layer::{Head, Reply, ServerId, Source};
+use crate::sip::refer::{self, Refer};
+use crate::sip::session::{Ask, Session, Within};
+use crate::sip::uri::Scheme;
+use crate::sip::{Message, Method, StatusCode, Uri};
+
+impl Endpoint {
+    /// Refuses a request, answers it, or hands it to whom it concerns.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, head, source): (Message, &Head, Source),
+    ) {
+        let dialog = DialogId::of_request(head);
+        let refusal = refuse_method(&head.method)
+            .or_else(|| match &dialog {
+                Some(dialog) => self.refuse_within(dialog, head.sequence),
+                None => refuse_outside(&request, &head.method),
+            })
+            .or_else(|| self.refuse_extension(&request))
+            .or_else(|| refuse_content(&request, &head.method));
+        match (refusal, dialog) {
+            (Some(Refusal::Now(reply)), _) => self.core.reply(now, server, reply),
+            (Some(Refusal::Later), _) => self.core.reply_later(now, server),
+            (None, Some(dialog)) => {
+                self.admit_within(now, server, &dialog, (request, head, source));
+            }
+            (None, None) => self.admit_outside(now, server, (request, head, source)),
+        }
+    }
+
+    fn admit_outside(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, head, source): (Message, &Head, Source),
+    ) {
+        match &head.method {
+            Method::Invite => self.admit_invite(now, server, (request, head, source)),
+            Method::Refer => self.admit_refer(now, server, (request, head, source)),
+            Method::Options => {
+                let Some(target) = request.uri().cloned() else { return };
+                let options = OptionsId(server.0);
+                let peer = source.peer;
+                let options = Options { options, target, request, peer };
+                self.core.emit(Event::Options(Box::new(options)));
+            }
+            // The rest only makes sense within a dialog, and this is in none.
+            Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Register
+            | Method::Update
+            | Method::Prack
+            | Method::Info
+            | Method::Notify
+            | Method::Subscribe
+            | Method::Message
+            | Method::Publish
+            | Method::Other(_) => {
+                self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST);
+            }
+        }
+    }
+
+    fn admit_within(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        dialog: &DialogId,
+        (request, head, source): (Message, &Head, Source),
+    ) {
+        let session = self.session_of(dialog);
+        match (&head.method, session) {
+            (Method::Options, _) => {
+                let reply = self.capabilities();
+                self.core.reply(now, server, reply);
+            }
+            (Method::Notify, _) => self.admit_notify(now, server, dialog, &request),
+            (Method::Refer, _) => self.admit_refer(now, server, (request, head, source)),
+            (Method::Info, Some(id)) => {
+                self.with_session(id, |session, core| {
+                    session.handle_info(now, core, server, &request);
+                });
+            }
+            (method, Some(id)) => {
+                let ask = Ask::of(method, &request);
+                let within = Within { server, request: &request, dialog, ask };
+                self.with_session(id, |session, core| session.handle_request(now, core, within));
+            }
+            // The call is over, only a subscription keeps the dialog.
+            (_, None) => self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST),
+        }
+    }
+
+    fn admit_invite(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, head, source): (Message, &Head, Source),
+    ) {
+        if self.sessions.len() >= self.core.layer.settings.sessions {
+            return self.refuse_overload(now, server);
+        }
+        match Session::invited(now, &mut self.core, server, (request, head, source)) {
+            Some(session) => self.insert_session(session.id(), session),
+            None => self.core.reply_status(now, server, StatusCode::BAD_REQUEST),
+        }
+    }
+
+    fn admit_refer(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, head, source): (Message, &Head, Source),
+    ) {
+        let dialog = DialogId::of_request(head);
+        let is_full = self.refers.len() >= self.core.layer.settings.refers;
+        if is_full || dialog.is_some_and(|dialog| !refer::may_refer(&self.core, &dialog)) {
+            return self.refuse_overload(now, server);
+        }
+        match Refer::receive(now, &mut self.core, server, (request, head, source)) {
+            Ok(refer) => self.insert_refer(refer.id(), refer),
+            Err(refer::BadRefer) => {
+                self.core.reply_status(now, server, StatusCode::BAD_REQUEST);
+            }
+        }
+    }
+
+    fn admit_notify(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        dialog: &DialogId,
+        request: &Message,
+    ) {
+        let event = refer::event_of(request);
+        let Some(event) = event.filter(|event| event.package.eq_ignore_ascii_case("refer")) else {
+            let reply = Reply::new(StatusCode::BAD_EVENT).header(Name::AllowEvents, "refer");
+            return self.core.reply(now, server, reply);
+        };
+        let refers = self.core.dialogs.get(dialog).map(|entry| entry.refers.clone());
+        let refer = refers
+            .into_iter()
+            .flatten()
+            .find(|id| self.refers.get(id).is_some_and(|refer| refer.is_about(event.id())));
+        match refer {
+            Some(id) => {
+                self.with_refer(id, |refer, core| {
+                    refer.handle_notify(now, core, server, request);
+                });
+            }
+            None => self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST),
+        }
+    }
+
+    fn refuse_overload(&mut self, now: Instant, server: ServerId) {
+        self.core.layer.counters.overloads += 1;
+        let delay = self.core.layer.settings.retry_after.as_secs().to_string();
+        let reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE);
+        self.core.reply(now, server, reply.header(Name::RetryAfter, delay));
+    }
+
+    /// RFC 3261 §12.2.2.
+    fn refuse_within(&mut self, dialog: &DialogId, sequence: u32) -> Option<Refusal> {
+        let Some(dialog) = self.core.dialogs.dialog_mut(dialog) else {
+            return Refusal::status(StatusCode::CALL_DOES_NOT_EXIST);
+        };
+        dialog.note_sequence(sequence).is_err().then_some(Refusal::Later)
+    }
+
+    /// RFC 3261 §8.2.2.3.
+    fn refuse_extension(&self, request: &Message) -> Option<Refusal> {
+        let supported = &self.core.layer.settings.supported;
+        let unsupported: Vec<String> = request
+            .headers
+            .items(&Name::Require)
+            .map(|tag| String::from_utf8_lossy(tag).into_owned())
+            .filter(|tag| !supported.iter().any(|own| own.eq_ignore_ascii_case(tag)))
+            .collect();
+        if unsupported.is_empty() {
+            return None;
+        }
+        let reply = Reply::new(StatusCode::BAD_EXTENSION);
+        Some(Refusal::Now(reply.header(Name::Unsupported, unsupported.join(", "))))
+    }
+}
+
+/// How a request is refused.
+enum Refusal {
+    Now(Reply),
+    /// 500 with a `Retry-After`.
+    Later,
+}
+
+impl Refusal {
+    #[expect(clippy::unnecessary_wraps, reason = "every rule yields an Option")]
+    fn status(status: StatusCode) -> Option<Self> {
+        Some(Self::Now(Reply::new(status)))
+    }
+}
+
+/// RFC 3261 §8.2.1.
+fn refuse_method(method: &Method) -> Option<Refusal> {
+    match method {
+        Method::Invite
+        | Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Options
+        | Method::Update
+        | Method::Info
+        | Method::Refer
+        | Method::Notify => None,
+        Method::Register
+        | Method::Prack
+        | Method::Subscribe
+        | Method::Message
+        | Method::Publish
+        | Method::Other(_) => {
+            let reply = Reply::new(StatusCode::METHOD_NOT_ALLOWED);
+            Some(Refusal::Now(reply.header(Name::Allow, ALLOW)))
+        }
+    }
+}
+
+/// RFC 3261 §8.2.2.1, and §16.3 for a user agent that may pass the call on.
+fn refuse_outside(request: &Message, method: &Method) -> Option<Refusal> {
+    if request.uri().map(Uri::scheme) != Some(Scheme::Sip) {
+        return Refusal::status(StatusCode::UNSUPPORTED_URI_SCHEME);
+    }
+    // OPTIONS may be sent with no hops left to find out who is here (§11.1).
+    let goes_on = matches!(method, Method::Invite | Method::Refer);
+    match request.headers.max_forwards() {
+        Ok(Some(MaxForwards(0))) if goes_on => Refusal::status(StatusCode::TOO_MANY_HOPS),
+        Ok(_) => None,
+        Err(_) => Refusal::status(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// RFC 3261 §8.2.3.
+fn refuse_content(request: &Message, method: &Method) -> Option<Refusal> {
+    let reply = Reply::new(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let is_encoded = request
+        .headers
+        .items(&Name::ContentEncoding)
+        .any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
+    if is_encoded {
+        return Some(Refusal::Now(reply.header(Name::AcceptEncoding, "identity")));
+    }
+    if request.body.is_empty() || !matches!(method, Method::Invite | Method::Update) {
+        return None;
+    }
+    let is_sdp = match request.headers.content_type() {
+        Ok(content_type) => content_type.is_none_or(|content_type| content_type.is(SDP)),
+        Err(_) => false,
+    };
+    (!is_sdp).then(|| Refusal::Now(reply.header(Name::Accept, SDP)))
+}

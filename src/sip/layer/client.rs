@@ -1,0 +1,522 @@
+//! Client transactions: what we ask of peers, from route to final response.
+//!
+//! One [`Request`] may take several attempts: each address of the next hop is tried in turn, and a
+//! request too large for UDP tries TCP first (RFC 3261 §18.1.1, RFC 3263 §4.3). Each attempt is a
+//! transaction of its own with its own branch.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::key::COOKIE;
+use super::{Destination, Hop, Indication, Key, Layer, ack_of_failure, cancel_of, class_of};
+use crate::sip::endpoint::{Output, ReferId, SessionId, Transmit};
+use crate::sip::headers::Name;
+use crate::sip::timer::GIVE_UP;
+use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
+use crate::sip::transport::Transport;
+use crate::sip::{Message, Method, StatusCode};
+
+/// Names a request of ours over all its attempts; it is 64 random bits of their branches, so that
+/// a response cannot be guessed.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in crate::sip) struct RequestId(u64);
+
+/// A request to send: complete but for Via and Contact, which depend on the way it takes.
+#[derive(Debug)]
+pub(in crate::sip) struct Request {
+    pub(in crate::sip) message: Message,
+    /// User part of the Contact to add, if it needs one.
+    pub(in crate::sip) contact: Option<String>,
+    pub(in crate::sip) owner: Owner,
+}
+
+/// Whom the response is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sip) enum Owner {
+    /// INVITE, re-INVITE or UPDATE.
+    Session(SessionId),
+    /// INFO.
+    Info(SessionId),
+    /// REFER.
+    Refer(ReferId),
+    /// NOTIFY.
+    Notify(ReferId),
+    /// BYE: whatever comes back, it is over.
+    Nobody,
+}
+
+/// Why there is no final response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sip) enum Failure {
+    /// Timer B or F, or 64·T1 after CANCEL: as if 408 had come (RFC 3261 §8.1.3.1).
+    TimedOut,
+    /// No address could be reached: as if 503 had come.
+    Unreachable,
+    /// The next hop is no SIP URI, or its name has no address.
+    Unresolved,
+}
+
+impl Failure {
+    /// The response that RFC 3261 §8.1.3.1 has us imagine.
+    pub(in crate::sip) fn status(self) -> StatusCode {
+        match self {
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Unreachable | Self::Unresolved => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// A request of ours and what became of it.
+#[derive(Debug)]
+pub(super) struct Client {
+    request: Request,
+    method: Method,
+    stage: Stage,
+    untried: VecDeque<Hop>,
+    attempt: u8,
+    cancel: Cancel,
+    /// The ACK for each 2xx, by To tag; `None` while the user owes it.
+    acknowledged: BTreeMap<String, Option<Transmit>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Waits for addresses.
+    Resolving,
+    Sent(Box<Sent>),
+}
+
+/// One attempt.
+#[derive(Debug)]
+struct Sent {
+    machine: Machine,
+    destination: Destination,
+    message: Message,
+}
+
+/// How far giving up an INVITE got (RFC 3261 §9.1).
+#[derive(Debug)]
+enum Cancel {
+    No,
+    /// Wanted, but no provisional response allows it yet.
+    Wanted {
+        reason: Option<String>,
+    },
+    Sent {
+        machine: ClientNonInvite,
+        give_up: Instant,
+    },
+}
+
+#[derive(Debug)]
+enum Machine {
+    Invite(ClientInvite),
+    NonInvite(ClientNonInvite),
+}
+
+impl Machine {
+    fn new(now: Instant, method: &Method, bytes: Bytes, reliability: Reliability) -> Self {
+        if *method == Method::Invite {
+            Self::Invite(ClientInvite::new(now, bytes, reliability))
+        } else {
+            Self::NonInvite(ClientNonInvite::new(now, bytes, reliability))
+        }
+    }
+
+    fn handle_input(&mut self, now: Instant, input: ClientInput) {
+        match self {
+            Self::Invite(machine) => machine.handle_input(now, input),
+            Self::NonInvite(machine) => machine.handle_input(now, input),
+        }
+    }
+
+    fn poll_output(&mut self) -> transaction::Output {
+        match self {
+            Self::Invite(machine) => machine.poll_output(),
+            Self::NonInvite(machine) => machine.poll_output(),
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.is_terminated(),
+            Self::NonInvite(machine) => machine.is_terminated(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Invite(machine) => machine.deadline(),
+            Self::NonInvite(machine) => machine.deadline(),
+        }
+    }
+
+    fn may_cancel(&self) -> bool {
+        matches!(self, Self::Invite(machine) if machine.is_proceeding())
+    }
+}
+
+/// Whether it is still worth waiting for the end of a cancelled INVITE (RFC 3261 §9.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Patience {
+    Kept,
+    Lost,
+}
+
+/// What a round of a machine asked for.
+#[derive(Default)]
+struct Round {
+    sent: u64,
+    deliver: bool,
+    failure: Option<Failure>,
+}
+
+impl Layer {
+    /// Sends a request; its response or failure comes as an [`Indication`] for its owner.
+    pub(in crate::sip) fn send(&mut self, now: Instant, request: Request) -> RequestId {
+        let id = RequestId(self.random_u64());
+        let method = request.message.method().cloned().unwrap_or(Method::Options);
+        self.counters.request_out(&method);
+        let client = Client {
+            request,
+            method,
+            stage: Stage::Resolving,
+            untried: VecDeque::new(),
+            attempt: 0,
+            cancel: Cancel::No,
+            acknowledged: BTreeMap::new(),
+        };
+        self.clients.insert(id, client);
+        self.route_request(now, id);
+        id
+    }
+
+    /// Gives up an INVITE. Nobody is told how it ends; a 2xx that crosses it still comes up.
+    pub(in crate::sip) fn cancel(&mut self, now: Instant, id: RequestId, reason: Option<String>) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        match (&client.stage, &client.cancel) {
+            (Stage::Resolving, _) => self.forget_client(id),
+            (Stage::Sent(_), Cancel::No) => {
+                client.cancel = Cancel::Wanted { reason };
+                self.cancel_if_possible(now, id);
+                self.schedule_client(id);
+            }
+            (Stage::Sent(_), Cancel::Wanted { .. } | Cancel::Sent { .. }) => {}
+        }
+    }
+
+    /// Sends the ACK for the 2xx with this To tag, and again for each time it is retransmitted.
+    pub(in crate::sip) fn acknowledge(&mut self, id: RequestId, tag: &str, ack: Message) {
+        self.counters.request_out(&Method::Ack);
+        self.route_ack(id, tag.to_owned(), ack);
+    }
+
+    /// The request as the user gave it, while its transaction lasts.
+    pub(in crate::sip) fn request_sent(&self, id: RequestId) -> Option<&Message> {
+        self.clients.get(&id).map(|client| &client.request.message)
+    }
+
+    /// Tells every transaction that waits for this peer that it cannot be reached.
+    pub(in crate::sip) fn handle_transmit_failed(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        peer: SocketAddr,
+    ) {
+        let failed = Destination { transport, peer };
+        let concerned: Vec<RequestId> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.destination() == Some(failed))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in concerned {
+            self.drive_client(now, id, ClientInput::TransportFailed, None);
+        }
+    }
+
+    /// Finds the transaction of a response: RFC 3261 §17.1.3.
+    pub(super) fn receive_response(&mut self, now: Instant, status: StatusCode, response: Message) {
+        let headers = &response.headers;
+        let (Ok(via), Ok(cseq)) = (headers.via(), headers.cseq()) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        self.counters.response_in(&cseq.method, status);
+        let Some((id, attempt)) = via.branch().and_then(parse_branch) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let input = ClientInput::Response(class_of(status));
+        match self.clients.get_mut(&id) {
+            Some(client) if client.attempt == attempt && client.method == cseq.method => {
+                self.drive_client(now, id, input, Some(response));
+            }
+            Some(client) if client.attempt == attempt && cseq.method == Method::Cancel => {
+                if let Cancel::Sent { machine, .. } = &mut client.cancel {
+                    machine.handle_input(now, input);
+                    self.schedule_client(id);
+                }
+            }
+            _ => self.counters.strays += 1,
+        }
+    }
+
+    /// Hands one input to the machine of `id` and does what it asks.
+    pub(super) fn drive_client(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        input: ClientInput,
+        response: Option<Message>,
+    ) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if let Stage::Sent(sent) = &mut client.stage {
+            sent.machine.handle_input(now, input);
+        }
+        let is_timeout = input == ClientInput::Timeout;
+        if is_timeout && client.tick_cancel(now) == Patience::Lost {
+            return self.forget_client(id);
+        }
+        let round = self.drain_client(id, response.as_ref());
+        if is_timeout {
+            self.counters.retransmissions_out += round.sent;
+        }
+        if let Some(failure) = round.failure {
+            return self.next_attempt(now, id, failure);
+        }
+        if let Some(response) = response.filter(|_| round.deliver) {
+            self.deliver(now, id, response);
+        }
+        self.cancel_if_possible(now, id);
+        self.schedule_client(id);
+    }
+
+    /// Sends to the next untried address, or reports `failure` if there is none.
+    pub(super) fn next_attempt(&mut self, now: Instant, id: RequestId, failure: Failure) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let next = match client.cancel {
+            Cancel::No => client.untried.pop_front(),
+            Cancel::Wanted { .. } | Cancel::Sent { .. } => None,
+        };
+        if let Some(hop) = next {
+            return self.attempt(now, id, hop);
+        }
+        let owner = client.request.owner;
+        self.forget_client(id);
+        self.indications.push_back(Indication::Failed { owner, request: id, failure });
+    }
+
+    /// Gives a request the addresses of its next hop.
+    pub(super) fn set_hops(&mut self, id: RequestId, hops: VecDeque<Hop>) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.untried = hops;
+        }
+    }
+
+    /// Remembers the ACK that goes out for each 2xx with this tag.
+    pub(super) fn keep_ack(&mut self, id: RequestId, tag: String, ack: Transmit) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.acknowledged.insert(tag, Some(ack));
+        }
+    }
+
+    fn attempt(&mut self, now: Instant, id: RequestId, hop: Hop) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.attempt = client.attempt.wrapping_add(1);
+        let branch = print_branch(id, client.attempt);
+        let mut destination = hop.destination();
+        let Some((mut message, mut bytes)) = self.dress(id, destination, &branch) else { return };
+        if matches!(hop, Hop::Preferred(_))
+            && destination.transport == Transport::Udp
+            && bytes.len() > self.settings.datagram
+        {
+            // RFC 3261 §18.1.1: too large for a datagram, unless the peer does not speak TCP.
+            let over_udp = Hop::OverUdp(destination.peer);
+            destination.transport = Transport::Tcp;
+            let Some(dressed) = self.dress(id, destination, &branch) else { return };
+            (message, bytes) = dressed;
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.untried.push_front(over_udp);
+            }
+        }
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let machine = Machine::new(now, &client.method, bytes, destination.reliability());
+        client.stage = Stage::Sent(Box::new(Sent { machine, destination, message }));
+        self.drain_client(id, None);
+        self.schedule_client(id);
+    }
+
+    /// Adds what depends on the way: Via and Contact.
+    fn dress(
+        &self,
+        id: RequestId,
+        destination: Destination,
+        branch: &str,
+    ) -> Option<(Message, Bytes)> {
+        let request = &self.clients.get(&id)?.request;
+        let mut message = request.message.clone();
+        self.add_via(&mut message, destination, branch);
+        if let Some(user) = &request.contact {
+            let contact = self.contact(destination, user);
+            message.headers.push(Name::Contact, contact);
+        }
+        let bytes = message.print();
+        Some((message, bytes))
+    }
+
+    /// Does what the machine asks until it waits.
+    fn drain_client(&mut self, id: RequestId, response: Option<&Message>) -> Round {
+        let mut round = Round::default();
+        let Some(client) = self.clients.get_mut(&id) else { return round };
+        let Stage::Sent(attempt) = &mut client.stage else { return round };
+        let Sent { machine, destination, message } = attempt.as_mut();
+        let Destination { transport, peer } = *destination;
+        loop {
+            let bytes = match machine.poll_output() {
+                transaction::Output::Transmit(bytes) => bytes,
+                transaction::Output::Acknowledge => match response {
+                    Some(response) => ack_of_failure(message, response).print(),
+                    None => continue,
+                },
+                transaction::Output::Deliver => {
+                    round.deliver = true;
+                    continue;
+                }
+                transaction::Output::TimedOut => {
+                    round.failure = Some(Failure::TimedOut);
+                    continue;
+                }
+                transaction::Output::TransportFailed => {
+                    round.failure = Some(Failure::Unreachable);
+                    continue;
+                }
+                transaction::Output::WaitUntil(_) => break,
+            };
+            round.sent += 1;
+            self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
+        }
+        round
+    }
+
+    /// Hands a response up, unless it is one that only concerns us.
+    fn deliver(&mut self, now: Instant, id: RequestId, response: Message) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(status) = response.status() else { return };
+        if status == StatusCode::TRYING {
+            return;
+        }
+        // RFC 3263 §4.3: 503 moves to the next address, as a failed transport does.
+        if status == StatusCode::SERVICE_UNAVAILABLE && client.may_move() {
+            return self.next_attempt(now, id, Failure::Unreachable);
+        }
+        if status.is_success() && client.method == Method::Invite {
+            let tag = response.headers.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+            match client.acknowledged.get(tag.as_deref().unwrap_or_default()) {
+                Some(Some(ack)) => {
+                    self.counters.retransmissions_out += 1;
+                    let ack = ack.clone();
+                    return self.transmit(ack);
+                }
+                Some(None) => return,
+                None if client.acknowledged.len() >= self.settings.forks => return,
+                None => client.acknowledged.insert(tag.unwrap_or_default(), None),
+            };
+        }
+        let owner = client.request.owner;
+        self.indications.push_back(Indication::Response { owner, request: id, response });
+    }
+
+    /// Sends the CANCEL once a provisional response came (RFC 3261 §9.1).
+    fn cancel_if_possible(&mut self, now: Instant, id: RequestId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let (Stage::Sent(invite), Cancel::Wanted { reason }) = (&client.stage, &client.cancel)
+        else {
+            return;
+        };
+        let Sent { machine, destination, message } = invite.as_ref();
+        if !machine.may_cancel() {
+            return;
+        }
+        let bytes = cancel_of(message, reason.as_deref()).print();
+        let machine = ClientNonInvite::new(now, bytes, destination.reliability());
+        client.cancel = Cancel::Sent { machine, give_up: now + GIVE_UP };
+        self.counters.request_out(&Method::Cancel);
+    }
+
+    /// Sends what the CANCEL wants sent, sets the next deadline, and forgets what is over.
+    fn schedule_client(&mut self, id: RequestId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Stage::Sent(attempt) = &client.stage else { return };
+        let Sent { machine, destination, .. } = attempt.as_ref();
+        if machine.is_terminated() {
+            return self.forget_client(id);
+        }
+        let Destination { transport, peer } = *destination;
+        let mut deadline = machine.deadline();
+        if let Cancel::Sent { machine: cancel, give_up } = &mut client.cancel {
+            let give_up = machine.may_cancel().then_some(*give_up);
+            let resend = loop {
+                match cancel.poll_output() {
+                    transaction::Output::Transmit(bytes) => {
+                        let transmit = Transmit { transport, peer, bytes };
+                        self.outputs.push_back(Output::Transmit(transmit));
+                    }
+                    transaction::Output::WaitUntil(at) => break at,
+                    // Whether the CANCEL itself was heard shows in what becomes of the INVITE.
+                    transaction::Output::Acknowledge
+                    | transaction::Output::Deliver
+                    | transaction::Output::TimedOut
+                    | transaction::Output::TransportFailed => {}
+                }
+            };
+            deadline = [deadline, give_up, resend].into_iter().flatten().min();
+        }
+        self.deadlines.set(&Key::Client(id), deadline);
+    }
+
+    fn forget_client(&mut self, id: RequestId) {
+        self.deadlines.set(&Key::Client(id), None);
+        self.clients.remove(&id);
+    }
+}
+
+impl Client {
+    fn destination(&self) -> Option<Destination> {
+        match &self.stage {
+            Stage::Sent(sent) => Some(sent.destination),
+            Stage::Resolving => None,
+        }
+    }
+
+    /// Lets time pass for the CANCEL; without a final response to INVITE 64·T1 later all is lost.
+    fn tick_cancel(&mut self, now: Instant) -> Patience {
+        let (Cancel::Sent { machine: cancel, give_up }, Stage::Sent(invite)) =
+            (&mut self.cancel, &self.stage)
+        else {
+            return Patience::Kept;
+        };
+        cancel.handle_input(now, ClientInput::Timeout);
+        if *give_up <= now && invite.machine.may_cancel() { Patience::Lost } else { Patience::Kept }
+    }
+
+    /// True if another address is left and the caller still wants an answer.
+    fn may_move(&self) -> bool {
+        !self.untried.is_empty() && matches!(self.cancel, Cancel::No)
+    }
+}
+
+/// `z9hG4bK`, 16 digits that name the request, 2 that name the attempt.
+fn print_branch(RequestId(id): RequestId, attempt: u8) -> String {
+    format!("{COOKIE}{id:016x}{attempt:02x}")
+}
+
+fn parse_branch(branch: &str) -> Option<(RequestId, u8)> {
+    let digits = branch.strip_prefix(COOKIE).filter(|digits| digits.len() == 18)?;
+    let (id, attempt) = (digits.get(..16)?, digits.get(16..)?);
+    let id = u64::from_str_radix(id, 16).ok()?;
+    Some((RequestId(id), u8::from_str_radix(attempt, 16).ok()?))
+}

@@ -1,0 +1,161 @@
+//! The messages that transactions themselves make: responses, the ACK of a refusal, CANCEL.
+
+use bytes::Bytes;
+
+use super::{Destination, Layer, Source};
+use crate::sip::endpoint::Transmit;
+use crate::sip::headers::Name;
+use crate::sip::transport::{self, Transport};
+use crate::sip::{Message, Method, ParseError, StatusCode};
+
+/// A response without what the request and the way back decide.
+#[derive(Clone, Debug)]
+pub(in crate::sip) struct Reply {
+    pub(in crate::sip) status: StatusCode,
+    reason: Option<String>,
+    headers: Vec<(Name, Bytes)>,
+    /// User part of the Contact to add, if it needs one.
+    contact: Option<String>,
+    body: Option<(&'static str, Bytes)>,
+}
+
+impl Reply {
+    pub(in crate::sip) fn new(status: StatusCode) -> Self {
+        Self { status, reason: None, headers: Vec::new(), contact: None, body: None }
+    }
+
+    pub(in crate::sip) fn reason(mut self, reason: Option<String>) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    pub(in crate::sip) fn header(mut self, name: impl Into<Name>, value: impl Into<Bytes>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub(in crate::sip) fn contact(mut self, user: &str) -> Self {
+        self.contact = Some(user.to_owned());
+        self
+    }
+
+    pub(in crate::sip) fn body(mut self, content_type: &'static str, body: Option<Bytes>) -> Self {
+        self.body = body.map(|body| (content_type, body));
+        self
+    }
+}
+
+impl Source {
+    /// Notes where a request came from (RFC 3261 §18.2.1, RFC 3581 §4).
+    pub(super) fn note_in_via(self, message: &mut Message) {
+        // A message that was parsed has a Via.
+        if let Err(error) = transport::note_source(&mut message.headers, self.peer) {
+            debug_assert!(false, "a parsed request has a Via: {error}");
+        }
+    }
+
+    /// Where the responses to a request go (RFC 3261 §18.2.2).
+    ///
+    /// A `maddr` is not followed: it serves multicast only, and would let anybody aim us at anybody.
+    pub(super) fn reply_to(self, request: &Message) -> Destination {
+        let Self { transport, mut peer, .. } = self;
+        if let (Transport::Udp, Ok(via)) = (transport, request.headers.via())
+            && !via.wants_rport()
+        {
+            peer.set_port(via.port.unwrap_or(transport::DEFAULT_PORT));
+        }
+        Destination { transport, peer }
+    }
+}
+
+impl Layer {
+    /// Builds a response from us.
+    pub(super) fn response(
+        &self,
+        request: &Message,
+        tag: &str,
+        source: Source,
+        reply: Reply,
+    ) -> Message {
+        let Reply { status, reason, headers, contact, body } = reply;
+        let mut response = Message::response_to(request, status, reason.as_deref());
+        if status != StatusCode::TRYING {
+            response.headers.add_to_tag(tag);
+        }
+        if let Some(user) = contact {
+            let contact = self.contact(source.reply_to(request), &user);
+            response.headers.push(Name::Contact, contact);
+        }
+        for (name, value) in headers {
+            response.headers.push(name, value);
+        }
+        response.headers.push(Name::Server, self.settings.product.clone());
+        if let Some((content_type, body)) = body {
+            response.headers.push(Name::ContentType, content_type);
+            response.body = body;
+        }
+        response
+    }
+
+    /// Answers what could not be parsed, where that is possible.
+    pub(super) fn refuse_malformed(&mut self, error: &ParseError, source: Source) {
+        self.counters.malformed += 1;
+        let Some(response) = error.response() else { return };
+        let mut response = response.clone();
+        if transport::note_source(&mut response.headers, source.peer).is_err() {
+            return;
+        }
+        response.headers.push(Name::Server, self.settings.product.clone());
+        if let (Ok(cseq), Some(status)) = (response.headers.cseq(), response.status()) {
+            self.counters.response_out(&cseq.method, status);
+        }
+        let Destination { transport, peer } = source.reply_to(&response);
+        self.transmit(Transmit { transport, peer, bytes: response.print() });
+    }
+
+    /// The same for each retransmission of a request, and ours alone (RFC 3261 §8.2.7).
+    pub(super) fn stateless_tag(&self, request: &Message) -> String {
+        let headers = [Name::Via, Name::From, Name::CallId, Name::CSeq];
+        let values = headers.iter().filter_map(|name| request.headers.first(name));
+        let hash = values.flatten().fold(self.secret, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3) // FNV-1a
+        });
+        format!("{hash:016x}")
+    }
+}
+
+/// The ACK for a 3xx–6xx: RFC 3261 §17.1.1.3.
+pub(super) fn ack_of_failure(invite: &Message, response: &Message) -> Message {
+    let mut ack = hop_by_hop(invite, &Method::Ack);
+    if let Some(to) = response.headers.first(&Name::To) {
+        ack.headers.replace(Name::To, to.clone());
+    }
+    ack
+}
+
+/// The CANCEL of an INVITE: RFC 3261 §9.1.
+pub(super) fn cancel_of(invite: &Message, reason: Option<&str>) -> Message {
+    let mut cancel = hop_by_hop(invite, &Method::Cancel);
+    if let Some(reason) = reason {
+        cancel.headers.push(Name::Reason, reason.to_owned());
+    }
+    cancel
+}
+
+/// A request that follows an INVITE to the same hop, with its top Via.
+fn hop_by_hop(invite: &Message, method: &Method) -> Message {
+    let uri = invite.uri().cloned();
+    let sequence = invite.headers.cseq().map_or(0, |cseq| cseq.number);
+    let mut message = match uri {
+        Some(uri) => Message::request(method.clone(), uri),
+        None => return invite.clone(), // only requests are handed in
+    };
+    if let Some(via) = invite.headers.first(&Name::Via) {
+        message.headers.push(Name::Via, via.clone());
+    }
+    for name in [Name::Route, Name::MaxForwards, Name::From, Name::To, Name::CallId] {
+        message.headers.copy(&name, &invite.headers);
+    }
+    message.headers.push(Name::CSeq, format!("{sequence} {method}"));
+    message
+}

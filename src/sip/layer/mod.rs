@@ -1,0 +1,201 @@
+//! The transaction layer: RFC 3261 §17 and §18, between packets and the transaction user.
+//!
+//! It parses, finds or begins transactions, routes requests (RFC 3263 with the look-up left to the
+//! caller), moves to the next address when one fails, and hands up [`Indication`]s. Dialogs,
+//! sessions and the rules of §8.2 are above it.
+
+mod client;
+mod head;
+mod key;
+mod message;
+mod route;
+mod server;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use client::Client;
+use key::{MergeKey, ServerKey};
+use message::{ack_of_failure, cancel_of};
+use route::{Hop, Lookup, reliability};
+use server::Server;
+
+use crate::sip::endpoint::{
+    Counters, Counts, Event, LocalAddress, Output, Packet, ResolveId, Settings, Transmit,
+};
+use crate::sip::message::Start;
+use crate::sip::timer::Deadlines;
+use crate::sip::transaction::{ClientInput, ServerInput, StatusClass};
+use crate::sip::{Message, StatusCode};
+
+pub(super) use client::{Failure, Owner, Request, RequestId};
+pub(super) use head::Head;
+pub(super) use message::Reply;
+pub(super) use route::{Destination, Source};
+pub(super) use server::ServerId;
+
+/// Both transaction tables and everything that sends.
+pub(super) struct Layer {
+    pub(super) settings: Settings,
+    pub(super) counters: Counters,
+    local: Box<dyn LocalAddress + Send>,
+    random: ChaCha12Rng,
+    /// Makes the To tags of stateless responses ours and the same for each retransmission.
+    secret: u64,
+    last_id: u64,
+    clients: BTreeMap<RequestId, Client>,
+    servers: BTreeMap<ServerId, Server>,
+    by_key: BTreeMap<ServerKey, ServerId>,
+    merges: BTreeMap<MergeKey, ServerId>,
+    lookups: BTreeMap<ResolveId, Lookup>,
+    deadlines: Deadlines<Key>,
+    outputs: VecDeque<Output>,
+    indications: VecDeque<Indication>,
+}
+
+/// What the layer tells the transaction user.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is handed on at once, never stored")]
+pub(super) enum Indication {
+    /// A new request; an ACK for a 2xx has no transaction.
+    Request { server: Option<ServerId>, request: Message, head: Head, source: Source },
+    /// A CANCEL arrived for this INVITE, which has no final response yet.
+    Cancelled(ServerId),
+    /// A response to a request of ours, other than 100 and repeated 2xx.
+    Response { owner: Owner, request: RequestId, response: Message },
+    /// A request of ours got no final response.
+    Failed { owner: Owner, request: RequestId, failure: Failure },
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Key {
+    Client(RequestId),
+    Server(ServerId),
+}
+
+impl Layer {
+    pub(super) fn new(settings: Settings, seed: u64, local: Box<dyn LocalAddress + Send>) -> Self {
+        let mut random = ChaCha12Rng::seed_from_u64(seed);
+        Self {
+            secret: random.next_u64(),
+            settings,
+            counters: Counters::default(),
+            local,
+            random,
+            last_id: 0,
+            clients: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            outputs: VecDeque::new(),
+            indications: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn handle_packet(&mut self, now: Instant, packet: &Packet) {
+        let source = Source::of(packet);
+        let mut message = match Message::parse(&packet.bytes, &self.settings.message) {
+            Ok(message) => message,
+            Err(error) => return self.refuse_malformed(&error, source),
+        };
+        match &message.start {
+            Start::Request { .. } => {
+                source.note_in_via(&mut message);
+                self.receive_request(now, message, source);
+            }
+            Start::Response { status, .. } => {
+                let status = *status;
+                self.receive_response(now, status, message);
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.deadlines.pop_due(now) {
+            match key {
+                Key::Client(id) => self.drive_client(now, id, ClientInput::Timeout, None),
+                Key::Server(id) => self.drive_server(now, id, ServerInput::Timeout),
+            }
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(super) fn poll_indication(&mut self) -> Option<Indication> {
+        self.indications.pop_front()
+    }
+
+    /// Queues an event behind whatever was sent before it.
+    pub(super) fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(super) fn count(&self, counts: &mut Counts) {
+        counts.server_transactions = self.servers.len();
+        counts.client_transactions = self.clients.len();
+        counts.lookups = self.lookups.len();
+    }
+
+    /// A number that was never given before.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// A tag of 64 random bits (RFC 3261 §19.3 asks for 32).
+    pub(super) fn new_tag(&mut self) -> String {
+        format!("{:016x}", self.random.next_u64())
+    }
+
+    /// A Call-ID of 128 random bits.
+    pub(super) fn new_call_id(&mut self) -> String {
+        format!("{:016x}{:016x}", self.random.next_u64(), self.random.next_u64())
+    }
+
+    /// A random delay from nothing up to `range`, in steps of 10 ms.
+    pub(super) fn random_delay(&mut self, range: Duration) -> Duration {
+        const STEP: Duration = Duration::from_millis(10);
+        let steps = range.as_millis() / STEP.as_millis() + 1;
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        STEP * (self.random.next_u32() % steps)
+    }
+
+    fn random_u64(&mut self) -> u64 {
+        self.random.next_u64()
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        self.outputs.push_back(Output::Transmit(transmit));
+    }
+}
+
+fn class_of(status: StatusCode) -> StatusClass {
+    if status.is_provisional() {
+        StatusClass::Provisional
+    } else if status.is_success() {
+        StatusClass::Success
+    } else {
+        StatusClass::Failure
+    }
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("clients", &self.clients)
+            .field("servers", &self.servers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,201 @@
+//! Where messages go: RFC 3261 §8.1.2, §18.1, §18.2.2 and RFC 3263, with the look-up left to the caller.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::client::Failure;
+use super::{Layer, RequestId};
+use crate::sip::endpoint::{Output, Packet, Resolve, ResolveId, Transmit};
+use crate::sip::headers::{Name, Via};
+use crate::sip::transaction::Reliability;
+use crate::sip::transport::{DEFAULT_PORT, Transport};
+use crate::sip::uri::Scheme;
+use crate::sip::{Host, Message, Uri};
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sip) struct Destination {
+    pub(in crate::sip) transport: Transport,
+    pub(in crate::sip) peer: SocketAddr,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::sip) struct Source {
+    pub(in crate::sip) transport: Transport,
+    pub(in crate::sip) peer: SocketAddr,
+    pub(in crate::sip) local: SocketAddr,
+}
+
+/// One way to try a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hop {
+    /// As the URI says; over TCP if the request is too large for a datagram.
+    Preferred(Destination),
+    /// In a datagram whatever its size, because TCP failed.
+    OverUdp(SocketAddr),
+}
+
+/// What waits for a name.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    Request { request: RequestId, transport: Transport },
+    Ack { request: RequestId, transport: Transport, tag: String, ack: Box<Message> },
+}
+
+/// The next hop of a request, before its name is looked up.
+struct NextHop {
+    host: Host,
+    port: Option<u16>,
+    transport: Transport,
+}
+
+impl Destination {
+    pub(super) fn reliability(self) -> Reliability {
+        reliability(self.transport)
+    }
+}
+
+impl Source {
+    pub(super) fn of(packet: &Packet) -> Self {
+        Self { transport: packet.transport, peer: packet.peer, local: packet.local }
+    }
+}
+
+impl Hop {
+    pub(super) fn destination(self) -> Destination {
+        match self {
+            Self::Preferred(destination) => destination,
+            Self::OverUdp(peer) => Destination { transport: Transport::Udp, peer },
+        }
+    }
+}
+
+impl Layer {
+    /// Finds the addresses of a request's next hop and tries the first, now or when it is resolved.
+    pub(super) fn route_request(&mut self, now: Instant, id: RequestId) {
+        let hop = self.request_sent(id).and_then(next_hop);
+        let Some(NextHop { host, port, transport }) = hop else {
+            return self.next_attempt(now, id, Failure::Unresolved);
+        };
+        match host {
+            Host::Address(address) => {
+                let peer = SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT));
+                let hop = Hop::Preferred(Destination { transport, peer });
+                self.set_hops(id, VecDeque::from([hop]));
+                self.next_attempt(now, id, Failure::Unresolved);
+            }
+            Host::Name(host) => {
+                self.look_up(&host, port, transport, Lookup::Request { request: id, transport });
+            }
+        }
+    }
+
+    /// Sends an ACK for a 2xx to its next hop, which need not be that of the INVITE.
+    pub(super) fn route_ack(&mut self, id: RequestId, tag: String, ack: Message) {
+        let Some(NextHop { host, port, transport }) = next_hop(&ack) else { return };
+        match host {
+            Host::Address(address) => {
+                let peer = SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT));
+                self.send_ack(id, tag, ack, Destination { transport, peer });
+            }
+            Host::Name(host) => {
+                let ack = Box::new(ack);
+                let lookup = Lookup::Ack { request: id, transport, tag, ack };
+                self.look_up(&host, port, transport, lookup);
+            }
+        }
+    }
+
+    /// Goes on with what waited for a name; no address means that there is none.
+    pub(in crate::sip) fn handle_resolved(
+        &mut self,
+        now: Instant,
+        id: ResolveId,
+        addresses: Vec<SocketAddr>,
+    ) {
+        match self.lookups.remove(&id) {
+            Some(Lookup::Request { request, transport }) => {
+                let limit = self.settings.addresses;
+                let hops = addresses.into_iter().take(limit);
+                let hops = hops.map(|peer| Hop::Preferred(Destination { transport, peer }));
+                self.set_hops(request, hops.collect());
+                self.next_attempt(now, request, Failure::Unresolved);
+            }
+            Some(Lookup::Ack { request, transport, tag, ack }) => {
+                // The peer keeps resending its 2xx and then ends the call if no address is found.
+                if let Some(&peer) = addresses.first() {
+                    self.send_ack(request, tag, *ack, Destination { transport, peer });
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Adds the Via of ours that a response comes back by.
+    pub(super) fn add_via(&self, message: &mut Message, destination: Destination, branch: &str) {
+        let sent_by = self.local_towards(destination);
+        let via = Via::new(destination.transport.as_str(), sent_by, branch);
+        message.headers.insert_first(Name::Via, via.to_string());
+    }
+
+    /// The Contact at which this peer reaches us.
+    pub(super) fn contact(&self, destination: Destination, user: &str) -> String {
+        let local = self.local_towards(destination);
+        let user = Some(user).filter(|user| !user.is_empty());
+        let uri = Uri::sip(user, &Host::Address(local.ip()), Some(local.port()));
+        match destination.transport {
+            Transport::Udp => format!("<{uri}>"),
+            Transport::Tcp => format!("<{uri};transport=tcp>"),
+        }
+    }
+
+    fn local_towards(&self, destination: Destination) -> SocketAddr {
+        let port = match destination.transport {
+            Transport::Udp => self.settings.udp_port,
+            Transport::Tcp => self.settings.tcp_port,
+        };
+        SocketAddr::new(self.local.towards(destination.peer.ip()), port)
+    }
+
+    fn send_ack(&mut self, id: RequestId, tag: String, mut ack: Message, to: Destination) {
+        let branch = format!("{}{}", super::key::COOKIE, self.new_tag());
+        self.add_via(&mut ack, to, &branch);
+        let Destination { transport, peer } = to;
+        let transmit = Transmit { transport, peer, bytes: ack.print() };
+        self.keep_ack(id, tag, transmit.clone());
+        self.transmit(transmit);
+    }
+
+    fn look_up(&mut self, host: &str, port: Option<u16>, transport: Transport, lookup: Lookup) {
+        let id = ResolveId(self.next_id());
+        self.lookups.insert(id, lookup);
+        let resolve = Resolve { id, host: host.to_owned(), port, transport };
+        self.outputs.push_back(Output::Resolve(resolve));
+    }
+}
+
+/// RFC 3261 §8.1.2: the top Route if there is one, else the request-URI. `None` if we cannot go there.
+fn next_hop(request: &Message) -> Option<NextHop> {
+    let route = request.headers.addresses(&Name::Route).next();
+    let uri = match &route {
+        Some(route) => &route.as_ref().ok()?.uri,
+        None => request.uri()?,
+    };
+    if uri.scheme() != Scheme::Sip {
+        return None; // SIPS must not be sent without TLS.
+    }
+    let transport = match uri.param("transport") {
+        None => Transport::Udp,
+        Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        Some(_) => return None,
+    };
+    let maddr = uri.param("maddr").and_then(|maddr| Host::parse(maddr.as_bytes()));
+    Some(NextHop { host: maddr.or_else(|| uri.host().cloned())?, port: uri.port(), transport })
+}
+
+pub(super) fn reliability(transport: Transport) -> Reliability {
+    if transport.is_reliable() { Reliability::Reliable } else { Reliability::Unreliable }
+}

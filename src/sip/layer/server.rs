@@ -1,0 +1,260 @@
+//! Server transactions: what peers ask of us.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::key::{MergeKey, ServerKey};
+use super::{Destination, Head, Indication, Key, Layer, Reply, Source, class_of, reliability};
+use crate::sip::endpoint::{Output, Transmit};
+use crate::sip::transaction::{
+    self, Reliability, ServerInput, ServerInvite, ServerNonInvite, StatusClass,
+};
+use crate::sip::{Message, Method, StatusCode};
+
+/// Names a server transaction.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in crate::sip) struct ServerId(pub(in crate::sip) u64);
+
+/// A request that came, its machine and where answers go.
+#[derive(Debug)]
+pub(super) struct Server {
+    key: ServerKey,
+    merge: Option<MergeKey>,
+    machine: Machine,
+    request: Message,
+    method: Method,
+    source: Source,
+    reply_to: Destination,
+    /// Every response from us carries the same To tag (RFC 3261 §8.2.6.2).
+    tag: String,
+}
+
+#[derive(Debug)]
+enum Machine {
+    Invite(ServerInvite),
+    NonInvite(ServerNonInvite),
+}
+
+impl Machine {
+    fn new(now: Instant, method: &Method, reliability: Reliability) -> Self {
+        if *method == Method::Invite {
+            Self::Invite(ServerInvite::new(reliability))
+        } else {
+            Self::NonInvite(ServerNonInvite::new(now, reliability))
+        }
+    }
+
+    fn handle_input(&mut self, now: Instant, input: ServerInput) {
+        match self {
+            Self::Invite(machine) => machine.handle_input(now, input),
+            Self::NonInvite(machine) => machine.handle_input(now, input),
+        }
+    }
+
+    fn poll_output(&mut self) -> transaction::Output {
+        match self {
+            Self::Invite(machine) => machine.poll_output(),
+            Self::NonInvite(machine) => machine.poll_output(),
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.is_terminated(),
+            Self::NonInvite(machine) => machine.is_terminated(),
+        }
+    }
+
+    fn is_accepted(&self) -> bool {
+        matches!(self, Self::Invite(machine) if machine.is_accepted())
+    }
+
+    fn is_proceeding(&self) -> bool {
+        matches!(self, Self::Invite(machine) if machine.is_proceeding())
+    }
+}
+
+impl Layer {
+    /// Finds the transaction of a request that was just received, or begins one.
+    pub(super) fn receive_request(&mut self, now: Instant, request: Message, source: Source) {
+        let Some(head) = Head::of(&request) else {
+            self.counters.malformed += 1;
+            return self.refuse(&request, source, StatusCode::BAD_REQUEST);
+        };
+        self.counters.request_in(&head.method);
+        let key = ServerKey::of(&request, &head);
+        match (self.by_key.get(&key).copied(), &head.method) {
+            (Some(server), Method::Ack) => self.receive_ack(now, server, request, source),
+            (Some(server), _) => {
+                self.counters.retransmissions_in += 1;
+                self.drive_server(now, server, ServerInput::Retransmission);
+            }
+            (None, Method::Ack) => self.indicate(None, request, head, source),
+            (None, Method::Cancel) => self.receive_cancel(now, &request, &head, source),
+            (None, _) => self.begin(now, request, head, source),
+        }
+    }
+
+    /// Answers; returns what was sent, so that a 2xx can be sent again.
+    pub(in crate::sip) fn reply(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        reply: Reply,
+    ) -> Option<Bytes> {
+        let entry = self.servers.get(&server)?;
+        let status = reply.status;
+        let (source, method) = (entry.source, entry.method.clone());
+        let response = self.response(&entry.request, &entry.tag, source, reply);
+        let bytes = response.print();
+        self.counters.response_out(&method, status);
+        self.drive_server(now, server, ServerInput::Respond(class_of(status), bytes.clone()));
+        Some(bytes)
+    }
+
+    /// Sends a 2xx to INVITE again, as RFC 3261 §13.3.1.4 asks of the transaction user.
+    pub(in crate::sip) fn resend_success(&mut self, now: Instant, server: ServerId, bytes: Bytes) {
+        self.counters.retransmissions_out += 1;
+        self.drive_server(now, server, ServerInput::Respond(StatusClass::Success, bytes));
+    }
+
+    /// The request of a transaction that still exists.
+    pub(in crate::sip) fn request_of(&self, server: ServerId) -> Option<&Message> {
+        self.servers.get(&server).map(|server| &server.request)
+    }
+
+    /// The To tag that our responses in this transaction carry.
+    pub(in crate::sip) fn tag_of(&self, server: ServerId) -> Option<&str> {
+        self.servers.get(&server).map(|server| server.tag.as_str())
+    }
+
+    /// Answers without a transaction: each retransmission gets the same answer again.
+    pub(in crate::sip) fn refuse(&mut self, request: &Message, source: Source, status: StatusCode) {
+        let mut reply = Reply::new(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            reply = reply.header("Retry-After", self.settings.retry_after.as_secs().to_string());
+        }
+        let tag = self.stateless_tag(request);
+        let response = self.response(request, &tag, source, reply);
+        self.counters.response_out(request.method().unwrap_or(&Method::Options), status);
+        let Destination { transport, peer } = source.reply_to(request);
+        self.transmit(Transmit { transport, peer, bytes: response.print() });
+    }
+
+    pub(super) fn drive_server(&mut self, now: Instant, id: ServerId, input: ServerInput) {
+        let Some(server) = self.servers.get_mut(&id) else { return };
+        let again = matches!(input, ServerInput::Timeout | ServerInput::Retransmission);
+        server.machine.handle_input(now, input);
+        let Destination { transport, peer } = server.reply_to;
+        let deadline = loop {
+            match server.machine.poll_output() {
+                transaction::Output::Transmit(bytes) => {
+                    self.counters.retransmissions_out += u64::from(again);
+                    self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
+                }
+                transaction::Output::WaitUntil(at) => break at,
+                // An ACK that never comes after a refusal concerns nobody any more.
+                transaction::Output::TimedOut
+                | transaction::Output::Acknowledge
+                | transaction::Output::Deliver
+                | transaction::Output::TransportFailed => {}
+            }
+        };
+        self.deadlines.set(&Key::Server(id), deadline);
+        if server.machine.is_terminated() {
+            self.forget_server(id);
+        }
+    }
+
+    fn begin(&mut self, now: Instant, request: Message, head: Head, source: Source) {
+        let merge = MergeKey::of(&head);
+        if merge.as_ref().is_some_and(|merge| self.merges.contains_key(merge)) {
+            return self.refuse(&request, source, StatusCode::LOOP_DETECTED);
+        }
+        if self.is_overloaded(&head.method) {
+            self.counters.overloads += 1;
+            return self.refuse(&request, source, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let tag = self.new_tag();
+        let server = self.insert_server(now, (&request, &head, source), tag);
+        if head.method == Method::Invite {
+            self.reply(now, server, Reply::new(StatusCode::TRYING));
+        }
+        self.indicate(Some(server), request, head, source);
+    }
+
+    /// BYE makes room, so it is let in for as long as a peer can have anything to end.
+    fn is_overloaded(&self, method: &Method) -> bool {
+        let factor = if *method == Method::Bye { 2 } else { 1 };
+        self.servers.len() >= self.settings.transactions.saturating_mul(factor)
+    }
+
+    fn receive_ack(&mut self, now: Instant, server: ServerId, request: Message, source: Source) {
+        // A 2xx is acknowledged with a branch of its own; some phones reuse that of the INVITE.
+        if self.servers.get(&server).is_some_and(|server| server.machine.is_accepted()) {
+            if let Some(head) = Head::of(&request) {
+                self.indicate(None, request, head, source);
+            }
+        } else {
+            self.drive_server(now, server, ServerInput::Ack);
+        }
+    }
+
+    /// RFC 3261 §9.2: the CANCEL itself always gets 200 if it finds its INVITE.
+    fn receive_cancel(&mut self, now: Instant, request: &Message, head: &Head, source: Source) {
+        let invite = self.by_key.get(&ServerKey::of(request, head).of_cancelled()).copied();
+        let Some((id, invite)) = invite.and_then(|id| Some((id, self.servers.get(&id)?))) else {
+            return self.refuse(request, source, StatusCode::CALL_DOES_NOT_EXIST);
+        };
+        let is_pending = invite.machine.is_proceeding();
+        let tag = invite.tag.clone();
+        let cancel = self.insert_server(now, (request, head, source), tag);
+        self.reply(now, cancel, Reply::new(StatusCode::OK));
+        if is_pending {
+            self.indications.push_back(Indication::Cancelled(id));
+        }
+    }
+
+    fn insert_server(
+        &mut self,
+        now: Instant,
+        (request, head, source): (&Message, &Head, Source),
+        tag: String,
+    ) -> ServerId {
+        let id = ServerId(self.next_id());
+        let key = ServerKey::of(request, head);
+        let merge = MergeKey::of(head).filter(|_| head.method != Method::Cancel);
+        let machine = Machine::new(now, &head.method, reliability(source.transport));
+        self.by_key.insert(key.clone(), id);
+        if let Some(merge) = &merge {
+            self.merges.insert(merge.clone(), id);
+        }
+        let server = Server {
+            key,
+            merge,
+            machine,
+            request: request.clone(),
+            method: head.method.clone(),
+            source,
+            reply_to: source.reply_to(request),
+            tag,
+        };
+        self.servers.insert(id, server);
+        self.drive_server(now, id, ServerInput::Timeout); // sets the first deadline
+        id
+    }
+
+    fn forget_server(&mut self, id: ServerId) {
+        self.deadlines.set(&Key::Server(id), None);
+        let Some(server) = self.servers.remove(&id) else { return };
+        self.by_key.remove(&server.key);
+        if let Some(merge) = &server.merge {
+            self.merges.remove(merge);
+        }
+    }
+
+    fn indicate(&mut self, server: Option<ServerId>, request: Message, head: Head, source: Source) {
+        self.indications.push_back(Indication::Request { server, request, head, source });
+    }
+}

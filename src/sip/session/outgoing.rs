@@ -1,0 +1,298 @@
+//! A call that rings elsewhere: RFC 3261 §13.2 and, for redirections, §8.1.3.4.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::established::{Established, Side};
+use super::{Ask, Refusal, State, Within, reason_of, sdp_of};
+use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::endpoint::core::{ALLOW, Core, SDP};
+use crate::sip::endpoint::{Event, Invitation, SessionId};
+use crate::sip::headers::{Name, NameAddr};
+use crate::sip::layer::{Owner, Request, RequestId};
+use crate::sip::uri::Scheme;
+use crate::sip::{Message, Method, StatusCode, Uri};
+
+/// An INVITE of ours without a final response; with redirections, a row of them.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    request: RequestId,
+    /// The INVITE, but for its request-URI and sequence number.
+    template: Template,
+    sequence: u32,
+    early: BTreeSet<DialogId>,
+    /// Everywhere the call went or will go.
+    visited: Vec<Uri>,
+    /// Where it goes next if it fails.
+    targets: VecDeque<Uri>,
+    redirects_left: usize,
+    /// When we stop ringing.
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Template {
+    user: String,
+    from: String,
+    to: String,
+    call_id: String,
+    headers: Vec<(String, String)>,
+    offer: Option<Bytes>,
+}
+
+impl Outgoing {
+    pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
+        let Invitation { target, from, mut to, offer, headers } = call;
+        to.params.remove("tag");
+        let user = from.uri.user_plain().map(std::borrow::Cow::into_owned);
+        let template = Template {
+            user: user.unwrap_or_else(|| core.layer.settings.user.clone()),
+            from: from.with_tag(&core.layer.new_tag()).to_string(),
+            to: to.to_string(),
+            call_id: core.layer.new_call_id(),
+            headers,
+            offer,
+        };
+        let request = template.send(now, core, id, (&target, 1));
+        Self {
+            request,
+            template,
+            sequence: 1,
+            early: BTreeSet::new(),
+            visited: vec![target],
+            targets: VecDeque::new(),
+            redirects_left: core.layer.settings.redirects,
+            until: now + core.layer.settings.ring,
+        }
+    }
+
+    pub(super) fn request(&self) -> RequestId {
+        self.request
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.until
+    }
+
+    pub(super) fn handle_timeout(
+        self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+    ) -> State {
+        if now < self.until {
+            return State::Outgoing(self);
+        }
+        self.give_up(now, core, None);
+        let refusal = Refusal::of_status(StatusCode::REQUEST_TIMEOUT);
+        emit_failed(core, id, refusal);
+        State::Over
+    }
+
+    pub(super) fn handle_response(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        response: Message,
+    ) -> State {
+        match response.status() {
+            Some(status) if status.is_provisional() => {
+                self.progress(core, id, status, &response);
+                State::Outgoing(self)
+            }
+            Some(status) if status.is_success() => self.establish(now, core, id, response),
+            Some(status) if status.is_redirection() => {
+                self.note_targets(core, &response);
+                self.fail(now, core, id, Refusal::of_response(&response))
+            }
+            _ => self.fail(now, core, id, Refusal::of_response(&response)),
+        }
+    }
+
+    /// Goes to the next target of a redirection, or reports the refusal if there is none.
+    pub(super) fn fail(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        refusal: Refusal,
+    ) -> State {
+        self.leave_early(core);
+        let is_global = refusal.status.code() >= 600;
+        let Some(target) = self.targets.pop_front().filter(|_| !is_global) else {
+            emit_failed(core, id, refusal);
+            return State::Over;
+        };
+        self.sequence += 1;
+        self.request = self.template.send(now, core, id, (&target, self.sequence));
+        State::Outgoing(self)
+    }
+
+    /// Cancels; a 2xx that crosses the CANCEL is released when it comes.
+    pub(super) fn give_up(mut self: Box<Self>, now: Instant, core: &mut Core, why: Option<String>) {
+        self.leave_early(core);
+        core.layer.cancel(now, self.request, why);
+    }
+
+    /// A request of the callee within an early dialog.
+    pub(super) fn handle_request(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        within: Within<'_>,
+    ) -> State {
+        match within.ask {
+            Ask::Refresh => {
+                super::established::accept_refresh(now, core, within);
+            }
+            // RFC 3261 §15 forbids the callee this; its branch is lost all the same.
+            Ask::Bye => {
+                core.reply_status(now, within.server, StatusCode::OK);
+                if self.early.remove(within.dialog) {
+                    core.dialogs.leave_session(within.dialog);
+                }
+            }
+            // RFC 3311 §5.2, RFC 3261 §14.2: our own offer, or the right to one, is open.
+            Ask::Offer => core.reply_status(now, within.server, StatusCode::REQUEST_PENDING),
+        }
+        State::Outgoing(self)
+    }
+
+    fn progress(&mut self, core: &mut Core, id: SessionId, status: StatusCode, response: &Message) {
+        if response.headers.to().is_ok_and(|to| to.tag().is_some()) {
+            self.note_early(core, id, response);
+        }
+        let (reason, sdp) = (reason_of(response), sdp_of(response));
+        core.emit(Event::Progress { session: id, status, reason, sdp });
+    }
+
+    fn note_early(&mut self, core: &mut Core, id: SessionId, response: &Message) {
+        let Some(invite) = core.layer.request_sent(self.request) else { return };
+        let Some(dialog) = Dialog::of_response(invite, response, &self.template.user) else {
+            return;
+        };
+        if let Some(entry) = core.dialogs.get_mut(&dialog.id) {
+            entry.dialog.refresh_target(response);
+        } else if self.early.len() < core.layer.settings.forks {
+            self.early.insert(core.dialogs.insert_for_session(dialog, id));
+        }
+    }
+
+    fn leave_early(&mut self, core: &mut Core) {
+        for dialog in std::mem::take(&mut self.early) {
+            core.dialogs.leave_session(&dialog);
+        }
+    }
+
+    fn establish(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        response: Message,
+    ) -> State {
+        let invite = core.layer.request_sent(self.request);
+        let dialog =
+            invite.and_then(|invite| Dialog::of_response(invite, &response, &self.template.user));
+        let Some(dialog) = dialog else {
+            // Not even an ACK can be sent; the callee gives up when it misses that.
+            return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
+        };
+        let dialog = core.dialogs.insert_for_session(dialog, id);
+        self.early.remove(&dialog);
+        self.leave_early(core);
+        let sdp = sdp_of(&response);
+        let mut established = Established::new(dialog, Side::Caller);
+        established.owe_ack(self.request, self.sequence);
+        if self.template.offer.is_some() || sdp.is_none() {
+            established.acknowledge(core, None);
+        }
+        core.emit(Event::Answered { session: id, sdp, response: Box::new(response) });
+        State::Established(established)
+    }
+
+    /// Takes the Contacts of a 3xx, best first, that were not tried yet.
+    fn note_targets(&mut self, core: &Core, response: &Message) {
+        if self.redirects_left == 0 {
+            return;
+        }
+        self.redirects_left -= 1;
+        let mut contacts: Vec<NameAddr> = response
+            .headers
+            .addresses(&Name::Contact)
+            .filter_map(Result::ok)
+            .filter(|contact| contact.uri.scheme() == Scheme::Sip)
+            .take(core.layer.settings.forks)
+            .collect();
+        contacts.sort_by_key(|contact| std::cmp::Reverse(quality(contact)));
+        for contact in contacts.into_iter().rev() {
+            if !self.visited.iter().any(|uri| uri.is_equivalent(&contact.uri)) {
+                self.visited.push(contact.uri.clone());
+                self.targets.push_front(contact.uri);
+            }
+        }
+    }
+}
+
+impl Template {
+    fn send(
+        &self,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        (target, sequence): (&Uri, u32),
+    ) -> RequestId {
+        let mut message = Message::request(Method::Invite, target.without_headers());
+        let headers = &mut message.headers;
+        headers.push(Name::MaxForwards, "70");
+        headers.push(Name::From, self.from.clone());
+        headers.push(Name::To, self.to.clone());
+        headers.push(Name::CallId, self.call_id.clone());
+        headers.push(Name::CSeq, format!("{sequence} INVITE"));
+        headers.push(Name::Allow, ALLOW);
+        headers.push(Name::Supported, core.layer.settings.supported.join(", "));
+        headers.push(Name::UserAgent, core.layer.settings.product.clone());
+        for (name, value) in &self.headers {
+            headers.push(Name::new(name), value.clone());
+        }
+        // RFC 3261 §19.1.5: only headers that a referrer may rightly ask for are taken from a URI.
+        for (name, value) in target.headers() {
+            let name = Name::new(&name);
+            if URI_HEADERS.contains(&name) {
+                headers.replace(name, value.into_owned());
+            }
+        }
+        if let Some(offer) = &self.offer {
+            headers.push(Name::ContentType, SDP);
+            message.body = offer.clone();
+        }
+        let contact = Some(self.user.clone());
+        core.layer.send(now, Request { message, contact, owner: Owner::Session(id) })
+    }
+}
+
+fn emit_failed(core: &mut Core, session: SessionId, refusal: Refusal) {
+    let Refusal { status, reason, retry_after } = refusal;
+    core.emit(Event::Failed { session, status, reason, retry_after });
+}
+
+/// The `q` of a Contact in thousandths; 1 if there is none (RFC 3261 §20.10).
+fn quality(contact: &NameAddr) -> u32 {
+    let Some(value) = contact.params.value("q") else { return 1000 };
+    match value.split_once('.') {
+        Some(("0", thousandths)) => {
+            let digits: String = thousandths.chars().chain("000".chars()).take(3).collect();
+            digits.parse().unwrap_or(0)
+        }
+        Some(("1", _)) => 1000,
+        None if value == "1" => 1000,
+        Some(_) | None => 0,
+    }
+}
+
+/// RFC 3891, 3911, 3892, 4538 and harmless ones.
+const URI_HEADERS: [Name; 5] =
+    [Name::Replaces, Name::Join, Name::ReferredBy, Name::TargetDialog, Name::Subject];

@@ -1,0 +1,263 @@
+//! Rooms: who hears whom.
+
+use crate::support::{SECOND, SETTLE, json, level, scene};
+
+#[test]
+fn callers_hear_each_other_but_not_themselves() {
+    let scene = scene();
+
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    let carl = scene.join("carl", "standup", 1320);
+
+    anna.call.expect(&[880, 1320], &[440]);
+    bert.call.expect(&[440, 1320], &[880]);
+    carl.call.expect(&[440, 880], &[1320]);
+    scene.phones.assert_no_objections();
+}
+
+#[test]
+fn a_lone_caller_hears_silence() {
+    let scene = scene();
+
+    let anna = scene.join("anna", "standup", 440);
+    let heard = anna.call.hear(&[440], SECOND, SETTLE);
+
+    assert!(heard["level_db"].as_f64().unwrap() < -60.0, "{heard}");
+}
+
+#[test]
+fn codecs_mix() {
+    let scene = scene();
+    let codecs =
+        [("pcmu", "PCMU"), ("pcma", "PCMA"), ("g722", "G722"), ("opus", "opus"), ("l16", "L16")];
+    let tones = [440, 700, 1000, 1320, 1700];
+
+    // Three are mixed at once by default, so all but two at a time are silent.
+    let room = scene.bridge.post("/v1/rooms", &json!({"name": "mixed", "contributors": 8}));
+    assert_eq!(room["contributors"], 8);
+    let seats: Vec<_> = codecs
+        .iter()
+        .zip(tones)
+        .map(|((name, codec), tone)| {
+            scene.join_with(name, "mixed", tone, json!({"codecs": [codec]}))
+        })
+        .collect();
+
+    for (seat, own) in seats.iter().zip(tones) {
+        let others: Vec<u32> = tones.into_iter().filter(|tone| *tone != own).collect();
+        seat.call.expect(&others, &[own]);
+    }
+    scene.phones.assert_no_objections();
+}
+
+#[test]
+fn levels_pass_unchanged() {
+    let scene = scene();
+
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join_with("bert", "standup", 880, json!({"codecs": ["opus"]}));
+
+    for (seat, tone) in [(&anna, 880), (&bert, 440)] {
+        seat.call.expect(&[tone], &[]);
+        let heard = seat.call.hear(&[tone], SECOND, SETTLE);
+        assert!((level(&heard, 0) + 16.0).abs() < 1.5, "{heard}");
+    }
+}
+
+#[test]
+fn a_muted_participant_hears_but_is_not_heard() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    let answer = scene.bridge.patch(&path, &json!({"muted": true}));
+
+    assert_eq!(answer["muted"], true);
+    scene.bridge.wait_leg("participant.muted", &anna.leg);
+    bert.call.expect(&[], &[440, 880]);
+    anna.call.expect(&[880], &[440]);
+    scene.bridge.patch(&path, &json!({"muted": false}));
+    scene.bridge.wait_leg("participant.unmuted", &anna.leg);
+    bert.call.expect(&[440], &[880]);
+}
+
+#[test]
+fn a_leg_is_muted_by_its_own_address_too() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+
+    scene.bridge.put(&format!("/v1/legs/{}/mute", anna.leg));
+    bert.call.expect(&[], &[440]);
+    scene.bridge.delete(&format!("/v1/legs/{}/mute", anna.leg));
+
+    bert.call.expect(&[440], &[]);
+}
+
+#[test]
+fn a_deaf_participant_is_heard_but_hears_nobody() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+
+    scene.bridge.patch(&path, &json!({"deaf": true}));
+
+    anna.call.expect(&[], &[880]);
+    bert.call.expect(&[440], &[]);
+    scene.bridge.patch(&path, &json!({"deaf": false}));
+    anna.call.expect(&[880], &[]);
+}
+
+#[test]
+fn gain_changes_what_others_hear() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    scene.bridge.patch(&path, &json!({"gain_in_db": -12.0}));
+    let heard = bert.call.hear(&[440], SECOND, SETTLE);
+
+    assert!((level(&heard, 0) + 28.0).abs() < 1.5, "{heard}");
+}
+
+#[test]
+fn a_kicked_participant_gets_bye_and_leaves_with_a_reason() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+
+    scene.bridge.delete(&format!("/v1/rooms/standup/participants/{}", anna.leg));
+
+    assert_eq!(anna.call.wait("ended")["by"], "them");
+    let left = scene.bridge.wait_leg("participant.left", &anna.leg);
+    assert_eq!(left["data"]["left_reason"], "kicked", "{left}");
+    bert.call.expect(&[], &[440]);
+    let people = scene.bridge.get("/v1/rooms/standup/participants");
+    assert_eq!(people["items"].as_array().unwrap().len(), 1, "{people}");
+}
+
+#[test]
+fn hanging_up_leaves_and_an_ad_hoc_room_ends_with_its_last() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+
+    anna.call.hang_up();
+    let left = scene.bridge.wait_leg("participant.left", &anna.leg);
+    bert.call.hang_up();
+
+    assert_eq!(left["data"]["left_reason"], "hung_up", "{left}");
+    scene.bridge.wait_leg("leg.ended", &bert.leg);
+    scene.bridge.wait("room.ended", |_| true);
+    let open = scene.bridge.get("/v1/rooms");
+    assert_eq!(open["items"].as_array().unwrap().len(), 0, "{open}");
+}
+
+#[test]
+fn a_participant_moves_to_another_room() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    let carl = scene.join("carl", "other", 1320);
+    anna.call.expect(&[880], &[1320]);
+
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    scene.bridge.patch(&path, &json!({"room": "other"}));
+
+    scene.bridge.wait_leg("participant.moved", &anna.leg);
+    anna.call.expect(&[1320], &[880]);
+    carl.call.expect(&[440], &[880]);
+    bert.call.expect(&[], &[440]);
+}
+
+#[test]
+fn a_leg_is_transferred_into_a_room_without_its_phone_knowing() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let carl = scene.join("carl", "other", 1320);
+
+    scene.bridge.post(&format!("/v1/legs/{}/transfer", anna.leg), &json!({"room": "other"}));
+
+    carl.call.expect(&[440], &[]);
+    anna.call.expect(&[1320], &[]);
+    assert!(!scene.phones.seen("referred", |_| true));
+}
+
+#[test]
+fn ending_a_room_hangs_up_everybody() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+
+    scene.bridge.post("/v1/rooms/standup/end", &json!({}));
+
+    anna.call.wait("ended");
+    bert.call.wait("ended");
+    let left = scene.bridge.wait_leg("participant.left", &anna.leg);
+    assert_eq!(left["data"]["left_reason"], "room_ended", "{left}");
+    scene.bridge.wait("room.ended", |_| true);
+}
+
+#[test]
+fn a_locked_room_refuses_callers() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    scene.bridge.put("/v1/rooms/standup/lock");
+    scene.bridge.wait("room.locked", |_| true);
+
+    let bert = scene.line("bert");
+    let refused = bert.dial("bert-out", &scene.bridge.uri("standup"), json!({}));
+
+    assert!(refused.wait("failed")["status"].as_u64().unwrap() >= 400);
+    scene.bridge.wait("room.join_rejected", |_| true);
+    scene.bridge.delete("/v1/rooms/standup/lock");
+    let seated = bert.call("bert-again", &scene.bridge.uri("standup"), 880, json!({}));
+    anna.call.expect(&[880], &[]);
+    seated.expect(&[440], &[]);
+}
+
+#[test]
+fn a_full_room_is_busy() {
+    let scene = scene();
+    scene.bridge.post("/v1/rooms", &json!({"name": "small", "max_participants": 1}));
+    let _anna = scene.join("anna", "small", 440);
+
+    let bert = scene.line("bert");
+    let refused = bert.dial("bert-out", &scene.bridge.uri("small"), json!({}));
+
+    assert_eq!(refused.wait("failed")["status"], 486);
+}
+
+#[test]
+fn a_talker_is_reported_with_level() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let _bert = scene.join("bert", "standup", 880);
+
+    scene.bridge.wait_leg("participant.talk_started", &anna.leg);
+    anna.call.hush();
+
+    scene.bridge.wait_leg("participant.talk_ended", &anna.leg);
+}
+
+#[test]
+fn tcp_and_udp_callers_share_a_room() {
+    let scene = scene();
+
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join_with("bert", "standup", 880, json!({"transport": "tcp"}));
+
+    anna.call.expect(&[880], &[440]);
+    bert.call.expect(&[440], &[880]);
+    let leg = scene.bridge.get(&format!("/v1/legs/{}", bert.leg));
+    assert_eq!(leg["transport"], "tcp", "{leg}");
+    scene.bridge.delete(&format!("/v1/legs/{}", bert.leg));
+    bert.call.wait("ended");
+}

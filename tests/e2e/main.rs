@@ -1,0 +1,35 @@
+//! End to end: the real binary on real sockets, called by real phones and steered over HTTP.
+//!
+//! Who hears whom is judged by tones; everything else by what the API and the phones report. Nothing
+//! sleeps: tests wait for events, and listen for windows of media time. A test that fails prints the
+//! bridge's log and all that the phones said.
+//!
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp` and `baresip`.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    clippy::needless_pass_by_value,
+    clippy::print_stderr,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "test helpers: they wait in real time, panic to report and are read by tests alone"
+)]
+
+mod api;
+mod calls;
+mod conference;
+mod dial_out;
+mod digits;
+mod hold;
+mod media;
+mod operation;
+mod peers;
+mod signalling;
+mod support;
+mod transfer;

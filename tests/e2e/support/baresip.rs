@@ -1,0 +1,138 @@
+//! baresip as a caller: plays a tone from a file and records what it decodes.
+
+use std::f64::consts::TAU;
+use std::fmt::Write;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::bridge::fresh_folder;
+
+/// One baresip process with one call.
+#[derive(Debug)]
+pub struct Baresip {
+    child: Child,
+    folder: PathBuf,
+}
+
+/// What it recorded: 8 kHz, mono.
+#[derive(Debug)]
+pub struct Tape {
+    samples: Vec<f64>,
+}
+
+impl Baresip {
+    /// Calls `uri` as `sip:NAME@127.0.0.1` in PCMU, playing a tone.
+    pub fn call(name: &str, uri: &str, tone_hz: u32) -> Self {
+        let folder = fresh_folder();
+        write_tone(&folder.join("tone.wav"), tone_hz);
+        let account = format!("<sip:{name}@127.0.0.1>;regint=0;audio_codecs=PCMU\n");
+        std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
+        std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
+        std::fs::write(folder.join("config"), config(&folder)).expect("the folder is ours");
+        let log = File::create(folder.join("log")).expect("the folder is ours");
+        let child = Command::new("baresip")
+            .args(["-4", "-f"])
+            .arg(&folder)
+            .args(["-t", "60", "-e", &format!("/dial {uri}")])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("baresip runs (Debian: baresip-core)");
+        Self { child, folder }
+    }
+
+    /// Hangs up and gives the recording.
+    pub fn finish(mut self) -> Tape {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(told.expect("kill runs").success());
+        self.child.wait().expect("it is our child");
+        let entries = std::fs::read_dir(&self.folder).expect("the folder is ours").flatten();
+        let mut paths = entries.map(|entry| entry.path());
+        let tape = paths.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        let tape = tape.unwrap_or_else(|| panic!("baresip recorded nothing:\n{}", self.log()));
+        Tape { samples: read_samples(&tape) }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("---- baresip ----\n{}", self.log());
+        } else {
+            drop(std::fs::remove_dir_all(&self.folder));
+        }
+    }
+}
+
+impl Tape {
+    /// Level of a tone in the loudest second of the recording, dB below a full-scale sine.
+    pub fn level_db(&self, hz: u32) -> f64 {
+        let second = |part: &[f64]| {
+            let (mut real, mut imaginary) = (0.0, 0.0);
+            for (index, sample) in part.iter().enumerate() {
+                let angle = TAU * f64::from(hz) * index as f64 / RATE;
+                real += sample * angle.cos();
+                imaginary += sample * angle.sin();
+            }
+            2.0 * real.hypot(imaginary) / part.len() as f64
+        };
+        let best = self.samples.chunks_exact(RATE as usize / 2).map(second).fold(0.0, f64::max);
+        20.0 * best.max(1e-6).log10()
+    }
+
+    /// Whether a tone was clearly heard.
+    pub fn holds(&self, hz: u32) -> bool {
+        self.level_db(hz) > -40.0
+    }
+}
+
+fn config(folder: &Path) -> String {
+    let folder = folder.display();
+    let mut text = format!(
+        "poll_method epoll\nsip_listen 127.0.0.1:0\ncall_max_calls 2\n\
+         audio_player aubridge,ear\naudio_alert aubridge,ear\naudio_source aufile,{folder}/tone.wav\n\
+         ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
+         snd_path {folder}\nmodule_path /usr/lib/baresip/modules\n"
+    );
+    for module in ["g711", "aufile", "aubridge", "sndfile"] {
+        writeln!(text, "module {module}.so").expect("a string takes all");
+    }
+    text + "module_tmp account.so\nmodule_app menu.so\n"
+}
+
+/// A minute of a tone, −16 dB below full scale: 16-bit PCM, mono, 8 kHz.
+fn write_tone(path: &Path, hz: u32) {
+    let length = 60 * RATE as u32;
+    let mut wav = Vec::new();
+    wav.extend(b"RIFF");
+    wav.extend((36 + 2 * length).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend((RATE as u32).to_le_bytes());
+    wav.extend((2 * RATE as u32).to_le_bytes());
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend((2 * length).to_le_bytes());
+    for index in 0..length {
+        let angle = TAU * f64::from(hz) * f64::from(index) / RATE;
+        let sample = (angle.sin() * 5193.0) as i16;
+        wav.extend(sample.to_le_bytes());
+    }
+    std::fs::write(path, wav).expect("the folder is ours");
+}
+
+fn read_samples(path: &Path) -> Vec<f64> {
+    let wav = std::fs::read(path).expect("it was just found");
+    let data = wav.windows(4).position(|window| window == b"data").expect("a WAV file") + 8;
+    let pairs = wav[data..].chunks_exact(2);
+    pairs.map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
+}
+
+const RATE: f64 = 8000.0;

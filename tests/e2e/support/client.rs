@@ -1,0 +1,150 @@
+//! HTTP as a client of the bridge meets it, and its event stream.
+
+use std::io::{BufRead, BufReader};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A client with the admin key.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: String,
+    key: String,
+    agent: ureq::Agent,
+}
+
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    /// The body as it came.
+    pub text: String,
+}
+
+/// All that the event stream said; an event is taken once.
+#[derive(Debug, Default)]
+pub struct EventLog {
+    events: Mutex<Vec<(Value, bool)>>,
+    news: Condvar,
+}
+
+impl Client {
+    pub fn new(base: String, key: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .build();
+        Self { base, key: key.to_owned(), agent: config.into() }
+    }
+
+    /// The same bridge with another key, or none.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Sends a request. `body` is sent as it is, as JSON.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Result<Response, ureq::Error> {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if !self.key.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", self.key));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_owned())?)?
+            }
+            None => self.agent.run(request.body(())?)?,
+        };
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
+            .collect();
+        let text = answer.body_mut().read_to_string()?;
+        Ok(Response { status: answer.status().as_u16(), headers, text })
+    }
+
+    /// Reads `/v1/events/stream` until it ends. `since`: the last event id already known.
+    pub fn stream(&self, since: Option<&str>, log: Arc<EventLog>) {
+        let mut request = self
+            .agent
+            .get(format!("{}/v1/events/stream", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("accept", "text/event-stream");
+        if let Some(since) = since {
+            request = request.header("last-event-id", since);
+        }
+        let answer = request.call().expect("the event stream opens");
+        assert_eq!(answer.status().as_u16(), 200, "the event stream is refused");
+        thread::spawn(move || read_events(BufReader::new(answer.into_body().into_reader()), &log));
+    }
+}
+
+impl Response {
+    /// The body as JSON; null when it is not.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+impl EventLog {
+    /// Waits for an event that `wanted` accepts and that was not taken before.
+    pub fn take(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut events = self.events.lock().expect("not poisoned");
+        loop {
+            let found = events.iter_mut().find(|(event, taken)| !*taken && wanted(event));
+            if let Some((event, taken)) = found {
+                *taken = true;
+                return Ok(event.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(events);
+                return Err(self.told());
+            }
+            events = self.news.wait_timeout(events, left).expect("not poisoned").0;
+        }
+    }
+
+    /// Every event so far, taken or not.
+    pub fn all(&self) -> Vec<Value> {
+        let events = self.events.lock().expect("not poisoned");
+        events.iter().map(|(event, _)| event.clone()).collect()
+    }
+
+    /// For a failure's message.
+    pub fn told(&self) -> String {
+        self.all().iter().map(|event| format!("  {event}")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The `data:` lines of a stream of server-sent events (each event one line of JSON).
+fn read_events(reader: impl BufRead, log: &EventLog) {
+    for line in reader.lines().map_while(Result::ok) {
+        let Some(data) = line.strip_prefix("data:") else { continue };
+        let Ok(event) = serde_json::from_str(data.trim()) else { continue };
+        log.events.lock().expect("not poisoned").push((event, false));
+        log.news.notify_all();
+    }
+}
+
+/// How long an event may take: beyond any timer of SIP.
+const PATIENCE: Duration = Duration::from_secs(40);

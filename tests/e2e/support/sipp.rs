@@ -1,0 +1,58 @@
+//! `sipp` as a caller.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::bridge::{free_port, fresh_folder};
+
+/// One run of sipp.
+#[derive(Debug)]
+pub struct Sipp {
+    command: Command,
+}
+
+impl Sipp {
+    /// Calls `service` at `target`; `scenario` is a built-in (`uac`) or a file of `tests/e2e/sipp`.
+    pub fn new(target: &str, service: &str, scenario: &str) -> Self {
+        let mut command = Command::new("sipp");
+        let port = free_port().port().to_string();
+        command.current_dir(fresh_folder());
+        command.args(["-i", "127.0.0.1", "-p", &port, "-s", service]);
+        // As root sipp would ask the terminal; nothing here needs one.
+        command.args(["-nostdin", "-trace_err"]);
+        if Path::new(scenario).extension().is_some() {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/sipp").join(scenario);
+            command.arg("-sf").arg(file);
+        } else {
+            command.args(["-sn", scenario]);
+        }
+        command.arg(target);
+        Self { command }
+    }
+
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Runs to its end; sipp exits with 0 when every call went as the scenario says.
+    pub fn run(mut self) -> Output {
+        self.command.output().expect("sipp runs (Debian: sip-tester)")
+    }
+
+    /// Runs and fails unless every call succeeded.
+    pub fn expect_success(self) {
+        let output = self.run();
+        let screen = String::from_utf8_lossy(&output.stdout);
+        let tail: Vec<&str> = screen.lines().rev().take(60).collect();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "sipp: {}\n{tail}\n{errors}", output.status);
+    }
+}
+
+/// Whether a program is installed; tests of peers say so loudly when one is not.
+pub fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}

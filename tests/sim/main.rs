@@ -1,0 +1,88 @@
+//! The whole bridge with simulated phones over a network that loses, repeats and reorders, in virtual time.
+//!
+//! Each world is made from one seed: the same seed gives the same calls, packets and instants. A failure prints it;
+//! `PLENARY_SIM_SEED=N cargo test --test sim one_world` runs that world alone.
+#![allow(
+    unreachable_pub,
+    clippy::wildcard_enum_match_arm,
+    clippy::struct_excessive_bools,
+    clippy::unwrap_in_result,
+    clippy::panic,
+    reason = "a test program of its own"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test harness: a broken invariant must stop it"
+)]
+
+mod ledger;
+mod media;
+mod phone;
+mod world;
+
+use std::time::Duration;
+
+use world::{Weather, World};
+
+/// Random calls a world tries to make.
+const FLOWS: usize = 25;
+
+#[test]
+fn ten_thousand_flows_leave_nothing_behind() {
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let worlds = 400;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                for seed in (0..worlds).filter(|seed| seed % threads == thread) {
+                    run(u64::try_from(seed).unwrap());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn one_world() {
+    let seed = std::env::var("PLENARY_SIM_SEED").ok().and_then(|seed| seed.parse().ok());
+    run(seed.unwrap_or(7));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    let history = || {
+        let mut world = World::new(42, Weather::of(42));
+        world.play(FLOWS);
+        world.finish();
+        world.ledger.history().to_owned()
+    };
+
+    assert_eq!(history(), history());
+}
+
+/// Plays one world to its end and checks every invariant on the way.
+fn run(seed: u64) {
+    let guard = Seed(seed);
+    let mut world = World::new(seed, Weather::of(seed));
+    world.play(FLOWS);
+    world.finish();
+    world.assert_nothing_left();
+    world.drain(Duration::from_mins(2));
+    drop(guard);
+}
+
+/// Names the seed when an invariant breaks.
+struct Seed(u64);
+
+impl Drop for Seed {
+    #[expect(clippy::print_stderr, reason = "tells which world to look at")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "world {} broke: PLENARY_SIM_SEED={0} cargo test --test sim one_world",
+                self.0
+            );
+        }
+    }
+}

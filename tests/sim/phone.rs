@@ -1,0 +1,288 @@
+//! A phone: an endpoint with a will of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mixer::codec::{Codec, Format, OpusOptions};
+use plenary::sdp::{Direction, Local, Negotiation};
+use plenary::sip::endpoint::{
+    Endpoint, Event, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings, Transmit,
+};
+use plenary::sip::headers::NameAddr;
+use plenary::sip::status::StatusCode;
+use plenary::sip::uri::Uri;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+
+/// One phone with any number of calls.
+#[derive(Debug)]
+pub struct Phone {
+    pub address: SocketAddr,
+    pub endpoint: Endpoint,
+    calls: BTreeMap<SessionId, Negotiation>,
+    /// Calls it will answer, at their time.
+    ringing: BTreeMap<SessionId, (Instant, Negotiation, Option<bytes::Bytes>)>,
+    /// Sessions with an offer of ours under way.
+    offering: BTreeSet<SessionId>,
+    /// Set by the endpoint's last drain.
+    wake: Option<Instant>,
+}
+
+impl Phone {
+    pub fn new(number: u8, seed: u64) -> Self {
+        let ip = IpAddr::from([10, 0, 0, number]);
+        Self {
+            address: SocketAddr::new(ip, 5060),
+            endpoint: Endpoint::new(Settings::default(), seed, Box::new(ip)),
+            calls: BTreeMap::new(),
+            ringing: BTreeMap::new(),
+            offering: BTreeSet::new(),
+            wake: None,
+        }
+    }
+
+    pub fn uri(&self) -> String {
+        format!("sip:phone@{}", self.address)
+    }
+
+    /// Calls `target`, with an offer or asking for one.
+    pub fn call(&mut self, now: Instant, target: &str, dice: &mut ChaCha8Rng) {
+        let target = Uri::parse(target.as_bytes()).unwrap();
+        let mut negotiation = self.negotiation(dice);
+        let offer = (!one_in(dice, 8)).then(|| negotiation.offer(Direction::SendRecv));
+        let from = NameAddr::new(Uri::parse(self.uri().as_bytes()).unwrap());
+        let invitation = Invitation {
+            to: NameAddr::new(target.clone()),
+            target,
+            from,
+            offer,
+            headers: Vec::new(),
+        };
+        let session = self.endpoint.invite(now, invitation);
+        self.calls.insert(session, negotiation);
+    }
+
+    /// Does something to one of its calls.
+    pub fn fidget(&mut self, now: Instant, other: &str, dice: &mut ChaCha8Rng) {
+        let sessions: Vec<SessionId> = self.calls.keys().copied().collect();
+        let Some(session) = pick(dice, &sessions) else { return };
+        match dice.next_u32() % 6 {
+            0 | 1 => self.hang_up(now, session),
+            2 => self.offer(now, session, Direction::SendOnly),
+            3 => self.offer(now, session, Direction::SendRecv),
+            4 => {
+                let target = Uri::parse(other.as_bytes()).unwrap();
+                self.endpoint.refer(now, session, target, None);
+            }
+            _ => {
+                let body = bytes::Bytes::from_static(b"Signal=5\r\nDuration=160\r\n");
+                self.endpoint.info(now, session, "application/dtmf-relay", body);
+            }
+        }
+    }
+
+    fn offer(&mut self, now: Instant, session: SessionId, direction: Direction) {
+        let Some(negotiation) = self.calls.get_mut(&session) else { return };
+        if !self.offering.contains(&session) {
+            let offer = negotiation.offer(direction);
+            if self.endpoint.reinvite(now, session, Some(offer)).is_ok() {
+                self.offering.insert(session);
+            } else {
+                negotiation.abandon();
+            }
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant, session: SessionId) {
+        self.calls.remove(&session);
+        self.endpoint.hang_up(now, session, None);
+    }
+
+    pub fn hang_up_all(&mut self, now: Instant) {
+        let ringing = std::mem::take(&mut self.ringing);
+        for session in self.calls.keys().copied().chain(ringing.into_keys()).collect::<Vec<_>>() {
+            self.hang_up(now, session);
+        }
+    }
+
+    pub fn receive(&mut self, now: Instant, packet: Packet) {
+        self.endpoint.handle_packet(now, packet);
+    }
+
+    /// When it wants to act or be woken.
+    pub fn deadline(&self) -> Option<Instant> {
+        let answer = self.ringing.values().map(|(at, ..)| *at).min();
+        answer.into_iter().chain(self.wake).min()
+    }
+
+    pub fn wake(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        let due = |(_, (at, ..)): &(&SessionId, &(Instant, _, _))| *at <= now;
+        let due: Vec<SessionId> = self.ringing.iter().filter(due).map(|(id, _)| *id).collect();
+        for session in due {
+            let Some((_, mut negotiation, offer)) = self.ringing.remove(&session) else { continue };
+            let sdp = match offer.map(|offer| negotiation.answer(&offer, Direction::SendRecv)) {
+                Some(Ok((answer, _))) => answer,
+                Some(Err(_)) => {
+                    let status = StatusCode::new(488).unwrap();
+                    self.endpoint.reject(now, session, Rejection::new(status));
+                    continue;
+                }
+                None => negotiation.offer(Direction::SendRecv),
+            };
+            self.endpoint.answer(now, session, sdp);
+            self.calls.insert(session, negotiation);
+        }
+    }
+
+    /// What it sends after its last input.
+    pub fn drain(&mut self, now: Instant, dice: &mut ChaCha8Rng) -> Vec<Transmit> {
+        let mut sent = Vec::new();
+        loop {
+            match self.endpoint.poll_output() {
+                Output::Transmit(transmit) => sent.push(transmit),
+                Output::Event(event) => self.hear(now, event, dice),
+                Output::Resolve(_) => {}
+                Output::WaitUntil(at) => {
+                    self.wake = at;
+                    return sent;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, now: Instant, event: Event, dice: &mut ChaCha8Rng) {
+        match event {
+            Event::Invited(invited) => self.rung(now, invited.session, invited.offer, dice),
+            Event::Answered { session, sdp, .. } => {
+                let Some(negotiation) = self.calls.get_mut(&session) else { return };
+                let Some(sdp) = sdp else { return };
+                if negotiation.conclude(&sdp).is_err() {
+                    // We asked for an offer: this is it.
+                    match negotiation.answer(&sdp, Direction::SendRecv) {
+                        Ok((answer, _)) => self.endpoint.acknowledge(now, session, answer),
+                        Err(_) => self.hang_up(now, session),
+                    }
+                }
+            }
+            Event::Reoffered { session, sdp } => {
+                let Some(negotiation) = self.calls.get_mut(&session) else { return };
+                let answer = match sdp {
+                    Some(sdp) => negotiation.answer(&sdp, Direction::SendRecv).map(|(sdp, _)| sdp),
+                    None => Ok(negotiation.offer(Direction::SendRecv)),
+                };
+                let answer = answer.map_err(|_| StatusCode::new(488).unwrap());
+                self.endpoint.answer_offer(now, session, answer);
+            }
+            Event::ReofferAnswered { session, sdp } => {
+                self.offering.remove(&session);
+                if let (Some(negotiation), Some(sdp)) = (self.calls.get_mut(&session), sdp) {
+                    let _plan = negotiation.conclude(&sdp);
+                }
+            }
+            Event::ReofferFailed { session, .. } | Event::ReofferCancelled { session } => {
+                self.offering.remove(&session);
+                if let Some(negotiation) = self.calls.get_mut(&session) {
+                    negotiation.abandon();
+                }
+            }
+            Event::Acknowledged { session, sdp } => {
+                if let (Some(negotiation), Some(sdp)) = (self.calls.get_mut(&session), sdp) {
+                    let _plan = negotiation.conclude(&sdp);
+                }
+            }
+            Event::Referred(referred) => self.referred(now, referred.refer, dice),
+            Event::Cancelled { session }
+            | Event::Failed { session, .. }
+            | Event::Ended { session, .. } => {
+                self.calls.remove(&session);
+                self.ringing.remove(&session);
+                self.offering.remove(&session);
+            }
+            Event::Options(options) => {
+                self.endpoint.answer_options(now, options.options, Ok(None));
+            }
+            Event::Progress { .. }
+            | Event::ReferAnswered { .. }
+            | Event::ReferProgress { .. }
+            | Event::Info { .. } => {}
+        }
+    }
+
+    /// Somebody calls: busy, decline, never answer, or ring and answer.
+    fn rung(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        offer: Option<bytes::Bytes>,
+        dice: &mut ChaCha8Rng,
+    ) {
+        match dice.next_u32() % 8 {
+            0 => self.reject(now, session, 486),
+            1 => self.reject(now, session, 603),
+            2 => {} // rings for ever
+            _ => {
+                self.endpoint.ring(now, session, StatusCode::new(180).unwrap(), None);
+                let wait = Duration::from_millis(u64::from(dice.next_u32() % 6000));
+                let negotiation = self.negotiation(dice);
+                self.ringing.insert(session, (now + wait, negotiation, offer));
+            }
+        }
+    }
+
+    fn reject(&mut self, now: Instant, session: SessionId, status: u16) {
+        let status = StatusCode::new(status).unwrap();
+        self.endpoint.reject(now, session, Rejection::new(status));
+    }
+
+    /// Asked to call somebody: refuses, fails, succeeds, or says nothing more.
+    fn referred(&mut self, now: Instant, refer: ReferId, dice: &mut ChaCha8Rng) {
+        let status = |code: u16| StatusCode::new(code).unwrap();
+        let (answer, outcome) = match dice.next_u32() % 4 {
+            0 => (603, None),
+            1 => (202, Some(486)),
+            2 => (202, Some(200)),
+            _ => (202, None),
+        };
+        self.endpoint.answer_refer(now, refer, status(answer));
+        if answer == 202 {
+            self.endpoint.notify_refer(now, refer, status(100), None);
+        }
+        if let Some(outcome) = outcome {
+            self.endpoint.notify_refer(now, refer, status(outcome), None);
+        }
+    }
+
+    fn negotiation(&self, dice: &mut ChaCha8Rng) -> Negotiation {
+        let all = [
+            Format { codec: Codec::Pcmu, clock_rate: 8000, channels: 1 },
+            Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 },
+            Format { codec: Codec::G722, clock_rate: 8000, channels: 1 },
+        ];
+        Negotiation::new(Local {
+            session_id: dice.next_u64(),
+            address: self.address.ip(),
+            rtp_port: 4000,
+            codecs: vec![all[(dice.next_u32() % 3) as usize]],
+            ptime: Duration::from_millis(20),
+            opus: OpusOptions {
+                max_playback_rate: 48_000,
+                bitrate: 24_000,
+                fec: false,
+                dtx: false,
+                cbr: false,
+                complexity: 5,
+            },
+        })
+    }
+}
+
+pub fn one_in(dice: &mut ChaCha8Rng, n: u32) -> bool {
+    dice.next_u32().is_multiple_of(n)
+}
+
+pub fn pick<T: Copy>(dice: &mut ChaCha8Rng, from: &[T]) -> Option<T> {
+    let count = u32::try_from(from.len()).unwrap();
+    (count > 0).then(|| from[(dice.next_u32() % count) as usize])
+}

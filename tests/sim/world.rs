@@ -1,0 +1,442 @@
+//! One bridge, a handful of phones, an API client, and the weather between them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::control::{Command, ControlError, Reply};
+use api::model::{
+    CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
+    RoomId, Transfer, UpdateParticipant,
+};
+use mixer::codec::{Codec, Format, OpusOptions};
+use plenary::bridge::{Bridge, Clock, Input, Network, Output, Pattern, ResolveId, Settings};
+use plenary::media::command::Event as MediaEvent;
+use plenary::sip::endpoint::{self, Packet, Transmit};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::ledger::Ledger;
+use crate::media::Media;
+use crate::phone::{Phone, one_in, pick};
+
+/// What the network does to datagrams.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Of 1000 datagrams, how many are lost.
+    lost: u32,
+    /// Of 1000, how many come twice.
+    repeated: u32,
+    /// Each takes up to this long, so they overtake each other.
+    delay_ms: u32,
+}
+
+impl Weather {
+    /// A third of the worlds are calm, the others more or less stormy.
+    pub fn of(seed: u64) -> Self {
+        match seed % 3 {
+            0 => Self { lost: 0, repeated: 0, delay_ms: 5 },
+            1 => Self { lost: 50, repeated: 20, delay_ms: 60 },
+            _ => Self { lost: 200, repeated: 50, delay_ms: 400 },
+        }
+    }
+}
+
+/// On its way.
+#[derive(Debug)]
+enum Arrival {
+    Bridge(Packet),
+    Phone(usize, Packet),
+    Media(MediaEvent),
+    Resolved(ResolveId, Vec<SocketAddr>),
+}
+
+/// The whole world.
+#[derive(Debug)]
+pub struct World {
+    now: Instant,
+    dice: ChaCha8Rng,
+    weather: Weather,
+    bridge: Bridge,
+    wake: Option<Instant>,
+    media: Media,
+    phones: Vec<Phone>,
+    wire: BTreeMap<(Instant, u64), Arrival>,
+    sent: u64,
+    pub ledger: Ledger,
+    drained: bool,
+}
+
+const ROOMS: [&str; 4] = ["alpha", "beta", "conf-1", "nowhere"];
+
+impl World {
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
+    pub fn new(seed: u64, weather: Weather) -> Self {
+        let start = Instant::now();
+        let ip = IpAddr::from([10, 0, 0, 254]);
+        let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
+        let bridge =
+            Bridge::new(settings(), endpoint::Settings::default(), clock, seed, Arc::new(ip));
+        let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
+        Self {
+            now: start,
+            dice: ChaCha8Rng::seed_from_u64(seed),
+            weather,
+            bridge,
+            wake: None,
+            media: Media::default(),
+            phones: phones.collect(),
+            wire: BTreeMap::new(),
+            sent: 0,
+            ledger: Ledger::default(),
+            drained: false,
+        }
+    }
+
+    /// Makes `flows` calls and whatever happens around them.
+    pub fn play(&mut self, flows: usize) {
+        for _ in 0..flows {
+            self.begin_call();
+            for _ in 0..self.dice.next_u32() % 5 {
+                let pause = Duration::from_millis(u64::from(self.dice.next_u32() % 3000));
+                self.run_until(self.now + pause);
+                self.meddle();
+                self.compare();
+            }
+        }
+    }
+
+    /// Everybody hangs up, and time passes until every timer has run out.
+    pub fn finish(&mut self) {
+        for phone in &mut self.phones {
+            phone.hang_up_all(self.now);
+        }
+        self.run_until(self.now + Duration::from_mins(1));
+        for leg in self.legs() {
+            self.ask(|reply| Command::HangUpLeg { leg, reply }).ok();
+        }
+        for phone in &mut self.phones {
+            phone.hang_up_all(self.now);
+        }
+        self.run_until(self.now + Duration::from_mins(15));
+    }
+
+    /// Nobody is left anywhere: not in the bridge, its SIP tables, its ports or the events.
+    pub fn assert_nothing_left(&mut self) {
+        assert_eq!(self.legs(), [], "legs left");
+        assert!(self.media.legs.is_empty(), "ports left: {:?}", self.media.legs);
+        let counts = self.bridge.sip_counts();
+        assert_eq!(counts, endpoint::Counts::default(), "SIP tables of the bridge");
+        for phone in &self.phones {
+            assert_eq!(phone.endpoint.counts(), endpoint::Counts::default(), "{}", phone.address);
+        }
+        self.ledger.assert_all_ended();
+        self.compare();
+    }
+
+    /// The bridge says that it is drained in time.
+    pub fn drain(&mut self, within: Duration) {
+        let target = self.phones[0].uri();
+        self.ask(|reply| Command::Invite { room: "alpha".into(), body: invite(target), reply })
+            .ok();
+        self.input(Input::Drain);
+        self.run_until(self.now + within);
+        assert!(self.drained, "not drained after {within:?}");
+    }
+
+    // ---- what happens ----
+
+    fn begin_call(&mut self) {
+        let room = pick(&mut self.dice, &ROOMS).unwrap();
+        match self.dice.next_u32() % 6 {
+            0 => {
+                let target = self.some_phone();
+                self.ask(|reply| Command::Invite {
+                    room: room.into(),
+                    body: invite(target),
+                    reply,
+                })
+                .ok();
+            }
+            1 => {
+                let legs = [self.some_phone(), self.some_phone()];
+                let legs = legs.map(|to| CallParty { to, from: None }).to_vec();
+                let body = CreateCall { legs, timeout_s: Some(20) };
+                self.ask(|reply| Command::CreateCall { body, reply }).unwrap();
+            }
+            _ => {
+                let caller = self.dice.next_u32() as usize % self.phones.len();
+                let target = format!("sip:{room}@10.0.0.254");
+                self.phones[caller].call(self.now, &target, &mut self.dice);
+                self.flush_phone(caller);
+            }
+        }
+    }
+
+    /// A phone or the API does something to what is there.
+    fn meddle(&mut self) {
+        if one_in(&mut self.dice, 2) {
+            let other = if one_in(&mut self.dice, 4) {
+                "sip:alpha@10.0.0.254".to_owned()
+            } else {
+                self.some_phone()
+            };
+            let who = self.dice.next_u32() as usize % self.phones.len();
+            self.phones[who].fidget(self.now, &other, &mut self.dice);
+            return self.flush_phone(who);
+        }
+        if one_in(&mut self.dice, 4) {
+            return self.steer_room();
+        }
+        if one_in(&mut self.dice, 3) {
+            return self.media_news();
+        }
+        self.steer_leg();
+    }
+
+    fn steer_leg(&mut self) {
+        let legs = self.legs();
+        let Some(leg) = pick(&mut self.dice, &legs) else { return };
+        let flag = one_in(&mut self.dice, 2);
+        match self.dice.next_u32() % 6 {
+            0 => drop(self.ask(|reply| Command::HoldLeg { leg, held: flag, reply })),
+            1 => drop(self.ask(|reply| Command::MuteLeg { leg, muted: flag, reply })),
+            2 => drop(self.ask(|reply| Command::HangUpLeg { leg, reply })),
+            3 => {
+                let body = Transfer { to: Some(self.some_phone()), ..Transfer::default() };
+                drop(self.ask(|reply| Command::Transfer { leg, body, reply }));
+            }
+            4 => {
+                let body = Transfer { room: Some("beta".into()), ..Transfer::default() };
+                drop(self.ask(|reply| Command::Transfer { leg, body, reply }));
+            }
+            _ => {
+                let body = UpdateParticipant {
+                    held: Some(flag),
+                    deaf: Some(!flag),
+                    gain_in_db: Some(-3.0),
+                    ..UpdateParticipant::default()
+                };
+                let room = "alpha".to_owned();
+                drop(self.ask(|reply| Command::UpdateParticipant { room, leg, body, reply }));
+            }
+        }
+    }
+
+    fn steer_room(&mut self) {
+        let room = pick(&mut self.dice, &ROOMS).unwrap().to_owned();
+        match self.dice.next_u32() % 4 {
+            0 => {
+                let body = CreateRoom { name: Some(room), ..CreateRoom::default() };
+                drop(self.ask(|reply| Command::CreateRoom { body, reply }));
+            }
+            1 => {
+                let locked = one_in(&mut self.dice, 3);
+                drop(self.ask(|reply| Command::LockRoom { room, locked, reply }));
+            }
+            2 => {
+                let body = EndRoom { grace_s: self.dice.next_u32() % 3 };
+                drop(self.ask(|reply| Command::EndRoom { room, body, reply }));
+            }
+            _ => drop(self.ask(|reply| Command::DeleteRoom { room, reply })),
+        }
+    }
+
+    /// Somebody talks, presses a key or falls silent.
+    fn media_news(&mut self) {
+        let keys: Vec<_> = self.media.legs.keys().copied().collect();
+        let Some(leg) = pick(&mut self.dice, &keys) else { return };
+        let event = match self.dice.next_u32() % 8 {
+            0 => MediaEvent::Silent { leg, since: Duration::from_secs(30) },
+            1 | 2 => MediaEvent::Digit { leg, digit: '5', duration: Duration::from_millis(100) },
+            other => MediaEvent::Talking { leg, talking: other % 2 == 0 },
+        };
+        self.input(Input::Media(event));
+    }
+
+    fn some_phone(&mut self) -> String {
+        let index = self.dice.next_u32() as usize % self.phones.len();
+        if one_in(&mut self.dice, 10) {
+            return "sip:phone@unknown.invalid".to_owned();
+        }
+        self.phones[index].uri()
+    }
+
+    // ---- the API ----
+
+    fn ask<T>(&mut self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {
+        let (reply, mut answer) = Reply::channel();
+        self.input(Input::Command(command(reply)));
+        answer.try_recv().expect("a command is answered at once")
+    }
+
+    fn legs(&mut self) -> Vec<LegId> {
+        let query = PageQuery { limit: Some(500), ..PageQuery::default() };
+        let page: Page<Leg> = self.ask(|reply| Command::ListLegs { query, reply }).unwrap();
+        page.items.into_iter().map(|leg| leg.id).collect()
+    }
+
+    /// What the events told and what the API shows are the same.
+    fn compare(&mut self) {
+        let query = PageQuery { limit: Some(500), ..PageQuery::default() };
+        let listed = self.ask(|reply| Command::ListRooms { query: query.clone(), reply }).unwrap();
+        let mut listed: Vec<RoomId> = listed.items.into_iter().map(|room| room.id).collect();
+        listed.sort_unstable();
+        assert_eq!(self.ledger.open_rooms(), listed, "open rooms");
+        for room in listed {
+            let (name, query) = (room.to_string(), query.clone());
+            let page: Page<Participant> =
+                self.ask(|reply| Command::ListParticipants { room: name, query, reply }).unwrap();
+            self.ledger.compare(room, &page.items);
+        }
+    }
+
+    // ---- time and packets ----
+
+    fn run_until(&mut self, end: Instant) {
+        while let Some(at) = self.next_instant().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    fn next_instant(&self) -> Option<Instant> {
+        let wire = self.wire.keys().next().map(|(at, _)| *at);
+        let phones = self.phones.iter().filter_map(Phone::deadline);
+        wire.into_iter().chain(self.wake).chain(phones).min()
+    }
+
+    fn step(&mut self) {
+        while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            match entry.remove() {
+                Arrival::Bridge(packet) => self.input(Input::Packet(packet)),
+                Arrival::Media(event) => self.input(Input::Media(event)),
+                Arrival::Resolved(id, addresses) => self.input(Input::Resolved(id, addresses)),
+                Arrival::Phone(phone, packet) => {
+                    self.phones[phone].receive(self.now, packet);
+                    self.flush_phone(phone);
+                }
+            }
+        }
+        if self.wake.is_some_and(|at| at <= self.now) {
+            self.input(Input::Timeout);
+        }
+        for phone in 0..self.phones.len() {
+            if self.phones[phone].deadline().is_some_and(|at| at <= self.now) {
+                self.phones[phone].wake(self.now);
+                self.flush_phone(phone);
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.bridge.handle_input(self.now, input);
+        loop {
+            match self.bridge.poll_output() {
+                Output::Transmit(transmit) => self.deliver(transmit),
+                Output::Resolve { id, host, port } => {
+                    let address: Option<IpAddr> = host.parse().ok();
+                    let found = address.map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
+                    self.post(Duration::from_millis(3), Arrival::Resolved(id, found));
+                }
+                Output::Media(command) => {
+                    for event in self.media.handle(command, &mut self.dice) {
+                        self.post(Duration::from_millis(1), Arrival::Media(event));
+                    }
+                }
+                Output::Happened(event) => self.ledger.take(&event),
+                Output::Levels(_) => {}
+                Output::Drained => self.drained = true,
+                Output::WaitUntil(at) => {
+                    self.wake = at;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn flush_phone(&mut self, phone: usize) {
+        let local = self.phones[phone].address;
+        for transmit in self.phones[phone].drain(self.now, &mut self.dice) {
+            let bridge = SocketAddr::from(([10, 0, 0, 254], 5060));
+            assert_eq!(transmit.peer, bridge, "phones talk to the bridge only");
+            let Transmit { transport, bytes, .. } = transmit;
+            let packet = Packet { transport, peer: local, local: bridge, bytes };
+            self.carry(Arrival::Bridge, &packet);
+        }
+    }
+
+    fn deliver(&mut self, transmit: Transmit) {
+        let Transmit { transport, peer, bytes } = transmit;
+        let phone = self.phones.iter().position(|phone| phone.address == peer);
+        let bridge = SocketAddr::from(([10, 0, 0, 254], 5060));
+        let packet = Packet { transport, peer: bridge, local: peer, bytes };
+        match phone {
+            Some(phone) => self.carry(|packet| Arrival::Phone(phone, packet), &packet),
+            // A transfer to one of our own rooms calls ourselves.
+            None if peer == bridge => self.carry(Arrival::Bridge, &packet),
+            None => {}
+        }
+    }
+
+    /// The weather decides whether, when and how often a packet comes.
+    fn carry(&mut self, arrival: impl Fn(Packet) -> Arrival, packet: &Packet) {
+        let Weather { lost, repeated, delay_ms } = self.weather;
+        let copies = if self.dice.next_u32() % 1000 < repeated { 2 } else { 1 };
+        for _ in 0..copies {
+            let delay = Duration::from_millis(u64::from(self.dice.next_u32() % delay_ms.max(1)));
+            if self.dice.next_u32() % 1000 >= lost {
+                self.post(delay, arrival(packet.clone()));
+            }
+        }
+    }
+
+    fn post(&mut self, delay: Duration, arrival: Arrival) {
+        self.sent += 1;
+        self.wire.insert((self.now + delay, self.sent), arrival);
+    }
+}
+
+fn invite(to: String) -> Invite {
+    Invite {
+        to,
+        from: None,
+        display_name: None,
+        role: api::model::Role::default(),
+        muted: false,
+        timeout_s: Some(15),
+        codecs: None,
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        auto_create: Pattern::new("*"),
+        auto_create_from: vec![Network::new(IpAddr::from([10, 0, 0, 0]), 8)],
+        max_rooms: 100,
+        max_legs: 40,
+        calls_per_second: 5,
+        max_participants: 12,
+        contributors: 3,
+        codecs: [(Codec::Opus, 48_000, 2), (Codec::G722, 8000, 1), (Codec::Pcmu, 8000, 1)]
+            .map(|(codec, clock_rate, channels)| Format { codec, clock_rate, channels })
+            .to_vec(),
+        ptime: Duration::from_millis(20),
+        opus: OpusOptions {
+            max_playback_rate: 48_000,
+            bitrate: 24_000,
+            fec: false,
+            dtx: false,
+            cbr: false,
+            complexity: 5,
+        },
+        ring_timeout: Duration::from_secs(20),
+        transfer_timeout: Duration::from_secs(40),
+        transfer_by_phones: true,
+        drain_grace: Duration::from_secs(10),
+        history: 1000,
+        media_addresses: Vec::new(),
+    }
+}
