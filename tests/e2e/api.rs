@@ -89,7 +89,7 @@ fn a_reader_resumes_where_it_stopped() {
     }
     let second = scene.bridge.wait("room.created", |event| event["data"]["name"] == "b");
 
-    let log = scene.bridge.resume_stream(second["id"].as_str().unwrap());
+    let log = scene.bridge.resume_stream(second["seq"].as_u64().unwrap());
     let next = log.take(|_| true).unwrap();
 
     assert_eq!(next["data"]["name"], "c", "{next}");

@@ -152,7 +152,7 @@ impl Bridge {
     }
 
     /// A second reader of the stream, from after `since` on.
-    pub fn resume_stream(&self, since: &str) -> Arc<EventLog> {
+    pub fn resume_stream(&self, since: u64) -> Arc<EventLog> {
         let log = Arc::default();
         self.client.stream(Some(since), Arc::clone(&log));
         log

@@ -76,15 +76,15 @@ impl Client {
         Ok(Response { status: answer.status().as_u16(), headers, text })
     }
 
-    /// Reads `/v1/events/stream` until it ends. `since`: the last event id already known.
-    pub fn stream(&self, since: Option<&str>, log: Arc<EventLog>) {
+    /// Reads `/v1/events/stream` until it ends. `since`: number of the last event already known.
+    pub fn stream(&self, since: Option<u64>, log: Arc<EventLog>) {
         let mut request = self
             .agent
             .get(format!("{}/v1/events/stream", self.base))
             .header("authorization", format!("Bearer {}", self.key))
             .header("accept", "text/event-stream");
         if let Some(since) = since {
-            request = request.header("last-event-id", since);
+            request = request.header("last-event-id", since.to_string());
         }
         let answer = request.call().expect("the event stream opens");
         assert_eq!(answer.status().as_u16(), 200, "the event stream is refused");
@@ -136,13 +136,21 @@ impl EventLog {
     }
 }
 
-/// The `data:` lines of a stream of server-sent events (each event one line of JSON).
+/// The unnamed messages of a stream of server-sent events, each one event of the log in one line of JSON.
 fn read_events(reader: impl BufRead, log: &EventLog) {
+    let mut named = false;
     for line in reader.lines().map_while(Result::ok) {
-        let Some(data) = line.strip_prefix("data:") else { continue };
-        let Ok(event) = serde_json::from_str(data.trim()) else { continue };
-        log.events.lock().expect("not poisoned").push((event, false));
-        log.news.notify_all();
+        if line.is_empty() {
+            named = false;
+        } else if line.starts_with("event:") {
+            named = true;
+        } else if let Some(data) = line.strip_prefix("data:")
+            && !named
+        {
+            let event = serde_json::from_str(data.trim()).expect("events are JSON");
+            log.events.lock().expect("not poisoned").push((event, false));
+            log.news.notify_all();
+        }
     }
 }
 
