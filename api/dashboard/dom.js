@@ -14,7 +14,10 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Keeps the children of `parent` equal to `items`, by key, without touching those that stay: focus survives. */
+/**
+ * Keeps the children of `parent` equal to `items`, by key, without touching those that stay: focus survives.
+ * `create` makes `{ element, update(item), stale?(item) }`; a row that is not stale is left alone.
+ */
 export function keyed(parent, items, keyOf, create) {
   const old = parent.rows ?? new Map();
   const rows = new Map();
@@ -26,7 +29,7 @@ export function keyed(parent, items, keyOf, create) {
     rows.set(key, row);
     if (row.element === place) place = place.nextElementSibling;
     else parent.insertBefore(row.element, place);
-    row.update(item);
+    if (row.stale?.(item) ?? true) row.update(item);
   }
   for (const row of old.values()) row.element.remove();
   parent.rows = rows;

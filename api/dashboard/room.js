@@ -106,6 +106,8 @@ const STATES = { dialing: 'Dialling', ringing: 'Ringing' };
 
 function row(api, store, room, changed) {
   let person;
+  let leg;
+  let shown;
   const path = () => `/v1/rooms/${person.room}/participants/${person.leg}`;
   const patch = async (body) => { store.people.set(person.leg, await api.patch(path(), body)); changed(); };
 
@@ -148,8 +150,12 @@ function row(api, store, room, changed) {
     });
   }
 
+  // Resources are replaced, never changed in place, so identity tells whether there is anything new.
+  const stale = (fresh) => fresh !== person || store.legs.get(fresh.leg) !== leg;
+
   function update(fresh) {
     person = fresh;
+    leg = store.legs.get(person.leg);
     const here = person.state === 'joined';
     const label = nameOf(person);
     const talking = here && person.talking && !person.muted && !person.held;
@@ -168,7 +174,7 @@ function row(api, store, room, changed) {
     deaf.hidden = !person.deaf;
     role.hidden = person.role === 'speaker';
     text(role, person.role);
-    showTransfer(transfer, store.legs.get(person.leg)?.transfer);
+    showTransfer(transfer, leg?.transfer);
     text(codec, person.codec ?? '');
     mute.show(person.muted ? 'mic' : 'muted', person.muted ? 'Unmute' : 'Mute');
     attribute(mute, 'aria-pressed', person.muted);
@@ -186,12 +192,14 @@ function row(api, store, room, changed) {
 
   function showMeter() {
     const dbov = person.state === 'joined' && !person.held ? store.loudness(person.leg) : -127;
+    if (dbov === shown) return;
+    shown = dbov;
     const share = Math.max(0, Math.min(1, (dbov + 60) / 60));
     meter.firstChild.style.setProperty('--level', share.toFixed(2));
     attribute(meter, 'data-dbov', dbov);
   }
 
-  return { element, update, tick, meter: showMeter };
+  return { element, update, stale, tick, meter: showMeter };
 }
 
 /** Held by us: what our button takes back. What the phone holds only the phone resumes. */

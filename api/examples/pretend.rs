@@ -45,7 +45,8 @@ async fn main() -> std::io::Result<()> {
             }
         }
     };
-    tokio::select! { result = serving => result, () = living => Ok(()) }
+    tokio::select! { () = serving => {}, () = living => {} }
+    Ok(())
 }
 
 /// Rooms and people that exist only here.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::MAX_BODY;
 use crate::auth::Principal;
+use crate::control::ControlError;
 use crate::error::{ApiError, Problem};
 
 /// The answers kept; cheap to clone.
@@ -83,8 +84,12 @@ pub(crate) async fn replay(
     if let Some(answer) = answers.kept().begin(&name, fingerprint, Instant::now())? {
         return Ok(answer.replayed());
     }
-    let done = answers.carry_out(name, Request::from_parts(parts, Body::from(body)), next);
-    done.await.map_err(|_| ApiError::Control(crate::control::ControlError::Stopping))
+    let request = Request::from_parts(parts, Body::from(body));
+    let done = answers.carry_out(name.clone(), request, next).await;
+    done.map_err(|_| {
+        answers.kept().entries.remove(&name); // it will never be answered: let it be tried again
+        ApiError::Control(ControlError::Stopping)
+    })
 }
 
 fn checked(key: &HeaderValue) -> Result<String, ApiError> {

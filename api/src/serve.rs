@@ -1,53 +1,105 @@
 //! The listener: serves the router until told to stop, ends the event streams with a reason, and waits for what is under way.
+//!
+//! What a client can hold up is bounded: connections by number, request headers and unread answers by time.
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tracing::{debug, info};
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
+use tracing::{debug, info, warn};
 
 use crate::routes::{Api, router};
 
-/// Serves the API and the operator page on `listener` until `shutdown` is done. Requests under way are then answered and
-/// event streams told that the bridge stops; what takes longer than 5 s is cut off.
+/// Serves the API and the operator page (HTTP/1.1) on `listener` until `shutdown` is done. Requests under way are then
+/// answered and event streams told that the bridge stops; what takes longer than 5 s is cut off.
 ///
-/// # Errors
-/// Those of the listener.
-pub async fn serve(
-    listener: TcpListener,
-    api: Api,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+/// Also ends connections whose request header takes longer than 10 s, or whose client does not read for 30 s.
+pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()> + Send) {
     let log = api.log.clone();
-    let stopping = Arc::new(Notify::new());
-    let stopped = Arc::clone(&stopping);
-    let shutdown = async move {
-        shutdown.await;
-        log.close();
-        stopping.notify_one();
-    };
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "cannot disable Nagle's algorithm");
+    let router = router(api);
+    let stop = watch::Sender::new(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let full = connections.len() >= MAX_CONNECTIONS;
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            stream = accept(&listener), if !full => {
+                connections.spawn(converse(stream, router.clone(), stop.subscribe()));
+            }
         }
-    });
-    let serving = axum::serve(listener, router(api)).with_graceful_shutdown(shutdown);
-    let overdue = async {
-        stopped.notified().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = serving => result,
-        () = overdue => {
-            info!("connections still open after the grace time are cut off");
-            Ok(())
+    }
+    drop(listener);
+    log.close();
+    stop.send_replace(true);
+    let all_done = async { while connections.join_next().await.is_some() {} };
+    if timeout(GRACE, all_done).await.is_err() {
+        info!("connections still open after the grace time are cut off");
+    }
+}
+
+/// The next connection. Waits a little when there are no descriptors left, instead of spinning.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                warn!(%error, "cannot accept a connection to the API");
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
 
+/// Serves one connection to its end.
+async fn converse(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+    if let Err(error) = prepare(&stream) {
+        debug!(%error, "cannot set socket options");
+    }
+    let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        _ = stop.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection to the API broke");
+    }
+}
+
+/// Answers leave at once, and the kernel gives up on a client that does not read them.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_TIME))?;
+    Ok(())
+}
+
+/// Connections at once; the next ones wait in the backlog of the listener.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long the header of a request may take, also the first after connecting.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long an answer may go unread.
+const UNREAD_TIME: Duration = Duration::from_secs(30);
 /// How long answers under way may take once we stop.
 const GRACE: Duration = Duration::from_secs(5);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
