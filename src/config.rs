@@ -7,6 +7,7 @@
 mod explain;
 mod sources;
 mod units;
+mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -21,7 +22,7 @@ pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
 pub use units::{Auto, CodecName, Listeners, Network, Pattern, PortRange, Secret};
 
-use units::{duration, list, text};
+use wire::{duration, list, text};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -31,6 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 10] = [
     (
         "net",
         &[
+            "crate::sip::Limits",
             "crate::sip::endpoint::LocalAddress",
             "crate::sip::endpoint::Packet",
             "crate::sip::endpoint::Transmit",
