@@ -37,7 +37,7 @@ export function feedView(store) {
     const data = event.data ?? {};
     const named = names.get(event.leg);
     if (event.room && !event.leg) return data.name ?? store.rooms.get(event.room)?.name ?? 'Room';
-    const uri = data.uri ?? person?.uri ?? (leg && (leg.direction === 'inbound' ? leg.from : leg.to));
+    const uri = data.uri ?? person?.uri ?? farParty(data) ?? farParty(leg);
     const name = data.display_name || person?.display_name || userOf(uri);
     if (event.leg && name) names.set(event.leg, name);
     if (event.leg) return name || named || 'Leg';
@@ -45,6 +45,11 @@ export function feedView(store) {
   }
 
   return { element, update };
+}
+
+/** The address of who is at the other end of a leg. */
+function farParty(leg) {
+  return leg?.direction === 'inbound' ? leg.from : leg?.to;
 }
 
 function detail(event) {
