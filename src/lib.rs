@@ -1,9 +1,16 @@
 //! Plenary: a SIP back-to-back user agent that hosts multi-party calls.
+//!
+//! [`start`] puts the parts together: [`net`] carries SIP bytes, [`bridge`] decides (over [`sip`] and [`sdp`]), [`media`] mixes, the
+//! `api` crate serves HTTP. Only the driver sees them all. `ARCHITECTURE.md` has the picture.
 
 pub mod bridge;
 pub mod config;
+mod driver;
 pub mod key;
 pub mod media;
 pub mod net;
 pub mod sdp;
 pub mod sip;
+mod start;
+
+pub use start::{Running, StartError, start};

@@ -52,10 +52,10 @@ fn run(CommandLine { act, flags }: CommandLine) -> anyhow::Result<()> {
     serve(loaded.config())
 }
 
-/// Runs until a signal.
-fn serve(config: &Config) -> anyhow::Result<()> {
+#[tokio::main]
+async fn serve(config: &Config) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    anyhow::bail!("this build cannot serve yet")
+    Ok(plenary::start(config).await?.until_signalled().await?)
 }

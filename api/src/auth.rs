@@ -63,6 +63,11 @@ impl Keys {
         Self::default().with(key, &[Scope::Admin])
     }
 
+    /// The key with this SHA-256 may do everything.
+    pub fn admin_digest(digest: [u8; 32]) -> Self {
+        Self(vec![(digest, vec![Scope::Admin])])
+    }
+
     /// Adds a key with its scopes.
     #[must_use]
     pub fn with(mut self, key: &str, scopes: &[Scope]) -> Self {

@@ -1,0 +1,197 @@
+//! The shell: the only module where sockets, threads, the clock and the bridge meet.
+//!
+//! One task owns the bridge. It waits for a packet, a command, news of the media threads, a look-up or the bridge's own
+//! deadline, gives it to the bridge, and does what the bridge answers. Nothing it does can wait: sends are tried, media commands
+//! that find a full queue stay here in order.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use api::control;
+use api::events::EventLog;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use crate::bridge::{Bridge, Clock, Input, Output, ResolveId};
+use crate::media::{self, Media, QueueFull};
+use crate::net::{self, Net};
+
+/// How long a name look-up may take before it counts as failed.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// Look-ups at once; one more fails at once.
+const LOOK_UPS: usize = 256;
+/// How often the clock readings are taken anew.
+const CLOCK: Duration = Duration::from_mins(1);
+/// An input that takes the bridge longer than this is worth a look.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Everything the bridge talks to.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) bridge: Bridge,
+    pub(crate) net: Net,
+    pub(crate) packets: mpsc::Receiver<net::Event>,
+    pub(crate) media: Media,
+    pub(crate) media_events: mpsc::Receiver<media::command::Event>,
+    pub(crate) commands: mpsc::Receiver<control::Command>,
+    pub(crate) log: EventLog,
+    /// Changes each time that the bridge shall drain.
+    pub(crate) stop: watch::Receiver<u32>,
+}
+
+/// What the driver keeps beside its parts.
+#[derive(Debug)]
+struct Desk {
+    look_ups: JoinSet<(ResolveId, Vec<SocketAddr>)>,
+    /// Media commands that found a full queue, in order.
+    waiting: VecDeque<media::command::Command>,
+    meters: bool,
+    drained: bool,
+}
+
+impl Driver {
+    /// Runs until the bridge is drained.
+    pub(crate) async fn run(mut self) {
+        let mut desk = Desk {
+            look_ups: JoinSet::new(),
+            waiting: VecDeque::new(),
+            meters: false,
+            drained: false,
+        };
+        let mut watchers = self.log.level_readers();
+        let mut clock = tokio::time::interval(CLOCK);
+        loop {
+            let deadline = self.work_off(&mut desk);
+            if desk.drained {
+                return;
+            }
+            let input = tokio::select! {
+                Some(event) = self.packets.recv() => match self.net.handle_event(event) {
+                    Some(net::Event::Packet(packet)) => Input::Packet(packet),
+                    Some(net::Event::Failed(transport, peer)) => Input::TransmitFailed(transport, peer),
+                    Some(net::Event::Connected(..) | net::Event::Closed(..)) | None => continue,
+                },
+                Some(event) = self.media_events.recv() => Input::Media(event),
+                Some(command) = self.commands.recv() => Input::Command(command),
+                Some(found) = desk.look_ups.join_next() => match found {
+                    Ok((id, addresses)) => Input::Resolved(id, addresses),
+                    Err(error) => { warn!(%error, "look-up task failed"); continue }
+                },
+                Ok(()) = watchers.changed() => {
+                    desk.switch_meters(*watchers.borrow_and_update() > 0);
+                    continue;
+                }
+                _ = clock.tick() => Input::Clock(read_clock()),
+                Ok(()) = self.stop.changed() => {
+                    info!("draining: no new calls; those that are up may end");
+                    Input::Drain
+                }
+                () = until(deadline) => Input::Timeout,
+                // Commands wait for the media threads: look again soon.
+                () = until(Some(now() + Duration::from_millis(2))), if !desk.waiting.is_empty() => continue,
+            };
+            let began = now();
+            self.bridge.handle_input(began, input);
+            let took = now() - began;
+            if took > SLOW {
+                warn!(?took, "the bridge was slow to handle one input");
+            }
+        }
+    }
+
+    /// Does what the bridge says; gives the instant it wants to be woken at.
+    fn work_off(&mut self, desk: &mut Desk) -> Option<Instant> {
+        self.send_waiting(desk);
+        loop {
+            match self.bridge.poll_output() {
+                Output::Transmit(transmit) => self.net.send(transmit),
+                Output::Resolve { id, host, port } => look_up(desk, id, host, port),
+                Output::Media(command) => {
+                    desk.waiting.push_back(command);
+                    self.send_waiting(desk);
+                }
+                Output::Happened(happened) => {
+                    let event = self.log.push(happened);
+                    info!(
+                        event = event.kind.as_str(),
+                        room = event.room.map(tracing::field::display),
+                        leg = event.leg.map(tracing::field::display),
+                        call = event.call.map(tracing::field::display),
+                    );
+                }
+                Output::Levels(levels) => self.log.publish_levels(&levels),
+                Output::Drained => desk.drained = true,
+                Output::WaitUntil(at) => return at,
+            }
+        }
+    }
+
+    /// Media commands go out in order; a full queue is tried again, since none may be lost.
+    fn send_waiting(&mut self, desk: &mut Desk) {
+        while let Some(command) = desk.waiting.pop_front() {
+            if let Err(QueueFull(command)) = self.media.try_send(command) {
+                desk.waiting.push_front(*command);
+                return;
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Levels are measured only while somebody watches.
+    fn switch_meters(&mut self, on: bool) {
+        if self.meters != on {
+            self.meters = on;
+            self.waiting.push_back(media::command::Command::Meters { on });
+        }
+    }
+}
+
+fn look_up(desk: &mut Desk, id: ResolveId, host: String, port: u16) {
+    let full = desk.look_ups.len() >= LOOK_UPS;
+    desk.look_ups.spawn(async move {
+        if full {
+            warn!("too many name look-ups at once: one is refused");
+            return (id, Vec::new());
+        }
+        match timeout(LOOK_UP, tokio::net::lookup_host((host.as_str(), port))).await {
+            Ok(Ok(found)) => (id, found.collect()),
+            Ok(Err(error)) => {
+                debug!(%error, "look-up failed");
+                (id, Vec::new())
+            }
+            Err(_) => (id, Vec::new()),
+        }
+    });
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
+
+/// The one reader of the monotonic clock on the signalling side.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell reads the clock so that the core need not"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Both clocks at once.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the shell reads the clock so that the core need not"
+)]
+pub(crate) fn read_clock() -> Clock {
+    let wall = Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Clock { instant: now(), wall }
+}

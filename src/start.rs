@@ -1,0 +1,316 @@
+//! Puts the parts together: binds what is to be bound, starts what runs, and tells a newcomer what to do next.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::auth::Keys;
+use api::control;
+use api::events::{EventLog, LogSettings};
+use mixer::codec::OpusOptions;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::bridge::{self, Bridge};
+use crate::config::Config;
+use crate::driver::{Driver, read_clock};
+use crate::key::{self, ApiKey, KeyError};
+use crate::media::{self, Media};
+use crate::net::{self, Net, RoutingTable};
+use crate::sip::{Limits, endpoint};
+
+/// Why the bridge did not start. Each says what to do.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// No API key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A SIP address cannot be bound.
+    #[error(transparent)]
+    Sip(io::Error),
+    /// The API's address cannot be bound.
+    #[error("API on {0}: {1}; choose another address by --api")]
+    Api(SocketAddr, io::Error),
+    /// The media threads cannot start.
+    #[error("media threads: {0}")]
+    Media(io::Error),
+    /// The operating system gives no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// A bridge that runs.
+#[derive(Debug)]
+pub struct Running {
+    stop: watch::Sender<u32>,
+    tasks: JoinSet<()>,
+    /// Where SIP over UDP is spoken.
+    pub sip_udp: Vec<SocketAddr>,
+    /// Where SIP over TCP is spoken.
+    pub sip_tcp: Vec<SocketAddr>,
+    /// Where HTTP is served.
+    pub api: SocketAddr,
+}
+
+impl Running {
+    /// What makes it drain: no more calls, and those that are up may go on for the grace time. Called again, hangs up at once.
+    pub fn drainer(&self) -> impl Fn() + use<> {
+        let stop = self.stop.clone();
+        move || stop.send_modify(|asked| *asked += 1)
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains; a second signal hangs up at once.
+    ///
+    /// # Errors
+    /// The signals cannot be watched.
+    pub async fn until_signalled(self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let drain = self.drainer();
+        let finished = self.finished();
+        tokio::pin!(finished);
+        loop {
+            tokio::select! {
+                () = &mut finished => return Ok(()),
+                _ = terminate.recv() => drain(),
+                _ = interrupt.recv() => drain(),
+            }
+        }
+    }
+
+    /// Waits until the bridge is drained and the API has stopped.
+    pub async fn finished(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "a task ended badly");
+            }
+        }
+    }
+}
+
+/// Starts the bridge as configured.
+///
+/// # Errors
+/// [`StartError`], which says what to do.
+pub async fn start(config: &Config) -> Result<Running, StartError> {
+    raise_descriptors(config);
+    let seed = || getrandom::u64().map_err(StartError::Randomness);
+    let key = key::api_key(config)?;
+    let listener = TcpListener::bind(config.api).await;
+    let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
+    let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
+    let (net, packets) = Net::bind(net_options(config)).await.map_err(StartError::Sip)?;
+    let options = media_options(config, seed()?);
+    let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
+    let (sip_udp, sip_tcp) = (net.udp_addresses(), net.tcp_addresses().to_vec());
+    let routes = RoutingTable::new(
+        config.public_ip.set().copied().into_iter().collect(),
+        sip_udp.iter().chain(&sip_tcp).map(SocketAddr::ip).collect(),
+    );
+    let clock = read_clock();
+    let bridge = Bridge::new(
+        bridge_settings(config),
+        endpoint_settings(config, &sip_udp, &sip_tcp),
+        clock,
+        seed()?,
+        Arc::new(routes),
+    );
+    let log = EventLog::new(LogSettings {
+        capacity: config.events.log_size,
+        first_seq: u64::try_from(clock.wall.as_millisecond()).unwrap_or(1),
+        seed: seed()?,
+    });
+    let (control, commands) = control::channel(COMMANDS);
+    let (stop, stopping) = watch::channel(0);
+    let (drained, is_drained) = oneshot::channel::<()>();
+    let mut tasks = JoinSet::new();
+    let driver = Driver {
+        bridge,
+        net,
+        packets,
+        media,
+        media_events,
+        commands,
+        log: log.clone(),
+        stop: stopping,
+    };
+    tasks.spawn(async move {
+        driver.run().await;
+        drop(drained); // the API stops once there is nothing left to steer
+    });
+    let api = api::Api {
+        control,
+        log,
+        keys: Keys::admin_digest(key.digest),
+        settings: api::Settings::default(),
+    };
+    tasks.spawn(async move {
+        let until_drained = async { drop(is_drained.await) };
+        api::serve(listener, api, until_drained).await;
+    });
+    let running = Running { stop, tasks, sip_udp, sip_tcp, api: api_address };
+    greet(&running, &key);
+    Ok(running)
+}
+
+/// What a newcomer needs: whom to call, where to look, and the key.
+fn greet(running: &Running, key: &ApiKey) {
+    let Running { sip_udp, sip_tcp, api, .. } = running;
+    for (address, transport) in sip_udp
+        .iter()
+        .map(|address| (address, ""))
+        .chain(sip_tcp.iter().map(|address| (address, ";transport=tcp")))
+    {
+        let host = reachable(*address);
+        let port =
+            if address.port() == 5060 { String::new() } else { format!(":{}", address.port()) };
+        info!(
+            "phones call sip:NAME@{host}{port}{transport} (any NAME makes a room, see rooms.auto_create)"
+        );
+    }
+    let page = SocketAddr::new(reachable_ip(*api), api.port());
+    if let Some(key) = &key.made {
+        info!("the API key, shown this once: {key}");
+        info!("operator page: http://{page}/#key={key}");
+    } else {
+        info!(
+            "operator page: http://{page}/ (sign in with the API key of the first start, or set --api-key)"
+        );
+    }
+    info!(
+        "try: curl -H \"Authorization: Bearer $KEY\" http://{page}/v1/rooms   (routes: http://{page}/openapi.json)"
+    );
+}
+
+/// An address that can be typed into a phone on this machine.
+fn reachable(address: SocketAddr) -> String {
+    let ip = reachable_ip(address);
+    if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }
+}
+
+fn reachable_ip(address: SocketAddr) -> IpAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+    }
+}
+
+fn raise_descriptors(config: &Config) {
+    let legs = config.limits.legs.min(config.rtp_ports.pairs());
+    let needed = u64::try_from(2 * legs + config.limits.connections + SPARE).unwrap_or(u64::MAX);
+    match media::raise_descriptor_limit(needed) {
+        Ok(limit) if limit.is_enough() => {}
+        Ok(limit) => warn!(
+            "only {} open files are allowed, {needed} are needed for limits.legs and limits.connections: \
+             calls beyond will fail; raise `ulimit -n` or LimitNOFILE=, or lower the limits",
+            limit.allowed
+        ),
+        Err(error) => warn!(%error, "the limit of open files cannot be raised"),
+    }
+}
+
+fn net_options(config: &Config) -> net::Options {
+    net::Options {
+        udp: config.sip.udp.0.clone(),
+        tcp: config.sip.tcp.0.clone(),
+        message: limits(config),
+        connections: config.limits.connections,
+        idle: config.sip.idle_timeout,
+        connect: CONNECT,
+        queue: PACKETS,
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let size = config.limits.message_size;
+    let defaults = Limits::default();
+    Limits {
+        message: size,
+        head: defaults.head.min(size),
+        headers: config.limits.headers,
+        line: defaults.line.min(size),
+        uri: defaults.uri.min(size),
+        body: size,
+    }
+}
+
+fn endpoint_settings(
+    config: &Config,
+    udp: &[SocketAddr],
+    tcp: &[SocketAddr],
+) -> endpoint::Settings {
+    let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
+    let (udp, tcp) = (port(udp), port(tcp));
+    endpoint::Settings {
+        product: config.sip.user_agent.clone(),
+        udp_port: udp.or(tcp).unwrap_or(5060),
+        tcp_port: tcp.or(udp).unwrap_or(5060),
+        message: limits(config),
+        transactions: config.limits.transactions,
+        sessions: config.limits.dialogs,
+        ..endpoint::Settings::default()
+    }
+}
+
+fn media_options(config: &Config, seed: u64) -> media::Options {
+    let media = &config.media;
+    media::Options {
+        ports: config.rtp_ports.first()..=config.rtp_ports.last(),
+        workers: media.workers.set().copied(),
+        seed,
+        min_delay: media.jitter_min,
+        max_delay: media.jitter_ceiling,
+        silence_after: if media.timeout.is_zero() { Duration::MAX } else { media.timeout },
+        ..media::Options::default()
+    }
+}
+
+fn bridge_settings(config: &Config) -> bridge::Settings {
+    let Config { sip, media, rooms, limits, events, .. } = config;
+    let specific = |address: &SocketAddr| !address.ip().is_unspecified();
+    let media_addresses = sip.udp.0.iter().chain(&sip.tcp.0).filter(|a| specific(a));
+    bridge::Settings {
+        auto_create: bridge::Pattern::new(rooms.auto_create.as_str()),
+        auto_create_from: rooms
+            .auto_create_from
+            .iter()
+            .map(|network| bridge::Network::new(network.address, network.bits))
+            .collect(),
+        max_rooms: limits.rooms,
+        max_legs: limits.legs,
+        calls_per_second: limits.calls_per_second,
+        max_participants: limits.participants_per_room,
+        contributors: media.contributors,
+        codecs: media.codecs.iter().map(|name| name.0).collect(),
+        ptime: media.ptime,
+        opus: OpusOptions {
+            max_playback_rate: 48_000,
+            bitrate: media.opus_bitrate,
+            fec: media.opus_fec,
+            dtx: false,
+            cbr: false,
+            complexity: media.opus_complexity,
+        },
+        ring_timeout: sip.ring_timeout,
+        transfer_timeout: sip.transfer_timeout,
+        transfer_by_phones: sip.transfer_by_phones,
+        drain_grace: config.drain_grace,
+        history: events.history,
+        media_addresses: media_addresses.map(SocketAddr::ip).collect(),
+    }
+}
+
+/// Commands that may wait for the bridge; one more is answered 503.
+const COMMANDS: usize = 1024;
+/// SIP messages that may wait for the bridge.
+const PACKETS: usize = 8192;
+/// How long a TCP connection to a phone may take to open.
+const CONNECT: Duration = Duration::from_secs(4);
+/// Descriptors beside those of legs and connections: listeners, HTTP clients, logs.
+const SPARE: usize = 1024;
