@@ -301,3 +301,6 @@ impl Endpoint {
         &self.core.layer.counters
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! Endpoints that talk over a network in virtual time.
+
+#![expect(clippy::disallowed_methods, reason = "virtual time starts at some instant")]
+
+mod calls;
+mod changes;
+mod failures;
+mod lossy;
+mod network;
+mod refers;
+mod refusals;
+mod script;
