@@ -28,24 +28,19 @@ impl NameAddr {
     /// # Errors
     /// If quotes or brackets are not closed, or the URI is none, or a URI with `?` or `,` has no brackets.
     pub fn parse(value: &[u8]) -> Result<Self, FieldError> {
-        let invalid = |expected| FieldError::invalid(expected, value);
-        let (display, uri, params) = match scan::find(value, b'<') {
-            Some(open) => {
-                let close = memchr::memchr(b'>', &value[open..])
-                    .ok_or_else(|| invalid("an address in closed brackets"))?
-                    + open;
-                (&value[..open], &value[open + 1..close], scan::trim(&value[close + 1..]))
-            }
-            None => bare(value).ok_or_else(|| invalid("an address"))?,
-        };
-        let params = match params {
-            [] => Params::default(),
-            [b';', params @ ..] => Params::parse(params)?,
-            _ => return Err(invalid("parameters after the address")),
-        };
-        let display = display_name(scan::trim(display)).ok_or_else(|| invalid("a display name"))?;
-        let uri = Uri::parse(scan::trim(uri)).map_err(|_| invalid("a URI"))?;
-        Ok(Self { display, uri, params })
+        let Slices { display, uri, params } = Slices::read(value)?;
+        Ok(Self {
+            display: display_name(display),
+            uri: Uri::parse(uri).map_err(|_| FieldError::invalid("a URI", value))?,
+            params: Params::parse(params)?,
+        })
+    }
+
+    /// Finds the errors of [`Self::parse`] without keeping anything.
+    pub(crate) fn check(value: &[u8]) -> Result<(), FieldError> {
+        let Slices { uri, params, .. } = Slices::read(value)?;
+        Uri::check(uri).map_err(|_| FieldError::invalid("a URI", value))?;
+        Params::check(params)
     }
 
     /// The `tag` parameter, unless it is empty.
@@ -77,6 +72,37 @@ impl fmt::Display for NameAddr {
     }
 }
 
+/// Where the parts of an address stand, trimmed.
+struct Slices<'a> {
+    display: &'a [u8],
+    uri: &'a [u8],
+    params: &'a [u8],
+}
+
+impl<'a> Slices<'a> {
+    fn read(value: &'a [u8]) -> Result<Self, FieldError> {
+        let invalid = |expected| FieldError::invalid(expected, value);
+        let (display, uri, params) = match scan::find(value, b'<') {
+            Some(open) => {
+                let close = memchr::memchr(b'>', &value[open..])
+                    .ok_or_else(|| invalid("an address in closed brackets"))?
+                    + open;
+                (&value[..open], &value[open + 1..close], &value[close + 1..])
+            }
+            None => bare(value).ok_or_else(|| invalid("an address"))?,
+        };
+        let [display, uri, params] = [display, uri, params].map(scan::trim);
+        if !is_display_name(display) {
+            return Err(invalid("a display name"));
+        }
+        match params {
+            [] => Ok(Self { display, uri, params }),
+            [b';', params @ ..] => Ok(Self { display, uri, params }),
+            _ => Err(invalid("parameters after the address")),
+        }
+    }
+}
+
 /// RFC 3261 §20.10: without brackets, what follows the first semicolon is the header's.
 fn bare(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let end = memchr::memchr(b';', value).unwrap_or(value.len());
@@ -85,19 +111,16 @@ fn bare(value: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (!needs_brackets).then_some((&[][..], uri, params))
 }
 
-/// Reads a quoted string or loose words. `None` if a quote stands where it may not.
-#[expect(clippy::option_option, reason = "the inner one is the field's own")]
-fn display_name(bytes: &[u8]) -> Option<Option<String>> {
-    let name = match bytes {
-        [] => return Some(None),
-        [b'"', ..] => {
-            if scan::quoted_len(bytes) != Some(bytes.len()) {
-                return None;
-            }
-            scan::unquote(&scan::text(bytes)).into_owned()
-        }
-        _ if bytes.contains(&b'"') => return None,
-        _ => scan::text(bytes).into_owned(),
-    };
-    Some(Some(name).filter(|name| !name.is_empty()))
+/// A quoted string, or words without any quote.
+fn is_display_name(bytes: &[u8]) -> bool {
+    match bytes {
+        [b'"', ..] => scan::quoted_len(bytes) == Some(bytes.len()),
+        _ => !bytes.contains(&b'"'),
+    }
+}
+
+fn display_name(bytes: &[u8]) -> Option<String> {
+    let text = scan::text(bytes);
+    let name = scan::unquote(&text);
+    (!name.is_empty()).then(|| name.into_owned())
 }

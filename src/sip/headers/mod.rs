@@ -246,6 +246,20 @@ impl Headers {
         self.first(&Name::ContentType).map(|value| ContentType::parse(value)).transpose()
     }
 
+    /// Checks what [`Self::via`], [`Self::from`] and the like would refuse: RFC 3261 §8.1.1, in its order.
+    pub(crate) fn check_required(&self) -> Result<CSeq, FieldError> {
+        let mut vias = self.items(&Name::Via).peekable();
+        if vias.peek().is_none() {
+            return Err(FieldError::Missing(Name::Via));
+        }
+        vias.try_for_each(Via::check)?;
+        NameAddr::check(self.required(&Name::From)?)?;
+        NameAddr::check(self.required(&Name::To)?)?;
+        self.call_id()?;
+        self.max_forwards()?;
+        self.cseq()
+    }
+
     /// Adds a tag to To unless it has one; the rest of the value stays as it is.
     pub fn add_to_tag(&mut self, tag: &str) {
         let Some(header) = self.0.iter_mut().find(|header| header.name == Name::To) else { return };
@@ -277,9 +291,14 @@ impl FieldError {
 
 /// Unfolds (RFC 3261 §7.3.1: a line end and the blanks around it are one blank), drops lone CRs, trims.
 pub(crate) fn one_line(value: &Bytes) -> Bytes {
+    line_of(value, value)
+}
+
+/// [`one_line`] of a slice of `whole`, whose memory it shares if nothing is to change.
+pub(crate) fn line_of(value: &[u8], whole: &Bytes) -> Bytes {
     let trimmed = scan::trim(value);
     if memchr::memchr2(b'\r', b'\n', trimmed).is_none() {
-        return value.slice_ref(trimmed);
+        return whole.slice_ref(trimmed);
     }
     let mut line = BytesMut::with_capacity(trimmed.len());
     for piece in trimmed.split(|byte| matches!(byte, b'\r' | b'\n')).map(scan::trim) {

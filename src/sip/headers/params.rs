@@ -28,6 +28,11 @@ impl Params {
         scan::split(bytes, b';').map(Param::parse).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Finds the errors of [`Self::parse`] without keeping anything.
+    pub(super) fn check(bytes: &[u8]) -> Result<(), FieldError> {
+        scan::split(bytes, b';').try_for_each(|param| Param::cut(param).map(drop))
+    }
+
     /// All parameters in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Param> {
         self.0.iter()
@@ -69,13 +74,18 @@ impl Params {
 
 impl Param {
     fn parse(bytes: &[u8]) -> Result<Self, FieldError> {
+        let (name, value) = Self::cut(bytes)?;
+        let value = value.map(|value| scan::text(scan::trim(value)).into_owned());
+        Ok(Self { name: scan::text(name).into_owned(), value })
+    }
+
+    fn cut(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>), FieldError> {
         let (name, value) = scan::cut(bytes, b'=');
         let name = scan::trim(name);
         if name.is_empty() || name.contains(&b'"') {
             return Err(FieldError::invalid("a parameter name", bytes));
         }
-        let value = value.map(|value| scan::text(scan::trim(value)).into_owned());
-        Ok(Self { name: scan::text(name).into_owned(), value })
+        Ok((name, value))
     }
 }
 

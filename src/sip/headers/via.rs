@@ -79,26 +79,50 @@ impl Via {
         Host::parse(self.params.value("maddr")?.as_bytes())
     }
 
+    /// Finds the errors of [`Self::parse`] without keeping anything.
+    pub(crate) fn check(value: &[u8]) -> Result<(), FieldError> {
+        Slices::read(value)
+            .filter(|via| Params::check(via.params).is_ok())
+            .map(drop)
+            .ok_or_else(|| FieldError::invalid("a Via", value))
+    }
+
     fn read(value: &[u8]) -> Option<Self> {
+        let Slices { name, version, transport, host, port, params } = Slices::read(value)?;
+        Some(Self {
+            protocol: format!("{}/{}", scan::text(name), scan::text(version)),
+            transport: scan::text(transport).into_owned(),
+            host,
+            port,
+            params: Params::parse(params).ok()?,
+        })
+    }
+}
+
+/// Where the parts of a Via stand.
+struct Slices<'a> {
+    name: &'a [u8],
+    version: &'a [u8],
+    transport: &'a [u8],
+    host: Host,
+    port: Option<u16>,
+    params: &'a [u8],
+}
+
+impl<'a> Slices<'a> {
+    fn read(value: &'a [u8]) -> Option<Self> {
         let (sent, params) = scan::cut(value, b';');
         let (name, sent) = sent.split_at(memchr::memchr(b'/', sent)?);
         let sent = &sent[1..];
         let (version, sent) = sent.split_at(memchr::memchr(b'/', sent)?);
         let sent = scan::trim(&sent[1..]);
         let (transport, sent_by) = sent.split_at(memchr::memchr3(b' ', b'\t', b'\n', sent)?);
-        let (name, version) = (scan::trim(name), scan::trim(version));
-        let transport = scan::trim(transport);
+        let [name, version, transport] = [name, version, transport].map(scan::trim);
         if ![name, version, transport].into_iter().all(scan::is_token) {
             return None;
         }
         let (host, port) = split_host_port(scan::trim(sent_by))?;
-        Some(Self {
-            protocol: format!("{}/{}", scan::text(name), scan::text(version)),
-            transport: scan::text(transport).into_owned(),
-            host,
-            port,
-            params: Params::parse(params.unwrap_or_default()).ok()?,
-        })
+        Some(Self { name, version, transport, host, port, params: params.unwrap_or_default() })
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::error::{ParseError, Problem};
 use super::{Limits, Message, Start};
-use crate::sip::headers::{FieldError, Headers, Name, one_line};
+use crate::sip::headers::{Headers, Name, line_of};
 use crate::sip::method::Method;
 use crate::sip::scan;
 use crate::sip::status::StatusCode;
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
             return Err(Problem::HeaderLine);
         }
         let name = Name::read(name, self.bytes);
-        let value = one_line(&self.bytes.slice_ref(&line[colon + 1..]));
+        let value = line_of(&line[colon + 1..], self.bytes);
         self.once(&name)?;
         if name == Name::ContentLength {
             self.length = scan::number(&value)
@@ -244,7 +244,7 @@ fn response(line: &[u8], message: &Bytes) -> Result<Start, Problem> {
         [b' ' | b'\t', reason @ ..] => reason,
         _ => return Err(invalid),
     };
-    let reason = one_line(&message.slice_ref(reason));
+    let reason = line_of(reason, message);
     status.map(|status| Start::Response { status, reason }).ok_or(invalid)
 }
 
@@ -267,23 +267,12 @@ fn request_uri(bytes: &[u8], limits: &Limits) -> Result<Uri, Problem> {
     if uri.has_headers() { Err(Problem::UriHeaders) } else { Ok(uri) }
 }
 
-/// RFC 3261 §8.1.1: what every message has. Max-Forwards may be missing: RFC 2543 clients send none.
+/// What every message has. Max-Forwards may be missing: RFC 2543 clients send none.
 fn check(headers: &Headers, method: Option<&Method>) -> Result<(), Problem> {
-    let mut vias = headers.vias().peekable();
-    if vias.peek().is_none() {
-        return Err(FieldError::Missing(Name::Via).into());
-    }
-    for via in vias {
-        via?;
-    }
-    headers.from()?;
-    headers.to()?;
-    headers.call_id()?;
-    let cseq = headers.cseq()?;
+    let cseq = headers.check_required()?;
     if method.is_some_and(|method| *method != cseq.method) {
         return Err(Problem::CSeqMethod);
     }
-    headers.max_forwards()?;
     Ok(())
 }
 

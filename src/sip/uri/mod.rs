@@ -73,18 +73,13 @@ impl Uri {
     /// # Errors
     /// [`UriError`] says what stands where a URI should be.
     pub fn parse(bytes: &[u8]) -> Result<Self, UriError> {
-        if bytes
-            .iter()
-            .any(|&byte| byte <= b' ' || byte == 0x7f || matches!(byte, b'<' | b'>' | b'"'))
-        {
-            return Err(UriError("a blank, a control character, a bracket or a quote"));
-        }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => escape_high(bytes),
-        };
-        let parts = Parts::parse(&text)?;
-        Ok(Self { text, parts })
+        let (text, parts) = read(bytes)?;
+        Ok(Self { text: text.into_owned(), parts })
+    }
+
+    /// Finds the errors of [`Self::parse`] without keeping the text.
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), UriError> {
+        read(bytes).map(drop)
     }
 
     /// Makes `sip:user@host:port`, escaping what a user part may not hold.
@@ -326,6 +321,19 @@ impl fmt::Debug for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Uri({})", self.text)
     }
+}
+
+fn read(bytes: &[u8]) -> Result<(Cow<'_, str>, Parts), UriError> {
+    let is_bad = |byte: &u8| *byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"');
+    if bytes.iter().any(is_bad) {
+        return Err(UriError("a blank, a control character, a bracket or a quote"));
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(escape_high(bytes)),
+    };
+    let parts = Parts::parse(&text)?;
+    Ok((text, parts))
 }
 
 fn name_and_value(param: &str) -> (&str, Option<&str>) {
