@@ -13,7 +13,7 @@ use crate::sip::endpoint::Invitation;
 use crate::sip::headers::NameAddr;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Dial, Leg, Stage};
+use super::leg::{Caller, Controls, Dial, Leg, Stage};
 use super::room::reason_of;
 use super::{Bridge, Output, Place, ResolveId, SIP_PORT, Timer};
 use crate::sip::endpoint::LocalAddress as _;
@@ -25,19 +25,21 @@ pub(super) struct Outbound {
     pub(super) place: Place,
     pub(super) call: Option<CallId>,
     pub(super) display_name: Option<String>,
+    pub(super) controls: Controls,
     pub(super) timeout: Duration,
 }
 
 impl Bridge {
     /// Starts to call; the leg exists from now on, whatever becomes of it.
     pub(super) fn dial(&mut self, outbound: Outbound) -> LegId {
-        let Outbound { dial, place, call, display_name, timeout } = outbound;
+        let Outbound { dial, place, call, display_name, controls, timeout } = outbound;
         let mut leg = self.new_leg(Direction::Outbound, place, Stage::Resolving(dial.clone()));
         let id = leg.id;
         leg.call = call;
         leg.from = dial.from.to_string();
         leg.to = dial.target.to_string();
         leg.display_name = display_name;
+        leg.controls = controls;
         self.add_leg(leg);
         self.set_timer(timeout, Timer::Ring(id));
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
@@ -158,8 +160,13 @@ fn caller(from: &Caller, address: IpAddr) -> NameAddr {
 }
 
 impl Leg {
-    /// Whether somebody may still be let in or refused.
+    /// Whether a caller may still be refused.
     pub(super) fn is_inbound_pending(&self) -> bool {
         matches!(self.stage, Stage::Answering { .. })
+    }
+
+    /// Whether events have told of it as a participant: a caller is told of when it joins.
+    pub(super) fn is_announced(&self) -> bool {
+        self.joined_at.is_some() || self.direction == Direction::Outbound
     }
 }

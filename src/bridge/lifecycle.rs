@@ -221,8 +221,7 @@ impl Bridge {
             left.left_at = Some(wall);
             left.left_reason = Some(reason);
             left.sip.clone_from(&sip);
-            let known = leg.joined_at.is_some() || leg.direction == Direction::Outbound;
-            if known {
+            if leg.is_announced() {
                 self.happened(EventType::ParticipantLeft, Subject::of(leg), json(&left));
                 let keep = self.settings.history;
                 if let Some(room) = self.rooms.get_mut(&room) {
@@ -320,6 +319,7 @@ impl Bridge {
                 place: Place::Call(id),
                 call: Some(id),
                 display_name: None,
+                controls: Controls::default(),
                 timeout: next.timeout,
             });
         } else if call.connected_at.is_none() {

@@ -191,7 +191,7 @@ impl Bridge {
         let sip_seed = dice.next_u64();
         let history = History::new(settings.history);
         let rate = Bucket::new(start.instant, settings.calls_per_second);
-        Self {
+        let mut bridge = Self {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             sip_deadline: None,
             settings,
@@ -214,7 +214,9 @@ impl Bridge {
             rate,
             draining: Draining::No,
             counters: Counters::default(),
-        }
+        };
+        bridge.happened(EventType::NodeReady, Subject::default(), Value::Null);
+        bridge
     }
 
     /// Applies one input. Drain [`Self::poll_output`] afterwards.

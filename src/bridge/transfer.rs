@@ -15,7 +15,7 @@ use crate::sip::endpoint::{ReferId, Referred};
 use crate::sip::uri::{Scheme, Uri};
 
 use super::dial::Outbound;
-use super::leg::{Caller, Dial, Leg};
+use super::leg::{Caller, Controls, Dial, Leg};
 use super::signal::status_code;
 use super::{Bridge, Place, Subject, Timer};
 
@@ -155,6 +155,7 @@ impl Bridge {
             place,
             call,
             display_name: None,
+            controls: Controls::default(),
             timeout: self.settings.ring_timeout,
         });
         if let Some(leg) = self.legs.get_mut(&new) {

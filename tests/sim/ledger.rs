@@ -17,12 +17,22 @@ struct Seen {
     ended: bool,
 }
 
+impl Seen {
+    /// Joining and moving tell the whole state.
+    fn arrive(&mut self, event: &Happened) {
+        (self.joined, self.room) = (true, event.room);
+        self.muted = event.data["muted"] == true;
+        self.held = event.data["held"] == true;
+    }
+}
+
 /// The state of the world by its events alone.
 #[derive(Debug, Default)]
 pub struct Ledger {
     legs: BTreeMap<LegId, Seen>,
     rooms: BTreeMap<RoomId, bool>,
     history: Vec<String>,
+    kinds: BTreeMap<EventType, usize>,
 }
 
 impl Ledger {
@@ -31,11 +41,17 @@ impl Ledger {
         &self.history
     }
 
+    /// How often each kind of event came.
+    pub fn kinds(&self) -> &BTreeMap<EventType, usize> {
+        &self.kinds
+    }
+
     /// Takes one event; stops the test when it contradicts those before.
     pub fn take(&mut self, event: &Happened) {
         let line =
             format!("{} {:?} {:?} {}", event.time, event.room, event.leg, event.kind.as_str());
         self.history.push(line);
+        *self.kinds.entry(event.kind).or_default() += 1;
         match event.kind {
             EventType::RoomCreated => {
                 let before = self.rooms.insert(event.room.unwrap(), true);
@@ -66,7 +82,10 @@ impl Ledger {
         );
         assert!(!leg.ended || transfer, "{id}: {} after its end", event.kind.as_str());
         match event.kind {
-            E::ParticipantDialing => leg.room = event.room,
+            E::ParticipantDialing => {
+                leg.room = event.room;
+                leg.muted = event.data["muted"] == true;
+            }
             E::ParticipantRinging => {
                 assert!(
                     leg.room.is_some() && !leg.joined && !leg.ringing,
@@ -76,11 +95,11 @@ impl Ledger {
             }
             E::ParticipantJoined => {
                 assert!(!leg.joined, "{id} joined twice");
-                (leg.joined, leg.room) = (true, event.room);
+                leg.arrive(event);
             }
             E::ParticipantMoved => {
                 assert!(!leg.talking, "{id} moved while talking");
-                (leg.joined, leg.room) = (true, event.room);
+                leg.arrive(event);
             }
             E::ParticipantTalkStarted => {
                 assert!(

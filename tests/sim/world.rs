@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use api::control::{Command, ControlError, Reply};
 use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
-    RoomId, Transfer, UpdateParticipant,
+    RoomId, Transfer, UpdateParticipant, UpdateRoom,
 };
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::bridge::{Bridge, Clock, Input, Network, Output, Pattern, ResolveId, Settings};
@@ -226,7 +226,12 @@ impl World {
 
     fn steer_room(&mut self) {
         let room = pick(&mut self.dice, &ROOMS).unwrap().to_owned();
-        match self.dice.next_u32() % 4 {
+        match self.dice.next_u32() % 5 {
+            4 => {
+                let contributors = Some(1 + self.dice.next_u32() % 5);
+                let body = UpdateRoom { contributors, ..UpdateRoom::default() };
+                drop(self.ask(|reply| Command::UpdateRoom { room, body, reply }));
+            }
             0 => {
                 let body = CreateRoom { name: Some(room), ..CreateRoom::default() };
                 drop(self.ask(|reply| Command::CreateRoom { body, reply }));

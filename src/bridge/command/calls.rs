@@ -5,7 +5,7 @@ use api::model::{Call, CallId, CreateCall, LeftReason, Page, PageQuery};
 
 use crate::bridge::call::{self, Next};
 use crate::bridge::dial::Outbound;
-use crate::bridge::leg::{Caller, Dial};
+use crate::bridge::leg::{Caller, Controls, Dial};
 use crate::bridge::{Bridge, Place};
 use crate::media::command::MixKey;
 
@@ -46,6 +46,7 @@ impl Bridge {
             place: Place::Call(id),
             call: Some(id),
             display_name: None,
+            controls: Controls::default(),
             timeout,
         });
         self.api_call(id)

@@ -11,7 +11,7 @@ use mixer::codec::{Codec, Format};
 use serde_json::json;
 
 use crate::bridge::dial::Outbound;
-use crate::bridge::leg::{Caller, Dial};
+use crate::bridge::leg::{Caller, Controls, Dial};
 use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
@@ -49,7 +49,7 @@ impl Bridge {
     /// A leg of the room, unless it is a caller that was not let in yet.
     fn live_participant(&self, room: RoomId, leg: LegId) -> Option<Participant> {
         let leg = self.legs.get(&leg)?;
-        (!leg.is_inbound_pending()).then(|| leg.participant(room))
+        leg.is_announced().then(|| leg.participant(room))
     }
 
     pub(super) fn api_participant(&self, room: &str, leg: LegId) -> Answer<Participant> {
@@ -79,12 +79,9 @@ impl Bridge {
             place: Place::Room(id),
             call: None,
             display_name: body.display_name,
+            controls: Controls { muted: body.muted, role: body.role, ..Controls::default() },
             timeout,
         });
-        if let Some(leg) = self.legs.get_mut(&leg) {
-            leg.controls.muted = body.muted;
-            leg.controls.role = body.role;
-        }
         self.api_participant(&id.to_string(), leg)
     }
 
