@@ -62,7 +62,7 @@ pub(super) struct OutOfOrder;
 impl Dialog {
     /// The dialog that our answer with `local_tag` to this request makes (§12.1.1).
     ///
-    /// `None` if the request has no Contact to send requests to.
+    /// `None` if the request has no Contact that requests can be sent to.
     pub(super) fn of_request(request: &Message, head: &Head, local_tag: &str) -> Option<Self> {
         let headers = &request.headers;
         let local = headers.to().ok()?.with_tag(local_tag);
@@ -78,7 +78,7 @@ impl Dialog {
             remote: headers.first(&Name::From)?.clone(),
             local_sequence: 0,
             remote_sequence: Some(head.sequence),
-            target: headers.contact().ok()?.uri,
+            target: headers.contact().ok().filter(|contact| contact.uri.is_sip())?.uri,
             routes: headers.addresses(&Name::RecordRoute).collect::<Result<_, _>>().ok()?,
             user: user.unwrap_or_default().into_owned(),
         })

@@ -213,7 +213,8 @@ pub struct Invitation {
     pub to: NameAddr,
     /// Our offer; `None` asks the peer for one.
     pub offer: Option<Bytes>,
-    /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order.
+    /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order; `Max-Forwards`
+    /// in place of 70. Those that make the dialog are left out: the endpoint decides them.
     pub headers: Vec<(String, String)>,
 }
 

@@ -14,7 +14,7 @@ pub struct Settings {
     pub udp_port: u16,
     /// TCP port advertised in `Via` and `Contact`.
     pub tcp_port: u16,
-    /// User part of our `Contact` where neither the request-URI nor `From` gives one.
+    /// User part of our `Contact` where neither the request-URI nor `From` gives one; may be empty.
     pub user: String,
     /// Extensions that we offer in `Supported` and accept in `Require`.
     pub supported: Vec<String>,

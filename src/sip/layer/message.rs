@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Destination, Layer, Source};
 use crate::sip::endpoint::Transmit;
-use crate::sip::headers::Name;
+use crate::sip::headers::{FieldError, Name};
 use crate::sip::transport::{self, Transport};
 use crate::sip::{Message, Method, ParseError, StatusCode};
 
@@ -47,11 +47,8 @@ impl Reply {
 
 impl Source {
     /// Notes where a request came from (RFC 3261 §18.2.1, RFC 3581 §4).
-    pub(super) fn note_in_via(self, message: &mut Message) {
-        // A message that was parsed has a Via.
-        if let Err(error) = transport::note_source(&mut message.headers, self.peer) {
-            debug_assert!(false, "a parsed request has a Via: {error}");
-        }
+    pub(super) fn note_in_via(self, message: &mut Message) -> Result<(), FieldError> {
+        transport::note_source(&mut message.headers, self.peer)
     }
 
     /// Where the responses to a request go (RFC 3261 §18.2.2).

@@ -106,8 +106,11 @@ impl Layer {
         };
         match &message.start {
             Start::Request { .. } => {
-                source.note_in_via(&mut message);
-                self.receive_request(now, message, source);
+                if source.note_in_via(&mut message).is_ok() {
+                    self.receive_request(now, message, source);
+                } else {
+                    self.counters.malformed += 1; // never: the parser has seen a good Via
+                }
             }
             Start::Response { status, .. } => {
                 let status = *status;

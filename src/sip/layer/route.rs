@@ -143,6 +143,7 @@ impl Layer {
     /// The Contact at which this peer reaches us.
     pub(super) fn contact(&self, destination: Destination, user: &str) -> String {
         let local = self.local_towards(destination);
+        let user = if user.is_empty() { &self.settings.user } else { user };
         let user = Some(user).filter(|user| !user.is_empty());
         let uri = Uri::sip(user, &Host::Address(local.ip()), Some(local.port()));
         match destination.transport {

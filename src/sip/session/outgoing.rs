@@ -256,7 +256,12 @@ impl Template {
         headers.push(Name::Supported, core.layer.settings.supported.join(", "));
         headers.push(Name::UserAgent, core.layer.settings.product.clone());
         for (name, value) in &self.headers {
-            headers.push(Name::new(name), value.clone());
+            let name = Name::new(name);
+            if name == Name::MaxForwards {
+                headers.replace(name, value.clone());
+            } else if !OWN_HEADERS.contains(&name) {
+                headers.push(name, value.clone());
+            }
         }
         // RFC 3261 §19.1.5: only headers that a referrer may rightly ask for are taken from a URI.
         for (name, value) in target.headers() {
@@ -292,6 +297,19 @@ fn quality(contact: &NameAddr) -> u32 {
         Some(_) | None => 0,
     }
 }
+
+/// What the endpoint itself decides.
+const OWN_HEADERS: [Name; 9] = [
+    Name::Via,
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::Contact,
+    Name::ContentType,
+    Name::ContentLength,
+    Name::RecordRoute,
+];
 
 /// RFC 3891, 3911, 3892, 4538 and harmless ones.
 const URI_HEADERS: [Name; 5] =
