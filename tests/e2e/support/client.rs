@@ -138,18 +138,20 @@ impl EventLog {
 
 /// The unnamed messages of a stream of server-sent events, each one event of the log in one line of JSON.
 fn read_events(reader: impl BufRead, log: &EventLog) {
-    let mut named = false;
+    let (mut data, mut named) = (String::new(), false);
     for line in reader.lines().map_while(Result::ok) {
-        if line.is_empty() {
-            named = false;
+        if let Some(value) = line.strip_prefix("data:") {
+            value.trim().clone_into(&mut data);
         } else if line.starts_with("event:") {
             named = true;
-        } else if let Some(data) = line.strip_prefix("data:")
-            && !named
-        {
-            let event = serde_json::from_str(data.trim()).expect("events are JSON");
-            log.events.lock().expect("not poisoned").push((event, false));
-            log.news.notify_all();
+        } else if line.is_empty() {
+            if !data.is_empty() && !named {
+                let event = serde_json::from_str(&data).expect("events are JSON");
+                log.events.lock().expect("not poisoned").push((event, false));
+                log.news.notify_all();
+            }
+            data.clear();
+            named = false;
         }
     }
 }
