@@ -4,6 +4,8 @@
 //! sleeps: tests wait for events, and listen for windows of media time. A test that fails prints the
 //! bridge's log and all that the phones said.
 //!
+//! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
+//!
 //! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp` and `baresip`.
 
 #![allow(

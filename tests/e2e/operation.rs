@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{json, scene};
+use crate::support::{binary, json, scene};
 
 #[test]
 fn sigterm_hangs_up_and_exits_with_zero() {
@@ -38,11 +38,7 @@ fn a_wrong_key_in_the_configuration_names_the_nearest() {
     let file = folder.join(format!("wrong-{}.toml", std::process::id()));
     std::fs::write(&file, "[rooms]\nauto_creat = \"*\"\n").unwrap();
 
-    let output = Command::new(env!("CARGO_BIN_EXE_plenary"))
-        .args(["check", "--config"])
-        .arg(&file)
-        .output()
-        .unwrap();
+    let output = Command::new(binary()).args(["check", "--config"]).arg(&file).output().unwrap();
 
     let text = format!(
         "{}{}",

@@ -40,7 +40,7 @@ impl Bridge {
         let settings = format!("drain_grace = \"1s\"\n{}", options.config);
         std::fs::write(&config, settings).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
-        let child = Command::new(env!("CARGO_BIN_EXE_plenary"))
+        let child = Command::new(binary())
             .arg("serve")
             .args(["--sip-udp", &sip.to_string(), "--sip-tcp", &sip.to_string()])
             .args(["--rtp-ports", &rtp_ports(), "--public-ip", "127.0.0.1"])
@@ -214,6 +214,12 @@ impl Drop for Bridge {
             drop(std::fs::remove_dir_all(&self.folder));
         }
     }
+}
+
+/// The bridge of this build; `E2E_BRIDGE` names another, such as a release build.
+pub fn binary() -> PathBuf {
+    let other = std::env::var_os("E2E_BRIDGE");
+    other.map_or_else(|| env!("CARGO_BIN_EXE_plenary").into(), PathBuf::from)
 }
 
 /// A folder of this test's own below the target folder.

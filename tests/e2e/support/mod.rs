@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use baresip::Baresip;
-pub use bridge::{Bridge, Options};
+pub use bridge::{Bridge, Options, binary};
 pub use driver::{Call, Line, Phones, delay};
 pub use serde_json::{Value, json};
 pub use sipp::{Sipp, has_program};
@@ -88,11 +88,11 @@ pub fn level(heard: &Value, index: usize) -> f64 {
     heard["tones"][index]["level_db"].as_f64().expect("a report of `hear`")
 }
 
-/// The test phone, built once; `PLENARY_PHONE` names another binary.
+/// The test phone, built once; `E2E_PHONE` names another binary.
 fn phone_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("PLENARY_PHONE") {
+        if let Some(path) = std::env::var_os("E2E_PHONE") {
             return path.into();
         }
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/phone");
