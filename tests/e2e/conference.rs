@@ -28,7 +28,9 @@ fn a_lone_caller_hears_silence() {
 
 #[test]
 fn codecs_mix() {
-    let scene = scene();
+    let config =
+        "[media]\ncodecs = [\"opus\", \"G722\", \"PCMU\", \"PCMA\", \"L16/16000\"]\n".to_owned();
+    let scene = scene_with(Options { config, ..Options::default() });
     let codecs =
         [("pcmu", "PCMU"), ("pcma", "PCMA"), ("g722", "G722"), ("opus", "opus"), ("l16", "L16")];
     let tones = [440, 700, 1000, 1320, 1700];

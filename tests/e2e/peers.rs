@@ -1,6 +1,8 @@
 //! `sipp` and baresip: programs that other people wrote.
 
-use crate::support::{Baresip, Sipp, has_program, json, scene};
+use std::time::Duration;
+
+use crate::support::{Baresip, SECOND, Sipp, continuity, has_program, json, scene};
 
 #[test]
 fn sipp_places_and_ends_two_hundred_calls() {
@@ -54,6 +56,9 @@ fn three_real_clients_hear_each_other_and_never_themselves() {
     let phone = scene.join_with("anna", "standup", 440, json!({"codecs": ["opus"]}));
 
     phone.call.expect(&[660, 1000], &[440]);
+    // So long the others record.
+    let heard = phone.call.hear(&[660, 1000], 3 * SECOND, Duration::ZERO);
+    assert!(continuity(&heard) >= 0.98, "{heard}");
     let (first, second) = (first.finish(), second.finish());
     for (tape, heard, own) in [(first, [440, 1000], 660), (second, [440, 660], 1000)] {
         assert!(
