@@ -1,6 +1,6 @@
 //! Rooms: who hears whom.
 
-use crate::support::{SECOND, SETTLE, json, level, scene};
+use crate::support::{Options, SECOND, SETTLE, json, level, scene, scene_with};
 
 #[test]
 fn callers_hear_each_other_but_not_themselves() {

@@ -196,6 +196,7 @@ fn tcp_is_used_where_the_uri_asks() {
     let leg = dial(&scene, &format!("{};transport=tcp", bert.uri()), json!({}));
 
     scene.bridge.wait_leg("participant.joined", &leg);
+    assert_eq!(bert.incoming_event().1["transport"], "tcp");
     anna.call.expect(&[880], &[]);
     assert_eq!(scene.bridge.get(&format!("/v1/legs/{leg}"))["transport"], "tcp");
 }

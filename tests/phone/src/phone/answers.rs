@@ -119,8 +119,9 @@ impl Phone {
         };
         call.learn(&request.headers, false);
         self.calls.insert(name.clone(), call);
+        let transport = if flow.transport == Transport::Tcp { "tcp" } else { "udp" };
         tell(json!({"event": "incoming", "line": line, "call": name, "from": from, "to": to,
-            "uri": request.uri.to_string(), "offer": !request.body.is_empty(),
+            "uri": request.uri.to_string(), "offer": !request.body.is_empty(), "transport": transport,
             "referred_by": sip::value(&request.headers, "Referred-By")}));
         self.react(line, flow, request, &name, &behaviour);
         Some(())
