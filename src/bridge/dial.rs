@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::media::command::Command;
+use crate::sip::Message;
 use crate::sip::endpoint::Invitation;
 use crate::sip::headers::NameAddr;
 use crate::sip::uri::{Host, Uri};
@@ -85,9 +86,8 @@ impl Bridge {
             headers: Vec::new(),
         };
         let session = self.endpoint.invite(self.now, invitation);
-        let dialog = self.endpoint.dialog_of(session);
         leg.session = Some(session);
-        leg.sip_call_id = dialog.map(|dialog| dialog.call_id.to_string()).unwrap_or_default();
+        leg.sip_call_id = self.endpoint.call_id_of(session).unwrap_or_default();
         self.sessions.insert(session, id);
     }
 
@@ -119,8 +119,14 @@ impl Bridge {
     }
 
     /// They answered our INVITE with this SDP.
-    pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>) {
+    pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>, response: &Message) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        // The Via that comes back is ours: it says how the request that was answered went out.
+        if let Ok(via) = response.headers.via()
+            && via.transport.eq_ignore_ascii_case("TCP")
+        {
+            leg.transport = "tcp";
+        }
         let early = leg.early.take();
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
         let plan = sdp.or(early.as_ref()).map(|sdp| negotiation.conclude(sdp));

@@ -11,6 +11,7 @@ use crate::media::command::Command;
 use crate::sdp;
 use crate::sip::endpoint::{EndCause, Event, Invited, LocalAddress as _, Rejection, SessionId};
 use crate::sip::status::StatusCode;
+use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
 use super::leg::{KeySource, Stage};
@@ -45,8 +46,8 @@ impl Bridge {
             Event::Progress { session, status, sdp, .. } => self.with(session, |bridge, leg| {
                 bridge.progressed(leg, status.code(), sdp.as_ref());
             }),
-            Event::Answered { session, sdp, .. } => self.with(session, |bridge, leg| {
-                bridge.answered(leg, sdp.as_ref());
+            Event::Answered { session, sdp, response } => self.with(session, |bridge, leg| {
+                bridge.answered(leg, sdp.as_ref(), &response);
             }),
             Event::Failed { session, status, reason, .. } => self.with(session, |bridge, leg| {
                 bridge.refused(leg, status.code(), reason);
@@ -101,7 +102,7 @@ impl Bridge {
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
         leg.to = invited.to.uri.to_string();
-        leg.transport = invited.transport.as_str();
+        leg.transport = wire_name(invited.transport);
         leg.sip_call_id =
             invited.request.headers.call_id().map(|id| id.to_string()).unwrap_or_default();
         self.sessions.insert(invited.session, leg.id);
@@ -328,6 +329,14 @@ fn rejection(refusal: Refusal) -> Rejection {
         status: status_code(status),
         reason: Some(reason.to_owned()),
         headers: headers.into_iter().collect(),
+    }
+}
+
+/// A transport as the API names it.
+pub(super) fn wire_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
     }
 }
 

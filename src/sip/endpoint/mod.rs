@@ -279,6 +279,11 @@ impl Endpoint {
         self.sessions.get(&session)?.dialog().cloned()
     }
 
+    /// The Call-ID of a session that we began, or that is established.
+    pub fn call_id_of(&self, session: SessionId) -> Option<String> {
+        self.sessions.get(&session)?.call_id()
+    }
+
     /// The session that uses this dialog, early or confirmed.
     pub fn session_of(&self, dialog: &DialogId) -> Option<SessionId> {
         self.core.dialogs.get(dialog)?.session

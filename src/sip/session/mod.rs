@@ -149,6 +149,15 @@ impl Session {
         }
     }
 
+    /// The Call-ID of a call we make, from its first INVITE on.
+    pub(super) fn call_id(&self) -> Option<String> {
+        match &self.state {
+            State::Outgoing(outgoing) => Some(outgoing.call_id().to_owned()),
+            State::Established(established) => Some(established.dialog().call_id.to_string()),
+            State::Incoming(_) | State::Closing(_) | State::Over => None,
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant, core: &mut Core) {
         let id = self.id;
         self.state = match mem::replace(&mut self.state, State::Over) {

@@ -43,6 +43,11 @@ struct Template {
 }
 
 impl Outgoing {
+    /// The Call-ID of the INVITE and of every dialog it makes.
+    pub(super) fn call_id(&self) -> &str {
+        &self.template.call_id
+    }
+
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
         let Invitation { target, from, mut to, offer, headers } = call;
         to.params.remove("tag");
