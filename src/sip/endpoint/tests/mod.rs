@@ -7,6 +7,7 @@ mod changes;
 mod failures;
 mod lossy;
 mod network;
+mod noise;
 mod refers;
 mod refusals;
 mod script;
