@@ -10,6 +10,7 @@ use mixer::slot::{self, Slot, StreamPlan};
 use super::command::{Event, MediaKey, MixKey, Statistics, Stream};
 use super::latch::{Latch, Verdict};
 use super::outbox::Outbox;
+use super::pace::Pace;
 use super::pool::PortPair;
 use super::socket::{Clock, Datagram, Inbox, Socket};
 
@@ -22,6 +23,9 @@ pub(super) struct Leg {
     stream: Option<Stream>,
     /// One bit for each payload type that is accepted.
     accepted: u128,
+    /// The RTP clock of what is received, Hz.
+    rtp_clock: u32,
+    pace: Pace,
     /// Here while in no mix.
     pub(super) slot: Option<Slot>,
     pub(super) mix: Option<MixKey>,
@@ -80,6 +84,8 @@ impl Leg {
             latch: Latch::default(),
             stream: None,
             accepted: 0,
+            rtp_clock: 8000,
+            pace: Pace::default(),
             slot: Some(slot),
             mix: None,
             heard: now,
@@ -107,6 +113,7 @@ impl Leg {
         let types = stream.receive.iter().map(|&(number, _)| number);
         let events = stream.receive_events.iter().map(|&(number, _)| number);
         self.accepted = types.chain(events).fold(0, |bits, number| bits | bit(number));
+        self.rtp_clock = stream.receive.first().map_or(8000, |(_, format)| format.clock_rate);
         slot.configure(now, &plan(&stream));
         self.stream = Some(stream);
     }
@@ -116,15 +123,16 @@ impl Leg {
         self.stream.is_some()
     }
 
-    /// Reads what waits on the RTP port.
+    /// Reads what waits on the RTP port, as far as something can wait.
     pub(super) fn receive(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
-        for _ in 0..BATCHES_MAX {
-            let more = upkeep.inbox.receive(&self.ports.rtp);
-            for datagram in upkeep.inbox.datagrams() {
-                self.handle_datagram(slot, &datagram, upkeep.clock, upkeep.outbox);
-            }
-            if !more {
-                break;
+        for _ in 0..DATAGRAMS_MAX {
+            let Some(datagram) = upkeep.inbox.receive(&self.ports.rtp) else { return };
+            let (now, arrived) = (upkeep.clock.now, datagram.arrived);
+            let fields = rhythm(datagram.bytes);
+            self.handle_datagram(slot, &datagram, upkeep.clock, upkeep.outbox);
+            if fields.is_some_and(|fields| self.pace.is_last(now, arrived, fields, self.rtp_clock))
+            {
+                return;
             }
         }
     }
@@ -195,8 +203,8 @@ impl Leg {
     }
 
     fn receive_rtcp(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
-        upkeep.inbox.receive(&self.ports.rtcp);
-        for datagram in upkeep.inbox.datagrams() {
+        for _ in 0..DATAGRAMS_MAX {
+            let Some(datagram) = upkeep.inbox.receive(&self.ports.rtcp) else { return };
             if is_rtcp(datagram.bytes) && self.latch.admit_rtcp(datagram.from) {
                 let wall = arrival_wall(upkeep.clock, &datagram);
                 slot.receive_rtcp(datagram.arrived, wall, datagram.bytes);
@@ -272,6 +280,13 @@ impl Leg {
     }
 }
 
+/// Sequence number and timestamp of an RTP packet, for [`Pace`].
+fn rhythm(bytes: &[u8]) -> Option<(u16, u32)> {
+    let header = bytes.first_chunk::<HEADER_LEN>().filter(|_| !is_rtcp(bytes))?;
+    let sequence = u16::from_be_bytes([header[2], header[3]]);
+    Some((sequence, u32::from_be_bytes([header[4], header[5], header[6], header[7]])))
+}
+
 fn plan(stream: &Stream) -> StreamPlan {
     StreamPlan {
         send: stream.send,
@@ -297,7 +312,7 @@ fn arrival_wall(clock: Clock, datagram: &Datagram<'_>) -> SystemTime {
     clock.wall - clock.now.saturating_duration_since(datagram.arrived)
 }
 
-/// Batches read from one port in one tick; a flood beyond that waits, and then the kernel drops it.
-const BATCHES_MAX: usize = 4;
+/// Datagrams read from one port in one tick; a flood beyond that waits, and then the kernel drops it.
+const DATAGRAMS_MAX: usize = 32;
 /// Between two [`Event::Statistics`].
 const STATISTICS_EVERY: Duration = Duration::from_secs(5);

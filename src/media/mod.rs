@@ -9,6 +9,7 @@ mod latch;
 mod leg;
 mod legs;
 mod outbox;
+mod pace;
 mod pool;
 mod router;
 mod socket;

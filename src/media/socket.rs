@@ -1,18 +1,20 @@
-//! UDP sockets for media: one system call receives all that waits, one sends a packet without copying it together.
+//! UDP sockets for media: one cheap system call a packet, each way.
+//!
+//! Batches (`recvmmsg`, `sendmmsg`) save nothing here: every leg has a socket of its own, and the call that finds it
+//! empty costs as much as the one that brings a packet. [`super::pace`] knows when to stop asking.
 //!
 //! Arrival times are the kernel's, because sockets are read once a tick. A socket whose far side is known is
 //! connected: the kernel then skips the route look-up, some 0.5 of 2.7 µs a packet. Connected or not, every source
 //! address is looked at by [`super::latch`].
 //!
-//! This is the only file with `unsafe` code: `recvmmsg`, `sendmsg`, control messages and dissolving a connection
+//! This is the only file with `unsafe` code: `recvmsg`, `sendmsg`, control messages and dissolving a connection
 //! have no safe wrapper.
-#![expect(unsafe_code, reason = "batched receive and control messages have no safe wrapper")]
+#![expect(unsafe_code, reason = "receiving with control messages has no safe wrapper")]
 
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::ptr;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::net::sockopt;
@@ -59,37 +61,52 @@ impl Socket {
 
     /// Sends `header` and `payload` as one datagram; never blocks.
     ///
+    /// What is small, as coded speech is, is copied together: `send` of one piece costs the kernel less than
+    /// gathering two.
+    ///
     /// # Errors
     /// The send buffer is full, or the network refuses; the datagram is gone.
     pub(super) fn send(&self, to: SocketAddr, header: &[u8], payload: &[u8]) -> io::Result<()> {
-        let parts = [part(header), part(payload)];
-        let address = self.raw(to);
-        // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
-        let mut message: libc::msghdr = unsafe { mem::zeroed() };
-        message.msg_iov = parts.as_ptr().cast_mut();
-        message.msg_iovlen = parts.len();
-        if self.connected != Some(to) {
-            message.msg_name = address.as_ptr().cast_mut().cast();
-            message.msg_namelen = address.len;
-        }
-        match self.send_message(&message) {
+        let mut whole = [0; SMALL];
+        let length = header.len() + payload.len();
+        let pieces: (&[u8], &[u8]) = if length <= SMALL {
+            whole[..header.len()].copy_from_slice(header);
+            whole[header.len()..length].copy_from_slice(payload);
+            (&whole[..length], &[])
+        } else {
+            (header, payload)
+        };
+        match self.send_pieces(to, pieces) {
             // The error belongs to an earlier packet, and is cleared now.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.send_message(&message)
+                self.send_pieces(to, pieces)
             }
             result => result,
         }
     }
 
-    fn send_message(&self, message: &libc::msghdr) -> io::Result<()> {
-        // SAFETY: every pointer in `message` is null or refers to memory borrowed by the caller, `send`, and the
-        // kernel only reads it.
-        let sent = unsafe {
-            libc::sendmsg(
-                self.descriptor.as_raw_fd(),
-                message,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
+    fn send_pieces(&self, to: SocketAddr, pieces: (&[u8], &[u8])) -> io::Result<()> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let descriptor = self.descriptor.as_raw_fd();
+        let is_connected = self.connected == Some(to);
+        let sent = if is_connected && pieces.1.is_empty() {
+            let bytes = pieces.0;
+            // SAFETY: the pointer and length describe `bytes`, which the kernel only reads.
+            unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), flags) }
+        } else {
+            let parts = [part(pieces.0), part(pieces.1)];
+            let address = self.raw(to);
+            // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
+            let mut message: libc::msghdr = unsafe { mem::zeroed() };
+            message.msg_iov = parts.as_ptr().cast_mut();
+            message.msg_iovlen = parts.len();
+            if !is_connected {
+                message.msg_name = address.as_ptr().cast_mut().cast();
+                message.msg_namelen = address.len;
+            }
+            // SAFETY: every pointer in `message` is null or refers to what lives in this block or is borrowed by the
+            // caller, and the kernel only reads it.
+            unsafe { libc::sendmsg(descriptor, &raw const message, flags) }
         };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
@@ -117,11 +134,12 @@ pub(super) struct Datagram<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Room for what one system call receives; a worker has one for all its sockets.
+/// Room for one datagram; a worker has one for all its sockets.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    entries: Box<[Entry; BATCH]>,
-    filled: usize,
+    bytes: Box<[u8; DATAGRAM_MAX]>,
+    control: [u64; CONTROL_WORDS],
+    from: RawAddress,
     clock: Clock,
 }
 
@@ -142,11 +160,8 @@ impl Clock {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    bytes: [u8; DATAGRAM_MAX],
-    control: [u64; CONTROL_WORDS],
-    from: RawAddress,
+/// What one call of `recvmsg` brought.
+struct Header {
     len: usize,
     stamp: Option<SystemTime>,
 }
@@ -154,14 +169,12 @@ struct Entry {
 impl Inbox {
     /// An empty inbox.
     pub(super) fn new(clock: Clock) -> Self {
-        let entry = Entry {
-            bytes: [0; DATAGRAM_MAX],
+        Self {
+            bytes: Box::new([0; DATAGRAM_MAX]),
             control: [0; CONTROL_WORDS],
             from: RawAddress::unspecified(),
-            len: 0,
-            stamp: None,
-        };
-        Self { entries: Box::new(std::array::from_fn(|_| entry.clone())), filled: 0, clock }
+            clock,
+        }
     }
 
     /// Sets the instant that arrival times are counted from.
@@ -169,67 +182,39 @@ impl Inbox {
         self.clock = clock;
     }
 
-    /// Receives what waits, up to [`BATCH`] datagrams; true if more may wait. Never blocks.
-    pub(super) fn receive(&mut self, socket: &Socket) -> bool {
-        self.filled = self.receive_batch(socket).unwrap_or(0);
-        self.filled == BATCH
-    }
-
-    fn receive_batch(&mut self, socket: &Socket) -> io::Result<usize> {
-        match self.receive_messages(socket) {
+    /// Receives the next datagram that waits, if one does. Never blocks.
+    pub(super) fn receive(&mut self, socket: &Socket) -> Option<Datagram<'_>> {
+        let received = match self.receive_message(socket) {
             // An ICMP error of an earlier send: it is cleared now, and packets may wait behind it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.receive_messages(socket)
+                self.receive_message(socket)
             }
             result => result,
-        }
-    }
-
-    fn receive_messages(&mut self, socket: &Socket) -> io::Result<usize> {
-        let mut parts = self.entries.each_mut().map(|entry| libc::iovec {
-            iov_base: entry.bytes.as_mut_ptr().cast(),
-            iov_len: DATAGRAM_MAX,
-        });
-        // SAFETY: all-zero is a valid `mmsghdr`: null pointers with zero lengths.
-        let mut messages: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
-        for ((message, entry), part) in messages.iter_mut().zip(&mut *self.entries).zip(&mut parts)
-        {
-            let header = &mut message.msg_hdr;
-            header.msg_iov = part;
-            header.msg_iovlen = 1;
-            header.msg_name = (&raw mut entry.from.storage).cast();
-            header.msg_namelen = RawAddress::CAPACITY;
-            header.msg_control = entry.control.as_mut_ptr().cast();
-            header.msg_controllen = size_of_val(&entry.control);
-        }
-        // SAFETY: each message points to buffers of `self` and `parts`, which are borrowed mutably until the call
-        // returns, with their true lengths; a null timeout is allowed.
-        let count = unsafe {
-            libc::recvmmsg(
-                socket.descriptor.as_raw_fd(),
-                messages.as_mut_ptr(),
-                BATCH_U32,
-                libc::MSG_DONTWAIT,
-                ptr::null_mut(),
-            )
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for (message, entry) in messages.iter().zip(&mut *self.entries).take(count) {
-            let is_whole = message.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
-            entry.len = if is_whole { message.msg_len as usize } else { 0 }; // At most DATAGRAM_MAX.
-            entry.from.len = message.msg_hdr.msg_namelen;
-            entry.stamp = timestamp(&message.msg_hdr);
-        }
-        Ok(count)
+        let Header { len, stamp } = received.ok()?;
+        let arrived = stamp.map_or(self.clock.now, |stamp| self.clock.instant(stamp));
+        Some(Datagram { from: self.from.address()?, arrived, bytes: self.bytes.get(..len)? })
     }
 
-    /// What the last [`Self::receive`] brought.
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.entries[..self.filled].iter().filter_map(|entry| {
-            let from = entry.from.address()?;
-            let arrived = entry.stamp.map_or(self.clock.now, |stamp| self.clock.instant(stamp));
-            Some(Datagram { from, arrived, bytes: entry.bytes.get(..entry.len)? })
-        })
+    fn receive_message(&mut self, socket: &Socket) -> io::Result<Header> {
+        let mut part =
+            libc::iovec { iov_base: self.bytes.as_mut_ptr().cast(), iov_len: DATAGRAM_MAX };
+        // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_name = (&raw mut self.from.storage).cast();
+        message.msg_namelen = RawAddress::CAPACITY;
+        message.msg_control = self.control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&self.control);
+        let descriptor = socket.descriptor.as_raw_fd();
+        // SAFETY: the message points to buffers of `self` and to `part`, which are borrowed mutably until the call
+        // returns, with their true lengths.
+        let len = unsafe { libc::recvmsg(descriptor, &raw mut message, libc::MSG_DONTWAIT) };
+        let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+        self.from.len = message.msg_namelen;
+        let is_whole = message.msg_flags & libc::MSG_TRUNC == 0;
+        Ok(Header { len: if is_whole { len } else { 0 }, stamp: timestamp(&message) })
     }
 }
 
@@ -357,9 +342,8 @@ const fn length_of<T>() -> libc::socklen_t {
 
 /// Longer datagrams are no audio that we know.
 pub(super) const DATAGRAM_MAX: usize = 2_048;
-/// Datagrams a system call brings: a burst of 160 ms at 20 ms a packet.
-pub(super) const BATCH: usize = 8;
-const BATCH_U32: u32 = 8;
+/// Datagrams up to this size are copied together: 20 ms of any codec but linear audio.
+const SMALL: usize = 512;
 /// Room for one `timespec` with its header, and to spare.
 const CONTROL_WORDS: usize = 8;
 /// Asked for; the kernel doubles it. Holds some hundred packets, and bounds what a flood can pin.
@@ -389,8 +373,11 @@ mod tests {
     /// Loopback delivers within the send call, so what was sent waits already.
     fn received(socket: &Socket) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut inbox = Inbox::new(clock());
-        inbox.receive(socket);
-        inbox.datagrams().map(|datagram| (datagram.from, datagram.bytes.to_vec())).collect()
+        let mut found = Vec::new();
+        while let Some(datagram) = inbox.receive(socket) {
+            found.push((datagram.from, datagram.bytes.to_vec()));
+        }
+        found
     }
 
     #[test]
