@@ -1,5 +1,7 @@
 //! When two URIs mean the same: RFC 3261 §19.1.4.
 
+use std::collections::BTreeMap;
+
 use super::{SipParts, Uri, escaped};
 
 /// Parameters that make a difference even where only one URI has them.
@@ -8,15 +10,13 @@ const NEVER_IGNORED: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"]
 impl Uri {
     /// Compares as RFC 3261 §19.1.4 says; opaque URIs compare by text, their scheme without case.
     ///
-    /// Costs the product of the two parameter counts.
+    /// A parameter that stands several times has all its values. Costs n·log n for n parameters and headers.
     pub fn is_equivalent(&self, other: &Self) -> bool {
         match (self.sip_parts(), other.sip_parts()) {
             (Some(own), Some(theirs)) => {
                 same_authority(self, own, other, theirs)
-                    && params_agree(self, other)
-                    && params_agree(other, self)
-                    && headers_agree(self, other)
-                    && headers_agree(other, self)
+                    && params_agree(&params(self), &params(other))
+                    && headers(self) == headers(other)
             }
             (None, None) => {
                 let scheme = |uri: &Self| uri.text.len() - uri.after_scheme().len();
@@ -36,25 +36,39 @@ fn same_authority(own: &Uri, own_parts: &SipParts, other: &Uri, other_parts: &Si
         && own.password().map(canonical) == other.password().map(canonical)
 }
 
-/// What `own` says is not contradicted by `other`.
-fn params_agree(own: &Uri, other: &Uri) -> bool {
-    own.params().all(|(name, value)| match other.param(&canonical(name)) {
-        Some(theirs) => same(value.unwrap_or(""), theirs),
-        None => !NEVER_IGNORED.iter().any(|never| same(never, name)),
-    })
+/// Values by name, both as they compare.
+type Values = BTreeMap<String, Vec<String>>;
+
+fn params(uri: &Uri) -> Values {
+    collect(uri.params().map(|(name, value)| (folded(name), folded(value.unwrap_or("")))))
 }
 
-/// Headers are never ignored; their order is.
-fn headers_agree(own: &Uri, other: &Uri) -> bool {
-    own.raw_headers().all(|(name, value)| {
-        other.raw_headers().any(|(their_name, their_value)| {
-            same(name, their_name) && canonical(value) == canonical(their_value)
-        })
-    })
+/// Header values keep their case: each header has its own rules.
+fn headers(uri: &Uri) -> Values {
+    collect(uri.raw_headers().map(|(name, value)| (folded(name), canonical(value))))
 }
 
-fn same(own: &str, other: &str) -> bool {
-    own == other || canonical(own).eq_ignore_ascii_case(&canonical(other))
+fn collect(pairs: impl Iterator<Item = (String, String)>) -> Values {
+    let mut values = Values::new();
+    for (name, value) in pairs {
+        values.entry(name).or_default().push(value);
+    }
+    for values in values.values_mut() {
+        values.sort_unstable();
+    }
+    values
+}
+
+/// What both have is the same; what one has alone may be ignored, but for some names.
+fn params_agree(own: &Values, other: &Values) -> bool {
+    let may_lack = |name: &String| !NEVER_IGNORED.contains(&name.as_str());
+    own.iter().all(|(name, values)| {
+        other.get(name).map_or_else(|| may_lack(name), |theirs| values == theirs)
+    }) && other.keys().filter(|name| !own.contains_key(*name)).all(may_lack)
+}
+
+fn folded(text: &str) -> String {
+    canonical(text).to_ascii_lowercase()
 }
 
 /// Undoes escapes, but for reserved characters, which mean something else when escaped.
