@@ -43,6 +43,14 @@ impl NameAddr {
         Params::check(params)
     }
 
+    /// Where the parameters of a well-formed value start.
+    pub(super) fn params_start(value: &[u8]) -> usize {
+        let open = scan::find(value, b'<').unwrap_or_default();
+        let end = if value.get(open) == Some(&b'<') { b'>' } else { b';' };
+        let at = memchr::memchr(end, &value[open..]).map_or(value.len(), |at| open + at);
+        if end == b'>' { (at + 1).min(value.len()) } else { at }
+    }
+
     /// The `tag` parameter, unless it is empty.
     pub fn tag(&self) -> Option<&str> {
         self.params.value("tag").filter(|tag| !tag.is_empty())

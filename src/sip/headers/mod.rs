@@ -266,9 +266,12 @@ impl Headers {
         if NameAddr::parse(&header.value).is_ok_and(|to| to.tag().is_some()) {
             return;
         }
-        let mut value = BytesMut::from(&header.value[..]);
+        // First, where no open quote and no empty tag of the peer's can hide it.
+        let (address, params) = header.value.split_at(NameAddr::params_start(&header.value));
+        let mut value = BytesMut::from(address);
         value.extend_from_slice(b";tag=");
         value.extend_from_slice(tag.as_bytes());
+        value.extend_from_slice(params);
         header.value = one_line(&value.freeze());
     }
 }

@@ -151,13 +151,21 @@ fn small_fields_print_what_they_read() {
 
 #[test]
 fn a_tag_is_added_once() {
-    let mut headers = Headers::new();
-    headers.push(Name::To, "\"A\" <sip:a@h;x=y>");
+    let cases = [
+        ("\"A\" <sip:a@h;x=y>", "\"A\" <sip:a@h;x=y>;tag=1"),
+        ("sip:a@h", "sip:a@h;tag=1"),
+        ("sip:a@h ;x=\"open", "sip:a@h ;tag=1;x=\"open"),
+        ("<sip:a@h>;tag=", "<sip:a@h>;tag=1;tag="),
+        ("<sip:a@h>;TAG=9", "<sip:a@h>;TAG=9"),
+    ];
 
-    headers.add_to_tag("1");
-    headers.add_to_tag("2");
-
-    assert_eq!(headers.first(&Name::To).unwrap(), "\"A\" <sip:a@h;x=y>;tag=1");
+    for (value, tagged) in cases {
+        let mut headers = Headers::new();
+        headers.push(Name::To, value);
+        headers.add_to_tag("1");
+        headers.add_to_tag("2");
+        assert_eq!(headers.first(&Name::To).unwrap(), tagged);
+    }
 }
 
 proptest! {
