@@ -86,7 +86,7 @@ function start(key) {
 
   function show() {
     const [, page, name] = /^#\/(\w+)(?:\/(.+))?$/.exec(location.hash) ?? [null, 'rooms'];
-    const context = { api, store, changed };
+    const context = { api, store };
     if (page === 'calls') view = callsView(context);
     else if (page === 'rooms' && name) view = roomView(context, decodeURIComponent(name));
     else view = roomsView(context);

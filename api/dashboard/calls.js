@@ -4,7 +4,7 @@ import { act } from './dialogs.js';
 import { attribute, h, icon, iconButton, keyed, shortAddress, since, text } from './dom.js';
 import { askTransfer, showTransfer, withScheme } from './room.js';
 
-export function callsView({ api, store, changed }) {
+export function callsView({ api, store }) {
   const field = (name, words, test) => h('input', { name, placeholder: words, 'aria-label': words, autocomplete: 'off', spellcheck: 'false', inputmode: 'url', required: true, 'data-test': test });
   const first = field('first', 'First party, sip:…', 'call-first');
   const second = field('second', 'Second party, sip:…', 'call-second');
@@ -13,10 +13,9 @@ export function callsView({ api, store, changed }) {
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     act(submit, async () => {
-      const call = await api.post('/v1/calls', { legs: [first, second].map((input) => ({ to: withScheme(input.value.trim()) })) });
-      if (!store.calls.has(call.id)) store.calls.set(call.id, call);
+      const legs = [first, second].map((input) => ({ to: withScheme(input.value.trim()) }));
+      await store.read(() => api.post('/v1/calls', { legs }), (call) => store.calls.set(call.id, call));
       first.value = second.value = '';
-      changed();
     });
   });
   const rows = h('div.rows', { role: 'list', 'aria-label': 'Calls' });
@@ -70,11 +69,8 @@ function party(api, store) {
   const held = h('span.badge.info', { hidden: true }, icon('hold'), 'On hold');
   const transferred = h('span.badge.info', { hidden: true });
   const byUs = () => leg.held && leg.held_by !== 'remote';
-  const hold = iconButton('hold', 'Hold', 'leg-hold', () => act(hold, async () => {
-    const fresh = byUs() ? await api.delete(`/v1/legs/${leg.id}/hold`) : await api.put(`/v1/legs/${leg.id}/hold`);
-    store.legs.set(leg.id, fresh);
-    update(fresh);
-  }));
+  const change = () => (byUs() ? api.delete(`/v1/legs/${leg.id}/hold`) : api.put(`/v1/legs/${leg.id}/hold`));
+  const hold = iconButton('hold', 'Hold', 'leg-hold', () => act(hold, () => store.read(change, (fresh) => store.legs.set(fresh.id, fresh))));
   const transfer = iconButton('transfer', 'Transfer', 'leg-transfer', () => askTransfer(api, leg.id, leg.display_name || far()));
   const element = h('div.party', { 'data-test': 'call-leg' },
     h('div.who-words', {}, name, words), held, transferred, h('div.row-buttons', {}, hold, transfer));

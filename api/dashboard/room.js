@@ -3,7 +3,7 @@
 import { act, ask, toast } from './dialogs.js';
 import { attribute, h, icon, iconButton, initials, keyed, nameOf, shortAddress, since, text } from './dom.js';
 
-export function roomView({ api, store, changed }, name) {
+export function roomView({ api, store }, name) {
   const title = h('h1', { 'data-test': 'room-title' }, name);
   const badges = { lock: h('span.badge', { hidden: true, 'data-test': 'room-locked' }, icon('lock'), 'Locked'), count: h('span.muted-words', { 'data-test': 'room-count' }) };
   const room = () => store.room(name);
@@ -12,7 +12,7 @@ export function roomView({ api, store, changed }, name) {
   const muteAll = button('muted', 'Mute all', 'room-mute-all', () => muteEverybody(true));
   const unmuteAll = button('mic', 'Unmute all', 'room-unmute-all', () => muteEverybody(false));
   const end = button('end', 'End room', 'room-end', () => askEnd(api, path(), name), '.danger-quiet');
-  const dial = dialBox(api, store, path, changed);
+  const dial = dialBox(api, store, path);
   const rows = h('div.rows', { role: 'list', 'aria-label': 'People' });
   const empty = h('div.empty', { 'data-test': 'room-empty' });
   const gone = h('div.empty', { hidden: true, 'data-test': 'room-gone' }, 'This room has ended. ', h('a', { href: '#/rooms' }, 'To the rooms'));
@@ -23,16 +23,20 @@ export function roomView({ api, store, changed }, name) {
     h('div.head', {}, h('div.head-title', {}, title, badges.lock, badges.count), tools), live, gone);
 
   async function muteEverybody(muted) {
-    const changedPeople = await api.patch(`${path()}/participants`, { muted });
-    for (const person of changedPeople.items) store.people.set(person.leg, person);
-    changed();
+    await store.read(() => api.patch(`${path()}/participants`, { muted }), ({ items }) => {
+      for (const person of items) store.people.set(person.leg, person);
+    });
   }
 
   function update() {
     const it = room();
     gone.hidden = Boolean(it) || !store.loaded;
-    live.hidden = tools.hidden = !it;
-    if (!it) return;
+    live.hidden = tools.hidden = badges.count.hidden = !it;
+    if (!it) {
+      badges.lock.hidden = true;
+      keyed(rows, [], () => null, () => null);
+      return;
+    }
     const roster = store.roster(it.id);
     const speaking = roster.filter((person) => person.talking && !person.muted).length;
     text(title, it.name);
@@ -40,7 +44,7 @@ export function roomView({ api, store, changed }, name) {
     lock.show(it.locked ? 'unlock' : 'lock', it.locked ? 'Unlock' : 'Lock');
     attribute(lock, 'aria-pressed', it.locked);
     text(badges.count, `${it.participants} of ${it.max_participants} seats${speaking ? `, ${speaking} speaking` : ''}`);
-    keyed(rows, roster, (person) => person.leg, () => row(api, store, it, changed));
+    keyed(rows, roster, (person) => person.leg, () => row(api, store));
     empty.hidden = roster.length > 0;
     text(empty, store.rosters.has(it.id) ? `Nobody is here yet. Dial somebody above, or call sip:${it.name}@${location.hostname}.` : 'Reading…');
   }
@@ -66,9 +70,9 @@ function button(iconName, label, test, action, kind = '') {
   return element;
 }
 
-async function setLock(api, store, room, path) {
-  const fresh = room.locked ? await api.delete(`${path}/lock`) : await api.put(`${path}/lock`);
-  store.rooms.set(fresh.id, fresh);
+function setLock(api, store, room, path) {
+  const change = () => (room.locked ? api.delete(`${path}/lock`) : api.put(`${path}/lock`));
+  return store.read(change, (fresh) => store.rooms.set(fresh.id, fresh));
 }
 
 function askEnd(api, path, name) {
@@ -78,7 +82,7 @@ function askEnd(api, path, name) {
   });
 }
 
-function dialBox(api, store, path, changed) {
+function dialBox(api, store, path) {
   const to = h('input', { name: 'to', placeholder: 'sip:alice@example.com', 'aria-label': 'Address to dial', autocomplete: 'off', spellcheck: 'false', inputmode: 'url', required: true, 'data-test': 'dial-to' });
   const as = h('input', { name: 'as', placeholder: 'Name (optional)', 'aria-label': 'Name to show for them', autocomplete: 'off', 'data-test': 'dial-name' });
   const submit = h('button.primary', { type: 'submit', 'data-test': 'dial-submit' }, icon('phone'), 'Dial');
@@ -88,10 +92,8 @@ function dialBox(api, store, path, changed) {
     act(submit, async () => {
       const body = { to: withScheme(to.value.trim()) };
       if (as.value.trim()) body.display_name = as.value.trim();
-      const person = await api.post(`${path()}/participants`, body);
-      if (!store.people.has(person.leg)) store.people.set(person.leg, person);
+      await store.read(() => api.post(`${path()}/participants`, body), (person) => store.people.set(person.leg, person));
       to.value = as.value = '';
-      changed();
     });
   });
   return { element };
@@ -104,12 +106,12 @@ export function withScheme(address) {
 
 const STATES = { dialing: 'Dialling', ringing: 'Ringing' };
 
-function row(api, store, room, changed) {
+function row(api, store) {
   let person;
   let leg;
   let shown;
   const path = () => `/v1/rooms/${person.room}/participants/${person.leg}`;
-  const patch = async (body) => { store.people.set(person.leg, await api.patch(path(), body)); changed(); };
+  const patch = (body) => store.read(() => api.patch(path(), body), (fresh) => store.people.set(fresh.leg, fresh));
 
   const face = h('span.face');
   const name = h('span.name', { 'data-test': 'participant-name' });
@@ -139,7 +141,7 @@ function row(api, store, room, changed) {
     const others = [...store.rooms.values()].filter((other) => other.id !== person.room).map((other) => other.name).sort();
     ask({
       title: `Move ${nameOf(person)}`, action: 'Move', field: { label: 'To room', placeholder: 'Room name', options: others },
-      confirm: async (to) => { store.people.set(person.leg, await api.patch(path(), { room: to })); changed(); },
+      confirm: (to) => patch({ room: to }),
     });
   }
 

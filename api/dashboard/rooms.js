@@ -14,10 +14,8 @@ export function roomsView({ api, store }) {
     event.preventDefault();
     act(submit, async () => {
       const wanted = name.value.trim();
-      const room = await api.post('/v1/rooms', wanted ? { name: wanted } : {});
-      store.rooms.set(room.id, room);
+      await store.read(() => api.post('/v1/rooms', wanted ? { name: wanted } : {}), (room) => store.rooms.set(room.id, room));
       name.value = '';
-      update();
     });
   });
   const grid = h('div.cards', { role: 'list' });

@@ -1,4 +1,5 @@
 // What the page knows: resources by id, brought up to date by events, read again where an event does not say all.
+// An answer of the API may be older than an event that overtook it: see `read`.
 
 const FEED_LENGTH = 300;
 const EAGER_ROOMS = 30; // rooms whose people are read before somebody opens them
@@ -12,6 +13,7 @@ export class Store {
     this.levels = new Map();
     this.feed = [];
     this.due = new Map();
+    this.reads = new Set(); // on their way, each with the events since it was sent
   }
 
   reset() {
@@ -23,18 +25,33 @@ export class Store {
     this.loaded = false;
   }
 
-  /** Reads everything anew. Events that come meanwhile are applied again on top, which changes nothing. */
-  async load() {
-    const [rooms, calls, legs] = await Promise.all([
-      this.api.all('/v1/rooms'), this.api.all('/v1/calls'), this.api.all('/v1/legs'),
-    ]);
-    this.reset();
-    for (const room of rooms) this.rooms.set(room.id, room);
-    for (const call of calls) this.calls.set(call.id, call);
-    for (const leg of legs) this.legs.set(leg.id, leg);
-    this.loaded = true;
+  /**
+   * Takes in an answer of the API. Events that overtook it are applied again on top, so that nobody who left
+   * comes back; to what the answer knows already that changes nothing.
+   */
+  async read(request, take) {
+    const meanwhile = [];
+    this.reads.add(meanwhile);
+    try {
+      take(await request());
+    } finally {
+      this.reads.delete(meanwhile);
+    }
+    for (const event of meanwhile) this.change(event);
     this.on.changed();
-    await Promise.all(rooms.slice(0, EAGER_ROOMS).map((room) => this.loadRoster(room.id)));
+  }
+
+  /** Reads everything anew. */
+  async load() {
+    const lists = () => Promise.all([this.api.all('/v1/rooms'), this.api.all('/v1/calls'), this.api.all('/v1/legs')]);
+    await this.read(lists, ([rooms, calls, legs]) => {
+      this.reset();
+      for (const room of rooms) this.rooms.set(room.id, room);
+      for (const call of calls) this.calls.set(call.id, call);
+      for (const leg of legs) this.legs.set(leg.id, leg);
+      this.loaded = true;
+    });
+    await Promise.all([...this.rooms.keys()].slice(0, EAGER_ROOMS).map((room) => this.loadRoster(room)));
   }
 
   /** Fills the feed with what happened up to event `newest`. */
@@ -55,11 +72,15 @@ export class Store {
   }
 
   async loadRoster(room) {
-    const people = await this.api.all(`/v1/rooms/${room}/participants`);
-    for (const [leg, person] of this.people) if (person.room === room) this.people.delete(leg);
-    for (const person of people) this.people.set(person.leg, person);
-    this.rosters.add(room);
-    this.on.changed();
+    try {
+      await this.read(() => this.api.all(`/v1/rooms/${room}/participants`), (people) => {
+        for (const [leg, person] of this.people) if (person.room === room) this.people.delete(leg);
+        for (const person of people) this.people.set(person.leg, person);
+        this.rosters.add(room);
+      });
+    } catch (problem) {
+      if (problem.status !== 404) throw problem; // it ended meanwhile, which an event tells
+    }
   }
 
   room(name) {
@@ -82,12 +103,17 @@ export class Store {
   apply(event) {
     this.feed.unshift(event);
     this.feed.length = Math.min(this.feed.length, FEED_LENGTH);
+    for (const meanwhile of this.reads) meanwhile.push(event);
+    this.change(event);
+    this.on.changed();
+  }
+
+  change(event) {
     const [kind] = event.type.split('.');
     if (kind === 'room') this.applyRoom(event);
     if (kind === 'participant') this.applyPerson(event);
     if (kind === 'call') this.applyCall(event);
     if (kind === 'leg') this.applyLeg(event);
-    this.on.changed();
   }
 
   applyRoom(event) {
@@ -117,7 +143,7 @@ export class Store {
     const { type, call, data } = event;
     if (type === 'call.ended') this.calls.delete(call);
     else if (data?.id === call && data?.state) this.calls.set(call, data);
-    else this.soon(call, async () => this.calls.set(call, await this.api.get(`/v1/calls/${call}`)));
+    else this.soon(call, `/v1/calls/${call}`, (fresh) => this.calls.set(call, fresh));
   }
 
   applyLeg(event) {
@@ -131,8 +157,7 @@ export class Store {
 
   readRoom(room) {
     if (!room) return;
-    this.soon(room, async () => {
-      const fresh = await this.api.get(`/v1/rooms/${room}`);
+    this.soon(room, `/v1/rooms/${room}`, (fresh) => {
       if (fresh.state === 'open') this.rooms.set(room, fresh);
       else this.rooms.delete(room);
     }, () => this.rooms.delete(room));
@@ -140,29 +165,27 @@ export class Store {
 
   readPerson(room, leg) {
     if (!room || !leg) return;
-    this.soon(`person ${leg}`, async () => {
-      const person = await this.api.get(`/v1/rooms/${room}/participants/${leg}`);
+    this.soon(`person ${leg}`, `/v1/rooms/${room}/participants/${leg}`, (person) => {
       if (person.state === 'left') this.people.delete(leg);
       else this.people.set(leg, person);
-    }, () => {});
+    });
   }
 
   readLeg(leg) {
     if (!leg) return;
-    this.soon(leg, async () => {
-      const fresh = await this.api.get(`/v1/legs/${leg}`);
+    this.soon(leg, `/v1/legs/${leg}`, (fresh) => {
       if (fresh.state === 'ended') this.legs.delete(leg);
       else this.legs.set(leg, fresh);
     }, () => this.legs.delete(leg));
   }
 
   /** Reads once things have settled; `gone` says what to do when it no longer exists. */
-  soon(name, read, gone = () => {}) {
+  soon(name, path, take, gone = () => {}) {
     if (this.due.has(name)) return;
     this.due.set(name, setTimeout(async () => {
       this.due.delete(name);
       try {
-        await read();
+        await this.read(() => this.api.get(path), take);
       } catch (problem) {
         if (problem.status === 404) gone();
         else if (problem.status) this.on.failed(problem);
