@@ -12,21 +12,21 @@ FUZZ_SECONDS ?= 12
 APART := $(patsubst %/Cargo.toml,%,$(wildcard tests/*/Cargo.toml))
 TESTED_APART := $(filter-out tests/fuzz,$(APART))
 
-.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart torture fuzz
+.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart page torture fuzz
 
 run: build-tools
 	$(CARGO) run --release --locked -- $(ARGS)
 
-test: test-tools fmt clippy doc deny unit apart fuzz
+test: test-tools fmt clippy doc deny unit apart page fuzz
 	@echo "All tests passed."
 
 # libopus is compiled from source.
 build-tools:
 	@.ci/install cmake:cmake c++:g++
 
-# sipp and baresip are the phones of strangers, Chromium looks at the operator's page.
+# sipp and baresip are the phones of strangers, Chromium looks at the operator's page and Node presses its buttons.
 test-tools: build-tools
-	@.ci/install sipp:sip-tester baresip:baresip-core chromium,google-chrome:chromium
+	@.ci/install sipp:sip-tester baresip:baresip-core chromium,google-chrome:chromium node:nodejs npm:npm
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -55,6 +55,16 @@ apart:
 		echo "test: $$package"; \
 		$(CARGO) test --locked --manifest-path $$package/Cargo.toml; \
 	done
+
+# The operator page in Chromium, against a bridge with real calls.
+page: test-tools tests/page/node_modules/.package-lock.json
+	$(CARGO) build --locked --bin plenary
+	$(CARGO) build --locked --manifest-path tests/phone/Cargo.toml
+	npm --prefix tests/page test
+
+tests/page/node_modules/.package-lock.json: tests/page/package-lock.json
+	npm --prefix tests/page ci
+	@touch $@
 
 # The odd messages alone; part of `unit`.
 torture:
