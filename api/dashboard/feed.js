@@ -7,7 +7,7 @@ const NAMES_KEPT = 1000;
 const QUIET = new Set(['participant.talk_started', 'participant.talk_ended']);
 
 export function feedView(store) {
-  const names = new Map(); // of legs that are gone by the time a later event tells of them
+  const names = new Map(); // of legs and calls that are gone by the time a later event tells of them
   const talk = h('input', { type: 'checkbox', 'data-test': 'feed-talk', onchange: () => update() });
   const list = h('ol.feed', { 'aria-label': 'Events, newest first' });
   const empty = h('p.empty', {}, 'What happens shows here.');
@@ -41,7 +41,14 @@ export function feedView(store) {
     const name = data.display_name || person?.display_name || userOf(uri);
     if (event.leg && name) names.set(event.leg, name);
     if (event.leg) return name || named || 'Leg';
-    return event.call ? 'Call' : 'Bridge';
+    return event.call ? parties(event) : 'Bridge';
+  }
+
+  function parties({ call, data }) {
+    const legs = data?.legs ?? store.calls.get(call)?.legs ?? [];
+    const known = legs.map((leg) => names.get(leg) ?? userOf(farParty(store.legs.get(leg)))).filter(Boolean);
+    if (known.length > 1) names.set(call, known.join(' and '));
+    return names.get(call) ?? 'Call';
   }
 
   return { element, update };
