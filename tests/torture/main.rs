@@ -1,13 +1,38 @@
-//! Torture messages at message level: what is read from each, and which status refuses it.
+//! Torture messages: what is read from each, and which status refuses it; here at message level, in
+//! `whole` by the real bridge on real sockets.
 //!
 //! The RFCs' own messages run too where the environment variable `PLENARY_RFC_TORTURE` names a folder with
 //! them, as `<name>.dat`.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "../e2e/support/bridge.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "shared with the end-to-end tests"
+)]
+mod bridge;
+#[path = "../e2e/support/client.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_in_result,
+    missing_docs,
+    reason = "shared with the end-to-end tests"
+)]
+mod client;
 mod outcome;
+mod peer;
 mod rfc;
 mod table;
+mod whole;
 
 use std::path::{Path, PathBuf};
 
@@ -120,7 +145,7 @@ fn expect_stream(case: &Case, bytes: &Bytes) {
 fn found(result: Result<Message, ParseError>, expected: Outcome) -> Outcome {
     match result {
         Ok(_) if matches!(expected, Outcome::Understood(_)) => expected,
-        Ok(_) => Outcome::Understood(&[]),
+        Ok(_) => Outcome::Understood(None),
         Err(error) => error.status().map_or(Outcome::Dropped, |status| {
             assert_answerable(&error);
             Outcome::Refused(status.code())

@@ -1,5 +1,7 @@
 //! What is expected of a torture message.
 
+use plenary::sip::transport::Transport;
+
 /// One message and what is to become of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
@@ -15,11 +17,21 @@ pub(crate) struct Case {
     pub(crate) seen: &'static [(&'static str, &'static str)],
 }
 
+impl Case {
+    /// What happens when it comes by this transport.
+    pub(crate) fn over(&self, transport: Transport) -> Outcome {
+        match transport {
+            Transport::Udp => self.udp,
+            Transport::Tcp => self.tcp,
+        }
+    }
+}
+
 /// What is to become of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
-    /// It is understood; the bridge's final answer is one of these, or none is due if there are none.
-    Understood(&'static [u16]),
+    /// It is understood; this is the bridge's final answer, if one is due.
+    Understood(Option<u16>),
     /// The message layer refuses it with this status.
     Refused(u16),
     /// It is dropped without an answer.
@@ -29,28 +41,23 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// The statuses that the bridge may answer with in the end; none means silence.
-    #[allow(dead_code, reason = "the whole-bridge test asks")]
-    pub(crate) fn answers(self) -> Vec<u16> {
+    /// The bridge's final status; none means silence.
+    pub(crate) fn answer(self) -> Option<u16> {
         match self {
-            Self::Understood(statuses) => statuses.to_vec(),
-            Self::Refused(status) => vec![status],
-            Self::Dropped | Self::Waits => Vec::new(),
+            Self::Understood(status) => status,
+            Self::Refused(status) => Some(status),
+            Self::Dropped | Self::Waits => None,
         }
     }
 }
 
-/// A call was read well, and what becomes of it is a matter of routes, rooms and codecs.
-pub(crate) const CALL: Outcome = Outcome::Understood(&[200, 404, 415, 480, 486, 488, 503, 603]);
-/// OPTIONS is answered as an INVITE would be; for rooms that is 200.
-pub(crate) const OK: Outcome = Outcome::Understood(&[200]);
-/// A request for someone who may be unknown here.
-pub(crate) const ANYONE: Outcome = Outcome::Understood(&[200, 404, 480]);
-/// A method that is known and not served.
-pub(crate) const NOT_SERVED: Outcome = Outcome::Understood(&[405, 501]);
-/// A method that is unknown.
-pub(crate) const UNKNOWN: Outcome = Outcome::Understood(&[405, 501]);
+/// A call is taken, or would be: any name makes a room.
+pub(crate) const OK: Outcome = Outcome::Understood(Some(200));
+/// A method that is unknown, or known and not served.
+pub(crate) const NOT_SERVED: Outcome = Outcome::Understood(Some(405));
+/// A request within a dialog that there is not.
+pub(crate) const GONE: Outcome = Outcome::Understood(Some(481));
 /// A response without a transaction.
-pub(crate) const STRAY: Outcome = Outcome::Understood(&[]);
+pub(crate) const STRAY: Outcome = Outcome::Understood(None);
 /// The message is malformed.
 pub(crate) const BAD: Outcome = Outcome::Refused(400);

@@ -53,6 +53,7 @@ impl Bridge {
             .args(&options.arguments)
             .current_dir(&folder)
             .env_remove("RUST_LOG")
+            .env_remove("PLENARY_RFC_TORTURE") // of the torture tests, no setting
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
