@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Ends a worker's sleep from another thread.
 #[derive(Debug)]
@@ -47,25 +48,59 @@ impl Waker {
     }
 }
 
-/// How a thread takes precedence over others.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Precedence {
-    /// A better nice value: gets its time soon, but cannot starve the rest of the machine.
-    Nice,
-    /// None is permitted.
-    Usual,
+/// How the calling thread takes precedence over others.
+///
+/// A mixer must run within milliseconds of its deadline whatever else the machine does, and a nice value does not see to
+/// that: with autogroups it counts only within one session. So it asks for `SCHED_FIFO` at the lowest priority, which other
+/// real-time threads still come before. A worker that is overloaded would then starve the signalling that could refuse
+/// calls, so it steps back to the usual scheduling while it is busier than [`BUSIEST`].
+#[derive(Debug, Default)]
+pub(super) struct Precedence {
+    is_taken: bool,
+    is_refused: bool,
+    /// When it was last looked at, and how long the thread had run by then.
+    last: Option<(Instant, Duration)>,
 }
 
-/// Gives the calling thread what precedence is permitted.
-///
-/// Not `SCHED_FIFO`: on a small machine an overloaded mixer would then stop the signalling that could refuse calls.
-pub(super) fn take_precedence() -> Precedence {
-    let thread = rustix::thread::gettid();
-    // On Linux the nice value belongs to the thread.
-    match rustix::process::setpriority_process(Some(thread), MEDIA_NICE) {
-        Ok(()) => Precedence::Nice,
-        Err(_) => Precedence::Usual,
+impl Precedence {
+    /// Takes or gives up precedence for the calling thread, by how busy it was since the last call: about a second.
+    pub(super) fn follow(&mut self, now: Instant) {
+        let ran = thread_time();
+        let busy = self.last.replace((now, ran)).map_or(0.0, |(then, before)| {
+            let elapsed = now.saturating_duration_since(then).max(Duration::from_millis(1));
+            ran.saturating_sub(before).as_secs_f32() / elapsed.as_secs_f32()
+        });
+        let wanted = busy <= if self.is_taken { BUSIEST } else { BUSIEST - 0.2 };
+        if self.is_refused || wanted == self.is_taken {
+            return;
+        }
+        match set_real_time(wanted) {
+            Ok(()) => self.is_taken = wanted,
+            Err(_) => self.is_refused = true,
+        }
     }
+
+    /// False where the operating system permits no precedence.
+    pub(super) fn is_permitted(&self) -> bool {
+        !self.is_refused
+    }
+}
+
+/// Processor time of the calling thread so far.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// `SCHED_FIFO` at priority 1, or the usual scheduling, for the calling thread; threads it makes have the usual one.
+#[expect(unsafe_code, reason = "sched_setscheduler has no safe wrapper")]
+fn set_real_time(on: bool) -> io::Result<()> {
+    let (policy, priority) =
+        if on { (libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 1) } else { (libc::SCHED_OTHER, 0) };
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the pointer is to `parameters`, which lives over the call and is only read; 0 is the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// What became of the limit of open descriptors.
@@ -105,8 +140,8 @@ pub fn raise_descriptor_limit(needed: u64) -> io::Result<DescriptorLimit> {
     Ok(DescriptorLimit { needed, allowed: unlimited(maximum) })
 }
 
-/// Better than everything usual, worse than what keeps the machine alive.
-const MEDIA_NICE: i32 = -11;
+/// Share of its time a worker may be busy and still come before everything usual.
+const BUSIEST: f32 = 0.85;
 
 #[cfg(test)]
 mod tests {

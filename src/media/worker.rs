@@ -27,7 +27,7 @@ use super::outbox::Outbox;
 use super::pool::{PortPool, Quarantine};
 use super::router::Order;
 use super::socket::{Clock, Inbox};
-use super::system::{Precedence, Waker, take_precedence};
+use super::system::{Precedence, Waker};
 
 /// What every worker is made with.
 #[derive(Clone, Debug)]
@@ -87,6 +87,7 @@ pub(super) struct Worker {
     report: Vec<u8>,
     /// When legs in no mix are looked after next.
     lobby_due: Instant,
+    precedence: Precedence,
     tally: Tally,
 }
 
@@ -148,20 +149,20 @@ impl Worker {
             report: Vec::new(),
             lobby_due: clock.now,
             tally: Tally::new(clock.now),
+            precedence: Precedence::default(),
         }
     }
 
     /// Serves until told to stop.
     pub(super) fn run(mut self) {
         let worker = self.index;
-        match take_precedence() {
-            Precedence::Nice => tracing::debug!(worker, "media thread takes precedence"),
-            Precedence::Usual => {
-                tracing::info!(
-                    worker,
-                    "media thread without precedence: raising its nice value is not permitted"
-                );
-            }
+        self.precedence.follow(self.clock.now);
+        if !self.precedence.is_permitted() {
+            tracing::info!(
+                worker,
+                "media threads run without real-time priority: on a busy machine sound may suffer; \
+                 allow CAP_SYS_NICE or LimitRTPRIO=1"
+            );
         }
         while !self.links.stop.load(Ordering::Acquire) {
             self.read_clock();
@@ -478,6 +479,7 @@ impl Worker {
             dropped_events: self.links.outbox.take_dropped(),
         };
         self.links.outbox.push(Event::Worker(report));
+        self.precedence.follow(now);
     }
 
     fn upkeep(&mut self) -> Upkeep<'_> {
