@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::env;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -44,7 +44,8 @@ fn run(CommandLine { act, flags }: CommandLine) -> anyhow::Result<()> {
         }
         return Ok(write!(output, "{}", loaded.explain())?);
     }
-    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stdout().is_terminal());
     match loaded.config().log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
