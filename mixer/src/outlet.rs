@@ -117,6 +117,11 @@ impl Outlet {
         &self.encoding
     }
 
+    /// Takes the worst loss that its listeners reported, percent.
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
+    }
+
     /// From now on mixes come at `rate` Hz. The last mix has to end in silence.
     pub(crate) fn set_rate(&mut self, rate: u32) {
         self.resampler = Resampler::new(rate, self.encoding.format.sample_rate());

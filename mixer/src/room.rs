@@ -35,6 +35,8 @@ const ADVANTAGE: f32 = 6.0;
 const NOISE_AFTER: u32 = 100;
 /// … unless this loud, dBov.
 const NOT_NOISE: f32 = -45.0;
+/// Between two looks at the loss that listeners report.
+const LOSS_TICKS: u64 = 50;
 /// The rate falls only after so many ticks.
 const RATE_HOLD: u32 = 100;
 
@@ -205,6 +207,7 @@ impl Room {
         self.plan_rate();
         self.speak();
         self.assign();
+        self.follow_loss();
         self.feed();
         self.send(now, sink);
         self.ticks += 1;
@@ -331,6 +334,16 @@ impl Room {
             } else {
                 id
             });
+        }
+    }
+
+    /// Once a second, lets the encoders know what their listeners lose (RFC 3550 §6.4.1 reports).
+    fn follow_loss(&mut self) {
+        if self.ticks.is_multiple_of(LOSS_TICKS) {
+            let reported = self.seats.iter().filter_map(|seat| {
+                seat.outlet.map(|outlet| (outlet, seat.slot.far_loss_percent()))
+            });
+            self.outlets.expect_loss(reported);
         }
     }
 

@@ -232,6 +232,16 @@ impl Slot {
         self.events.pop_front()
     }
 
+    /// How many of 100 packets the far side said it lost in its last interval, rounded up; 0 until it says.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float to integer cast saturates, and 0 to 100 fits"
+    )]
+    pub(crate) fn far_loss_percent(&self) -> u8 {
+        self.session.far_report().map_or(0, |far| (far.loss * 100.0).ceil() as u8)
+    }
+
     /// Totals since it was made.
     pub fn statistics(&self, _now: Instant) -> Statistics {
         let receiver = &self.receiver;

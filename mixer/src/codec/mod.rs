@@ -255,6 +255,13 @@ impl Encoder {
         Ok(Self { format, state })
     }
 
+    /// Says how many of 100 packets get lost on the way; only Opus makes use of it.
+    pub fn expect_loss(&mut self, percent: u8) {
+        if let EncoderState::Opus(encoder) = &mut self.state {
+            encoder.expect_loss(percent);
+        }
+    }
+
     /// Encodes one packet of samples; returns octets.
     pub fn encode(&mut self, pcm: &[i16], payload: &mut [u8]) -> usize {
         match &mut self.state {

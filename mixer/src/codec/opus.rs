@@ -17,8 +17,6 @@ pub(crate) const RATE: u32 = 48_000;
 /// 120 ms, the longest packet of RFC 6716 §3.
 #[cfg(test)]
 pub(crate) const MAX_SAMPLES: usize = 5760;
-/// The loss we tell the encoder to expect when FEC is agreed, percent.
-const EXPECTED_LOSS: c_int = 10;
 /// [`RATE`] as the C library takes it.
 const C_RATE: i32 = 48_000;
 
@@ -72,6 +70,14 @@ impl Encoder {
         let result =
             unsafe { opusic_sys::opus_encoder_ctl(self.state.as_mut_ptr().cast(), request, value) };
         if result == opusic_sys::OPUS_OK { Ok(()) } else { Err(Unsupported) }
+    }
+
+    /// Says how many of 100 packets get lost on the way. Above 0, and where FEC is agreed, each packet carries a coarse
+    /// copy of the one before: a second run of the speech coder, a third of the whole cost.
+    pub(crate) fn expect_loss(&mut self, percent: u8) {
+        let request = opusic_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST;
+        // It refuses numbers above 100 only.
+        let _refused = self.set(request, percent.min(100).into());
     }
 
     /// Encodes one packet of 10, 20, 40 or 60 ms; returns octets, 0 if libopus refused.
@@ -231,10 +237,7 @@ fn settings(options: OpusOptions) -> [(c_int, c_int); 9] {
         (opusic_sys::OPUS_SET_COMPLEXITY_REQUEST, complexity),
         (opusic_sys::OPUS_SET_VBR_REQUEST, c_int::from(!options.cbr)),
         (opusic_sys::OPUS_SET_INBAND_FEC_REQUEST, c_int::from(options.fec)),
-        (
-            opusic_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST,
-            if options.fec { EXPECTED_LOSS } else { 0 },
-        ),
+        (opusic_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, 0),
         (opusic_sys::OPUS_SET_DTX_REQUEST, c_int::from(options.dtx)),
         (opusic_sys::OPUS_SET_LSB_DEPTH_REQUEST, 16),
     ]

@@ -18,6 +18,8 @@ pub(super) struct Entry {
     /// Of a mix of its own; the common mix has one in the room.
     pub(super) limiter: Limiter,
     pub(super) members: usize,
+    /// The worst loss a member reported, percent.
+    pub(super) loss: u8,
     pub(super) shared: bool,
 }
 
@@ -41,6 +43,19 @@ impl Outlets {
         used.map(|entry| entry.outlet.encoding().format.sample_rate()).max()
     }
 
+    /// Tells each encoder the worst loss that its members `reported`, so that it protects what it sends.
+    pub(super) fn expect_loss(&mut self, reported: impl Iterator<Item = (OutletId, u8)>) {
+        for entry in &mut self.0 {
+            entry.loss = 0;
+        }
+        for (id, percent) in reported {
+            self.0[id].loss = self.0[id].loss.max(percent);
+        }
+        for entry in self.used() {
+            entry.outlet.expect_loss(entry.loss);
+        }
+    }
+
     pub(super) fn set_rate(&mut self, rate: u32) {
         for entry in &mut self.0 {
             entry.outlet.set_rate(rate);
@@ -54,7 +69,8 @@ impl Outlets {
             return Some(id);
         }
         let outlet = Outlet::new(*encoding, rate, ticks).ok()?;
-        let entry = Entry { outlet, limiter: Limiter::default(), members: 1, shared: true };
+        let entry =
+            Entry { outlet, limiter: Limiter::default(), members: 1, loss: 0, shared: true };
         Some(self.place(entry))
     }
 
@@ -82,7 +98,7 @@ impl Outlets {
             return spare;
         }
         let outlet = self.0[id].outlet.clone();
-        self.place(Entry { outlet, limiter: limiter.clone(), members: 1, shared: false })
+        self.place(Entry { outlet, limiter: limiter.clone(), members: 1, loss: 0, shared: false })
     }
 
     /// Puts a member that hears the common mix again back into its group, or makes it one.
