@@ -20,7 +20,7 @@ use super::{Event, Options};
 
 /// Messages that may wait for a slow peer; one more closes the connection.
 const WRITE_QUEUE: usize = 256;
-/// How long a peer that broke the rules may take to read why.
+/// How long a connection that no longer sends may still be sent to.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The way to a connection's writer.
@@ -114,7 +114,7 @@ async fn serve(
     tokio::pin!(writing);
     let ended = tokio::select! {
         ended = read_messages(read, (peer, local), events, options, replies) => {
-            // What was to be said about the end is said before the connection closes.
+            // Answers to what came before the end, and what is to be said about it, still go out.
             drop(timeout(LAST_WORDS, &mut writing).await);
             ended
         }
@@ -171,7 +171,7 @@ async fn write_messages(
     loop {
         let bytes = tokio::select! {
             Some(bytes) = answers.recv() => bytes,
-            Some(bytes) = writes.recv(), if !answers.is_closed() => bytes,
+            Some(bytes) = writes.recv() => bytes,
             else => return write.shutdown().await,
         };
         write.write_all(&bytes).await?;
