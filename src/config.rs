@@ -80,6 +80,8 @@ pub struct Sip {
     pub tcp: Listeners,
     /// User-Agent and Server headers.
     pub user_agent: String,
+    /// Whether phones behind a NAT are answered where their messages come from.
+    pub nat: bool,
     /// How long a phone may ring where the request does not say.
     #[serde(with = "duration")]
     pub ring_timeout: Duration,

@@ -254,6 +254,7 @@ fn endpoint_settings(
         message: limits(config),
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
+        nat: config.sip.nat,
         ..endpoint::Settings::default()
     }
 }

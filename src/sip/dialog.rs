@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::headers::{CallId, Name, NameAddr};
-use crate::sip::layer::Head;
+use crate::sip::layer::{Flow, Head, Source};
 use crate::sip::{Message, Method, Uri};
 
 /// What identifies a dialog on our side (RFC 3261 §12).
@@ -53,6 +53,8 @@ pub(super) struct Dialog {
     routes: Vec<NameAddr>,
     /// User part of our Contact.
     user: String,
+    /// Where the peer's last message came from.
+    flow: Option<Flow>,
 }
 
 /// A request came later than one that was sent after it.
@@ -63,7 +65,12 @@ impl Dialog {
     /// The dialog that our answer with `local_tag` to this request makes (§12.1.1).
     ///
     /// `None` if the request has no Contact that requests can be sent to.
-    pub(super) fn of_request(request: &Message, head: &Head, local_tag: &str) -> Option<Self> {
+    pub(super) fn of_request(
+        request: &Message,
+        head: &Head,
+        source: Source,
+        local_tag: &str,
+    ) -> Option<Self> {
         let headers = &request.headers;
         let local = headers.to().ok()?.with_tag(local_tag);
         let id = DialogId {
@@ -81,13 +88,19 @@ impl Dialog {
             target: headers.contact().ok().filter(|contact| contact.uri.is_sip())?.uri,
             routes: headers.addresses(&Name::RecordRoute).collect::<Result<_, _>>().ok()?,
             user: user.unwrap_or_default().into_owned(),
+            flow: Some(Flow::of_request(request, source)),
         })
     }
 
     /// The dialog that this response to our request makes (§12.1.2).
     ///
     /// A peer that forgot its Contact is reached where the request went.
-    pub(super) fn of_response(request: &Message, response: &Message, user: &str) -> Option<Self> {
+    pub(super) fn of_response(
+        request: &Message,
+        response: &Message,
+        flow: Option<Flow>,
+        user: &str,
+    ) -> Option<Self> {
         let headers = &response.headers;
         let mut routes: Vec<NameAddr> =
             headers.addresses(&Name::RecordRoute).collect::<Result<_, _>>().ok()?;
@@ -104,12 +117,18 @@ impl Dialog {
             },
             routes,
             user: user.to_owned(),
+            flow,
         })
     }
 
     /// User part of our Contact.
     pub(super) fn user(&self) -> &str {
         &self.user
+    }
+
+    /// Where the peer's last message came from.
+    pub(super) fn flow(&self) -> Option<Flow> {
+        self.flow
     }
 
     /// The next request within the dialog (§12.2.1.1): all headers but Via and Contact.
@@ -193,6 +212,13 @@ impl Dialogs {
         self.0.get_mut(id).map(|entry| &mut entry.dialog)
     }
 
+    /// Notes where a message within a dialog came from.
+    pub(super) fn note_flow(&mut self, id: &DialogId, flow: Flow) {
+        if let Some(dialog) = self.dialog_mut(id) {
+            dialog.flow = Some(flow);
+        }
+    }
+
     /// Adds a dialog for a session, or replaces an early one by what the 2xx says.
     pub(super) fn insert_for_session(&mut self, dialog: Dialog, session: SessionId) -> DialogId {
         let id = dialog.id.clone();
@@ -243,6 +269,7 @@ impl Dialogs {
 mod tests {
     use super::*;
     use crate::sip::Limits;
+    use crate::sip::transport::Transport;
 
     #[test]
     fn a_loose_route_keeps_the_target_in_the_request_uri() {
@@ -303,6 +330,8 @@ mod tests {
              Contact: <sip:bob@192.0.2.2:5070>\r\n\r\n"
         );
         let invite = Message::parse(&Bytes::from(invite), &Limits::default()).unwrap();
-        Dialog::of_request(&invite, &Head::of(&invite).unwrap(), "ours").unwrap()
+        let peer = "192.0.2.2:5070".parse().unwrap();
+        let source = Source { transport: Transport::Udp, peer, local: peer };
+        Dialog::of_request(&invite, &Head::of(&invite).unwrap(), source, "ours").unwrap()
     }
 }

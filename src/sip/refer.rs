@@ -264,7 +264,8 @@ impl Refer {
 
     fn make_dialog(&self, core: &mut Core, server: ServerId) -> Option<DialogId> {
         let request = core.layer.request_of(server)?;
-        let dialog = Dialog::of_request(request, &Head::of(request)?, core.layer.tag_of(server)?)?;
+        let (source, tag) = (core.layer.source_of(server)?, core.layer.tag_of(server)?);
+        let dialog = Dialog::of_request(request, &Head::of(request)?, source, tag)?;
         Some(core.dialogs.insert_for_refer(dialog, self.id))
     }
 

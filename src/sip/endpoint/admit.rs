@@ -6,7 +6,7 @@ use super::core::{ALLOW, SDP};
 use super::{Endpoint, Event, Options, OptionsId};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
-use crate::sip::layer::{Head, Reply, ServerId, Source};
+use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
 use crate::sip::refer::{self, Refer};
 use crate::sip::session::{Ask, Session, Within};
 use crate::sip::uri::Scheme;
@@ -79,6 +79,7 @@ impl Endpoint {
         dialog: &DialogId,
         (request, head, source): (Message, &Head, Source),
     ) {
+        self.core.dialogs.note_flow(dialog, Flow::of_request(&request, source));
         let session = self.session_of(dialog);
         match (&head.method, session) {
             (Method::Options, _) => {

@@ -61,10 +61,11 @@ impl Core {
     ) -> Option<RequestId> {
         let dialog = self.dialogs.dialog_mut(dialog)?;
         let contact = needs_contact(&method).then(|| dialog.user().to_owned());
+        let flow = dialog.flow();
         let mut message = dialog.request(&method);
         complete(&mut message);
         message.headers.push(Name::UserAgent, self.layer.settings.product.clone());
-        Some(self.layer.send(now, Request { message, contact, owner }))
+        Some(self.layer.send(now, Request { message, contact, owner, flow }))
     }
 
     /// Ends the INVITE usage of a dialog on the wire.

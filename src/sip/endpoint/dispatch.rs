@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::core::{Core, Timer};
 use super::{Endpoint, ReferId, SessionId};
 use crate::sip::dialog::DialogId;
-use crate::sip::layer::{Failure, Head, Indication, Owner, RequestId, ServerId};
+use crate::sip::layer::{Failure, Flow, Head, Indication, Owner, RequestId, ServerId};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session, Stray};
 use crate::sip::{Message, StatusCode};
@@ -18,11 +18,18 @@ impl Endpoint {
                 Indication::Request { server: Some(server), request, head, source } => {
                     self.admit(now, server, (request, &head, source));
                 }
-                Indication::Request { server: None, request, head, .. } => {
+                Indication::Request { server: None, request, head, source } => {
+                    if let Some(dialog) = DialogId::of_request(&head) {
+                        let flow = Flow::of_request(&request, source);
+                        self.core.dialogs.note_flow(&dialog, flow);
+                    }
                     self.handle_ack(now, &request, &head);
                 }
                 Indication::Cancelled(server) => self.handle_cancelled(now, server),
-                Indication::Response { owner, request, response } => {
+                Indication::Response { owner, request, response, source } => {
+                    if let Some(dialog) = DialogId::of_response(&response) {
+                        self.core.dialogs.note_flow(&dialog, Flow::of_response(source));
+                    }
                     self.handle_response(now, (owner, request), response);
                 }
                 Indication::Failed { owner, request, failure } => {

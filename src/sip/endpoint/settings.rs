@@ -34,6 +34,9 @@ pub struct Settings {
     pub redirects: usize,
     /// Addresses tried for one request (RFC 3263 §4.3).
     pub addresses: usize,
+    /// Whether a UDP peer is answered where its messages come from if its Contact is a private address
+    /// (RFC 1918, 4193, 6598, loopback, link-local) other than that: it is behind a NAT.
+    pub nat: bool,
     /// How long an invitation may ring, in either direction, before it is given up.
     pub ring: Duration,
     /// How long an implicit REFER subscription lasts (RFC 3515 §2.4.7).
@@ -58,6 +61,7 @@ impl Default for Settings {
             forks: 16,
             redirects: 5,
             addresses: 8,
+            nat: true,
             ring: Duration::from_mins(3),
             subscription: Duration::from_mins(3),
             retry_after: Duration::from_secs(10),

@@ -5,13 +5,14 @@
 //! transaction of its own with its own branch.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::key::COOKIE;
-use super::{Destination, Hop, Indication, Key, Layer, ack_of_failure, cancel_of, class_of};
+use super::{
+    Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of, class_of,
+};
 use crate::sip::endpoint::{Output, ReferId, SessionId, Transmit};
 use crate::sip::headers::Name;
 use crate::sip::timer::GIVE_UP;
@@ -31,6 +32,8 @@ pub(in crate::sip) struct Request {
     /// User part of the Contact to add, if it needs one.
     pub(in crate::sip) contact: Option<String>,
     pub(in crate::sip) owner: Owner,
+    /// Where the far side of its dialog was last heard from.
+    pub(in crate::sip) flow: Option<Flow>,
 }
 
 /// Whom the response is for.
@@ -79,7 +82,17 @@ pub(super) struct Client {
     attempt: u8,
     cancel: Cancel,
     /// The ACK for each 2xx, by To tag; `None` while the user owes it.
-    acknowledged: BTreeMap<String, Option<Transmit>>,
+    acknowledged: BTreeMap<String, Option<SentAck>>,
+    /// Where the last response came from.
+    heard: Option<Source>,
+}
+
+/// An ACK for a 2xx.
+#[derive(Debug)]
+pub(super) struct SentAck {
+    pub(super) transmit: Transmit,
+    /// The ACK without Via, if it took a flow and can still go to its next hop.
+    pub(super) detour: Option<Box<Message>>,
 }
 
 #[derive(Debug)]
@@ -166,6 +179,13 @@ enum Patience {
     Lost,
 }
 
+/// Whether a request too large for a datagram tries TCP first (RFC 3261 §18.1.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Size {
+    Minded,
+    Ignored,
+}
+
 /// What a round of a machine asked for.
 #[derive(Default)]
 struct Round {
@@ -188,6 +208,7 @@ impl Layer {
             attempt: 0,
             cancel: Cancel::No,
             acknowledged: BTreeMap::new(),
+            heard: None,
         };
         self.clients.insert(id, client);
         self.route_request(now, id);
@@ -209,9 +230,14 @@ impl Layer {
     }
 
     /// Sends the ACK for the 2xx with this To tag, and again for each time it is retransmitted.
-    pub(in crate::sip) fn acknowledge(&mut self, id: RequestId, tag: &str, ack: Message) {
+    pub(in crate::sip) fn acknowledge(
+        &mut self,
+        id: RequestId,
+        tag: &str,
+        (ack, flow): (Message, Option<Flow>),
+    ) {
         self.counters.request_out(&Method::Ack);
-        self.route_ack(id, tag.to_owned(), ack);
+        self.route_ack(id, tag.to_owned(), ack, flow);
     }
 
     /// The request as the user gave it, while its transaction lasts.
@@ -219,14 +245,18 @@ impl Layer {
         self.clients.get(&id).map(|client| &client.request.message)
     }
 
+    /// The flow of the last response to a request, while its transaction lasts.
+    pub(in crate::sip) fn flow_of(&self, id: RequestId) -> Option<Flow> {
+        self.clients.get(&id)?.heard.map(Flow::of_response)
+    }
+
+    /// Takes a request's flow: it is tried once.
+    pub(super) fn take_flow(&mut self, id: RequestId) -> Option<Flow> {
+        self.clients.get_mut(&id)?.request.flow.take()
+    }
+
     /// Tells every transaction that waits for this peer that it cannot be reached.
-    pub(in crate::sip) fn handle_transmit_failed(
-        &mut self,
-        now: Instant,
-        transport: Transport,
-        peer: SocketAddr,
-    ) {
-        let failed = Destination { transport, peer };
+    pub(super) fn fail_requests(&mut self, now: Instant, failed: Destination) {
         let concerned: Vec<RequestId> = self
             .clients
             .iter()
@@ -238,8 +268,30 @@ impl Layer {
         }
     }
 
+    /// Sends each ACK that took a flow which is gone to its next hop.
+    pub(super) fn redirect_acks(&mut self, failed: Destination) {
+        let mut acks = Vec::new();
+        for (id, client) in &mut self.clients {
+            for (tag, ack) in &mut client.acknowledged {
+                let ack = ack.as_mut().filter(|ack| ack.transmit.destination() == failed);
+                if let Some(message) = ack.and_then(|ack| ack.detour.take()) {
+                    acks.push((*id, tag.clone(), *message));
+                }
+            }
+        }
+        for (id, tag, ack) in acks {
+            self.route_ack(id, tag, ack, None);
+        }
+    }
+
     /// Finds the transaction of a response: RFC 3261 §17.1.3.
-    pub(super) fn receive_response(&mut self, now: Instant, status: StatusCode, response: Message) {
+    pub(super) fn receive_response(
+        &mut self,
+        now: Instant,
+        status: StatusCode,
+        response: Message,
+        source: Source,
+    ) {
         let headers = &response.headers;
         let (Ok(via), Ok(cseq)) = (headers.via(), headers.cseq()) else {
             self.counters.malformed += 1;
@@ -253,6 +305,7 @@ impl Layer {
         let input = ClientInput::Response(class_of(status));
         match self.clients.get_mut(&id) {
             Some(client) if client.attempt == attempt && client.method == cseq.method => {
+                client.heard = Some(source);
                 self.drive_client(now, id, input, Some(response));
             }
             Some(client) if client.attempt == attempt && cseq.method == Method::Cancel => {
@@ -302,8 +355,20 @@ impl Layer {
             Cancel::No => client.untried.pop_front(),
             Cancel::Wanted { .. } | Cancel::Sent { .. } => None,
         };
-        if let Some(hop) = next {
-            return self.attempt(now, id, hop);
+        match next {
+            Some(Hop::AsRouted) if failure == Failure::Unreachable => {
+                client.stage = Stage::Resolving;
+                return self.route_request(now, id);
+            }
+            // A peer that was reached is as silent elsewhere.
+            Some(Hop::AsRouted) | None => {}
+            Some(Hop::Preferred(destination)) => {
+                return self.attempt(now, id, (destination, Size::Minded));
+            }
+            Some(Hop::OverUdp(peer)) => {
+                let destination = Destination { transport: Transport::Udp, peer };
+                return self.attempt(now, id, (destination, Size::Ignored));
+            }
         }
         let owner = client.request.owner;
         self.forget_client(id);
@@ -318,19 +383,19 @@ impl Layer {
     }
 
     /// Remembers the ACK that goes out for each 2xx with this tag.
-    pub(super) fn keep_ack(&mut self, id: RequestId, tag: String, ack: Transmit) {
+    pub(super) fn keep_ack(&mut self, id: RequestId, tag: String, ack: SentAck) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.acknowledged.insert(tag, Some(ack));
         }
     }
 
-    fn attempt(&mut self, now: Instant, id: RequestId, hop: Hop) {
+    fn attempt(&mut self, now: Instant, id: RequestId, (to, size): (Destination, Size)) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.attempt = client.attempt.wrapping_add(1);
         let branch = print_branch(id, client.attempt);
-        let mut destination = hop.destination();
+        let mut destination = to;
         let Some((mut message, mut bytes)) = self.dress(id, destination, &branch) else { return };
-        if matches!(hop, Hop::Preferred(_))
+        if size == Size::Minded
             && destination.transport == Transport::Udp
             && bytes.len() > self.settings.datagram
         {
@@ -418,7 +483,7 @@ impl Layer {
             match client.acknowledged.get(tag.as_deref().unwrap_or_default()) {
                 Some(Some(ack)) => {
                     self.counters.retransmissions_out += 1;
-                    let ack = ack.clone();
+                    let ack = ack.transmit.clone();
                     return self.transmit(ack);
                 }
                 Some(None) => return,
@@ -426,8 +491,8 @@ impl Layer {
                 None => client.acknowledged.insert(tag.unwrap_or_default(), None),
             };
         }
-        let owner = client.request.owner;
-        self.indications.push_back(Indication::Response { owner, request: id, response });
+        let (owner, Some(source)) = (client.request.owner, client.heard) else { return };
+        self.indications.push_back(Indication::Response { owner, request: id, response, source });
     }
 
     /// Sends the CANCEL once a provisional response came (RFC 3261 §9.1).
@@ -505,7 +570,8 @@ impl Client {
 
     /// True if another address is left and the caller still wants an answer.
     fn may_move(&self) -> bool {
-        !self.untried.is_empty() && matches!(self.cancel, Cancel::No)
+        let is_elsewhere = |hop: &Hop| *hop != Hop::AsRouted;
+        self.untried.front().is_some_and(is_elsewhere) && matches!(self.cancel, Cancel::No)
     }
 }
 

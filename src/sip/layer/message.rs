@@ -1,5 +1,7 @@
 //! The messages that transactions themselves make: responses, the ACK of a refusal, CANCEL.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use super::{Destination, Layer, Source};
@@ -55,13 +57,18 @@ impl Source {
     ///
     /// A `maddr` is not followed: it serves multicast only, and would let anybody aim us at anybody.
     pub(super) fn reply_to(self, request: &Message) -> Destination {
-        let Self { transport, mut peer, .. } = self;
-        if let (Transport::Udp, Ok(via)) = (transport, request.headers.via())
-            && !via.wants_rport()
-        {
-            peer.set_port(via.port.unwrap_or(transport::DEFAULT_PORT));
-        }
-        Destination { transport, peer }
+        let is_at_source = match self.transport {
+            Transport::Udp => request.headers.via().map_or(true, |via| via.wants_rport()),
+            Transport::Tcp => true,
+        };
+        let peer = if is_at_source { self.peer } else { self.sent_by(request) };
+        Destination { transport: self.transport, peer }
+    }
+
+    /// The port of the top Via's sent-by, at the address that the request came from.
+    pub(super) fn sent_by(self, request: &Message) -> SocketAddr {
+        let port = request.headers.via().map_or(None, |via| via.port);
+        SocketAddr::new(self.peer.ip(), port.unwrap_or(transport::DEFAULT_PORT))
     }
 }
 

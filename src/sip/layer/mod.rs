@@ -5,6 +5,7 @@
 //! sessions and the rules of §8.2 are above it.
 
 mod client;
+mod flow;
 mod head;
 mod key;
 mod message;
@@ -13,6 +14,7 @@ mod server;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
@@ -30,9 +32,11 @@ use crate::sip::endpoint::{
 use crate::sip::message::Start;
 use crate::sip::timer::Deadlines;
 use crate::sip::transaction::{ClientInput, ServerInput, StatusClass};
+use crate::sip::transport::Transport;
 use crate::sip::{Message, StatusCode};
 
 pub(super) use client::{Failure, Owner, Request, RequestId};
+pub(super) use flow::Flow;
 pub(super) use head::Head;
 pub(super) use message::Reply;
 pub(super) use route::{Destination, Source};
@@ -66,7 +70,7 @@ pub(super) enum Indication {
     /// A CANCEL arrived for this INVITE, which has no final response yet.
     Cancelled(ServerId),
     /// A response to a request of ours, other than 100 and repeated 2xx.
-    Response { owner: Owner, request: RequestId, response: Message },
+    Response { owner: Owner, request: RequestId, response: Message, source: Source },
     /// A request of ours got no final response.
     Failed { owner: Owner, request: RequestId, failure: Failure },
 }
@@ -114,7 +118,7 @@ impl Layer {
             }
             Start::Response { status, .. } => {
                 let status = *status;
-                self.receive_response(now, status, message);
+                self.receive_response(now, status, message, source);
             }
         }
     }
@@ -126,6 +130,19 @@ impl Layer {
                 Key::Server(id) => self.drive_server(now, id, ServerInput::Timeout),
             }
         }
+    }
+
+    /// Takes every message that waits for this peer elsewhere, or tells its owner.
+    pub(super) fn handle_transmit_failed(
+        &mut self,
+        now: Instant,
+        transport: Transport,
+        peer: SocketAddr,
+    ) {
+        let failed = Destination { transport, peer };
+        self.redirect_replies(failed);
+        self.redirect_acks(failed);
+        self.fail_requests(now, failed);
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

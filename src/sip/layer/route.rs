@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::client::Failure;
+use super::client::{Failure, SentAck};
+use super::flow::{Flow, Nat};
 use super::{Layer, RequestId};
 use crate::sip::endpoint::{Output, Packet, Resolve, ResolveId, Transmit};
 use crate::sip::headers::{Name, Via};
@@ -35,6 +36,8 @@ pub(super) enum Hop {
     Preferred(Destination),
     /// In a datagram whatever its size, because TCP failed.
     OverUdp(SocketAddr),
+    /// To the next hop, because the flow that was to lead there is gone.
+    AsRouted,
 }
 
 /// What waits for a name.
@@ -45,10 +48,12 @@ pub(super) enum Lookup {
 }
 
 /// The next hop of a request, before its name is looked up.
-struct NextHop {
-    host: Host,
-    port: Option<u16>,
-    transport: Transport,
+pub(super) struct NextHop {
+    pub(super) host: Host,
+    pub(super) port: Option<u16>,
+    pub(super) transport: Transport,
+    /// True if a proxy wants to be on the way.
+    pub(super) is_route: bool,
 }
 
 impl Destination {
@@ -61,24 +66,35 @@ impl Source {
     pub(super) fn of(packet: &Packet) -> Self {
         Self { transport: packet.transport, peer: packet.peer, local: packet.local }
     }
+
+    pub(super) fn destination(self) -> Destination {
+        Destination { transport: self.transport, peer: self.peer }
+    }
 }
 
-impl Hop {
-    pub(super) fn destination(self) -> Destination {
-        match self {
-            Self::Preferred(destination) => destination,
-            Self::OverUdp(peer) => Destination { transport: Transport::Udp, peer },
-        }
+impl Transmit {
+    pub(super) fn destination(&self) -> Destination {
+        Destination { transport: self.transport, peer: self.peer }
     }
 }
 
 impl Layer {
     /// Finds the addresses of a request's next hop and tries the first, now or when it is resolved.
     pub(super) fn route_request(&mut self, now: Instant, id: RequestId) {
-        let hop = self.request_sent(id).and_then(next_hop);
-        let Some(NextHop { host, port, transport }) = hop else {
+        let Some(hop) = self.request_sent(id).and_then(next_hop) else {
             return self.next_attempt(now, id, Failure::Unresolved);
         };
+        let flow = self.take_flow(id);
+        if let Some(to) = flow.and_then(|flow| flow.instead_of(&hop, self.nat())) {
+            // No connection can be opened to a datagram's source, nor can its Contact be reached.
+            let hops = match to.transport {
+                Transport::Udp => VecDeque::from([Hop::OverUdp(to.peer)]),
+                Transport::Tcp => VecDeque::from([Hop::Preferred(to), Hop::AsRouted]),
+            };
+            self.set_hops(id, hops);
+            return self.next_attempt(now, id, Failure::Unresolved);
+        }
+        let NextHop { host, port, transport, .. } = hop;
         match host {
             Host::Address(address) => {
                 let peer = SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT));
@@ -93,12 +109,23 @@ impl Layer {
     }
 
     /// Sends an ACK for a 2xx to its next hop, which need not be that of the INVITE.
-    pub(super) fn route_ack(&mut self, id: RequestId, tag: String, ack: Message) {
-        let Some(NextHop { host, port, transport }) = next_hop(&ack) else { return };
+    pub(super) fn route_ack(
+        &mut self,
+        id: RequestId,
+        tag: String,
+        ack: Message,
+        flow: Option<Flow>,
+    ) {
+        let Some(hop) = next_hop(&ack) else { return };
+        if let Some(to) = flow.and_then(|flow| flow.instead_of(&hop, self.nat())) {
+            let detour = to.transport.is_reliable().then(|| Box::new(ack.clone()));
+            return self.send_ack(id, tag, (ack, detour), to);
+        }
+        let NextHop { host, port, transport, .. } = hop;
         match host {
             Host::Address(address) => {
                 let peer = SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT));
-                self.send_ack(id, tag, ack, Destination { transport, peer });
+                self.send_ack(id, tag, (ack, None), Destination { transport, peer });
             }
             Host::Name(host) => {
                 let ack = Box::new(ack);
@@ -126,7 +153,7 @@ impl Layer {
             Some(Lookup::Ack { request, transport, tag, ack }) => {
                 // The peer keeps resending its 2xx and then ends the call if no address is found.
                 if let Some(&peer) = addresses.first() {
-                    self.send_ack(request, tag, *ack, Destination { transport, peer });
+                    self.send_ack(request, tag, (*ack, None), Destination { transport, peer });
                 }
             }
             None => {}
@@ -160,12 +187,22 @@ impl Layer {
         SocketAddr::new(self.local.towards(destination.peer.ip()), port)
     }
 
-    fn send_ack(&mut self, id: RequestId, tag: String, mut ack: Message, to: Destination) {
+    fn nat(&self) -> Nat {
+        if self.settings.nat { Nat::Followed } else { Nat::Ignored }
+    }
+
+    fn send_ack(
+        &mut self,
+        id: RequestId,
+        tag: String,
+        (mut ack, detour): (Message, Option<Box<Message>>),
+        to: Destination,
+    ) {
         let branch = format!("{}{}", super::key::COOKIE, self.new_tag());
         self.add_via(&mut ack, to, &branch);
         let Destination { transport, peer } = to;
         let transmit = Transmit { transport, peer, bytes: ack.print() };
-        self.keep_ack(id, tag, transmit.clone());
+        self.keep_ack(id, tag, SentAck { transmit: transmit.clone(), detour });
         self.transmit(transmit);
     }
 
@@ -194,7 +231,8 @@ fn next_hop(request: &Message) -> Option<NextHop> {
         Some(_) => return None,
     };
     let maddr = uri.param("maddr").and_then(|maddr| Host::parse(maddr.as_bytes()));
-    Some(NextHop { host: maddr.or_else(|| uri.host().cloned())?, port: uri.port(), transport })
+    let host = maddr.or_else(|| uri.host().cloned())?;
+    Some(NextHop { host, port: uri.port(), transport, is_route: route.is_some() })
 }
 
 pub(super) fn reliability(transport: Transport) -> Reliability {

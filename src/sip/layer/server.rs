@@ -26,6 +26,8 @@ pub(super) struct Server {
     method: Method,
     source: Source,
     reply_to: Destination,
+    /// What was sent last, for a connection that is gone.
+    sent: Option<Bytes>,
     /// Every response from us carries the same To tag (RFC 3261 §8.2.6.2).
     tag: String,
 }
@@ -124,6 +126,11 @@ impl Layer {
         self.servers.get(&server).map(|server| &server.request)
     }
 
+    /// Where the request of a transaction that still exists came from.
+    pub(in crate::sip) fn source_of(&self, server: ServerId) -> Option<Source> {
+        self.servers.get(&server).map(|server| server.source)
+    }
+
     /// The To tag that our responses in this transaction carry.
     pub(in crate::sip) fn tag_of(&self, server: ServerId) -> Option<&str> {
         self.servers.get(&server).map(|server| server.tag.as_str())
@@ -142,6 +149,27 @@ impl Layer {
         self.transmit(Transmit { transport, peer, bytes: response.print() });
     }
 
+    /// Takes responses whose connection is gone to the sent-by port, once (RFC 3261 §18.2.2).
+    ///
+    /// Only an INVITE is remembered so long: over TCP other transactions end with their response.
+    pub(super) fn redirect_replies(&mut self, failed: Destination) {
+        if !failed.transport.is_reliable() {
+            return;
+        }
+        for server in self.servers.values_mut().filter(|server| server.reply_to == failed) {
+            let peer = server.source.sent_by(&server.request);
+            if peer == failed.peer {
+                continue;
+            }
+            server.reply_to.peer = peer;
+            // The session resends a 2xx until its ACK comes; this one may have its ACK already.
+            if let Some(bytes) = server.sent.clone().filter(|_| !server.machine.is_accepted()) {
+                let transport = failed.transport;
+                self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
+            }
+        }
+    }
+
     pub(super) fn drive_server(&mut self, now: Instant, id: ServerId, input: ServerInput) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let again = matches!(input, ServerInput::Timeout | ServerInput::Retransmission);
@@ -151,6 +179,7 @@ impl Layer {
             match server.machine.poll_output() {
                 transaction::Output::Transmit(bytes) => {
                     self.counters.retransmissions_out += u64::from(again);
+                    server.sent = Some(bytes.clone());
                     self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
                 }
                 transaction::Output::WaitUntil(at) => break at,
@@ -238,6 +267,7 @@ impl Layer {
             method: head.method.clone(),
             source,
             reply_to: source.reply_to(request),
+            sent: None,
             tag,
         };
         self.servers.insert(id, server);

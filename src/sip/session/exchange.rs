@@ -78,13 +78,14 @@ impl Established {
         let Exchange::OweAck { request, sequence } = self.exchange else { return };
         self.exchange = Exchange::Idle;
         let Some(entry) = core.dialogs.get(&self.dialog) else { return };
+        let flow = entry.dialog.flow();
         let mut ack = entry.dialog.ack(sequence);
         ack.headers.push(Name::UserAgent, core.layer.settings.product.clone());
         if let Some(sdp) = sdp {
             ack.headers.push(Name::ContentType, SDP);
             ack.body = sdp;
         }
-        core.layer.acknowledge(request, &self.dialog.remote_tag, ack);
+        core.layer.acknowledge(request, &self.dialog.remote_tag, (ack, flow));
     }
 
     /// True if this request is the one we wait for.

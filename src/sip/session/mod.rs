@@ -31,7 +31,7 @@ use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::endpoint::core::{Core, SDP};
 use crate::sip::endpoint::{Busy, Event, Invitation, Invited, Rejection, SessionId};
 use crate::sip::headers::{Name, RetryAfter};
-use crate::sip::layer::{Failure, Head, Owner, Reply, RequestId, ServerId, Source};
+use crate::sip::layer::{Failure, Head, Owner, Reply, Request, RequestId, ServerId, Source};
 use crate::sip::message::Start;
 use crate::sip::{Message, Method, StatusCode};
 
@@ -98,7 +98,7 @@ impl Session {
     ) -> Option<Self> {
         let id = SessionId(core.layer.next_id());
         let tag = core.layer.tag_of(server)?.to_owned();
-        let dialog = Dialog::of_request(&request, head, &tag)?;
+        let dialog = Dialog::of_request(&request, head, source, &tag)?;
         let invited = Invited {
             session: id,
             from: request.headers.from().ok()?,
@@ -390,17 +390,18 @@ impl Session {
 /// A late 2xx to a re-INVITE is only acknowledged: its dialog ends, or has ended, by itself.
 pub(super) fn release(now: Instant, core: &mut Core, request: RequestId, response: &Message) {
     let Some(invite) = core.layer.request_sent(request) else { return };
-    let Some(mut dialog) = Dialog::of_response(invite, response, "") else { return };
+    let flow = core.layer.flow_of(request);
+    let Some(mut dialog) = Dialog::of_response(invite, response, flow, "") else { return };
     let is_first = invite.headers.to().is_ok_and(|to| to.tag().is_none());
     let Ok(cseq) = response.headers.cseq() else { return };
     if cseq.method != Method::Invite {
         return;
     }
-    core.layer.acknowledge(request, &dialog.id.remote_tag, dialog.ack(cseq.number));
+    core.layer.acknowledge(request, &dialog.id.remote_tag, (dialog.ack(cseq.number), flow));
     if is_first {
         let message = dialog.request(&Method::Bye);
         let owner = Owner::Nobody;
-        core.layer.send(now, crate::sip::layer::Request { message, contact: None, owner });
+        core.layer.send(now, Request { message, contact: None, owner, flow });
     }
 }
 

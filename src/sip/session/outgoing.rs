@@ -176,7 +176,8 @@ impl Outgoing {
 
     fn note_early(&mut self, core: &mut Core, id: SessionId, response: &Message) {
         let Some(invite) = core.layer.request_sent(self.request) else { return };
-        let Some(dialog) = Dialog::of_response(invite, response, &self.template.user) else {
+        let flow = core.layer.flow_of(self.request);
+        let Some(dialog) = Dialog::of_response(invite, response, flow, &self.template.user) else {
             return;
         };
         if let Some(entry) = core.dialogs.get_mut(&dialog.id) {
@@ -200,8 +201,9 @@ impl Outgoing {
         response: Message,
     ) -> State {
         let invite = core.layer.request_sent(self.request);
-        let dialog =
-            invite.and_then(|invite| Dialog::of_response(invite, &response, &self.template.user));
+        let flow = core.layer.flow_of(self.request);
+        let user = &self.template.user;
+        let dialog = invite.and_then(|invite| Dialog::of_response(invite, &response, flow, user));
         let Some(dialog) = dialog else {
             // Not even an ACK can be sent; the callee gives up when it misses that.
             return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
@@ -280,7 +282,7 @@ impl Template {
             message.body = offer.clone();
         }
         let contact = Some(self.user.clone());
-        core.layer.send(now, Request { message, contact, owner: Owner::Session(id) })
+        core.layer.send(now, Request { message, contact, owner: Owner::Session(id), flow: None })
     }
 }
 

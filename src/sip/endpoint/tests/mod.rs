@@ -5,6 +5,7 @@
 mod calls;
 mod changes;
 mod failures;
+mod flows;
 mod lossy;
 mod network;
 mod noise;

@@ -125,9 +125,20 @@ impl Network {
 
     /// Hands an endpoint a message from an address that is no endpoint.
     pub(super) fn inject(&mut self, to: usize, from: SocketAddr, text: &str) {
+        self.inject_over(Transport::Udp, to, from, text);
+    }
+
+    /// As [`Self::inject`], over this transport.
+    pub(super) fn inject_over(
+        &mut self,
+        transport: Transport,
+        to: usize,
+        peer: SocketAddr,
+        text: &str,
+    ) {
         let packet = Packet {
-            transport: Transport::Udp,
-            peer: from,
+            transport,
+            peer,
             local: address(to),
             bytes: Bytes::copy_from_slice(text.as_bytes()),
         };
