@@ -116,13 +116,7 @@ impl Driver {
                     self.send_waiting(desk);
                 }
                 Output::Happened(happened) => {
-                    let event = self.log.push(happened);
-                    info!(
-                        event = event.kind.as_str(),
-                        room = event.room.map(tracing::field::display),
-                        leg = event.leg.map(tracing::field::display),
-                        call = event.call.map(tracing::field::display),
-                    );
+                    tell_log(&self.log.push(happened));
                 }
                 Output::Levels(levels) => self.log.publish_levels(&levels),
                 Output::Drained => desk.drained = true,
@@ -150,6 +144,23 @@ impl Desk {
             self.waiting.push_back(media::command::Command::Meters { on });
         }
     }
+}
+
+/// One line for each event, in the span of its leg; numbers and addresses of people stay out of it.
+fn tell_log(event: &api::event::Event) {
+    let _span = event.leg.map(|leg| {
+        let call_id = event.data.get("sip_call_id").and_then(|id| id.as_str());
+        tracing::info_span!("leg", %leg, call_id).entered()
+    });
+    let text = |field: &str| event.data.get(field).and_then(|value| value.as_str());
+    info!(
+        seq = event.seq,
+        room = event.room.map(tracing::field::display),
+        call = event.call.map(tracing::field::display),
+        reason = text("left_reason").or_else(|| text("end_reason")).or_else(|| text("reason")),
+        "{}",
+        event.kind.as_str()
+    );
 }
 
 fn look_up(desk: &mut Desk, id: ResolveId, host: String, port: u16) {
