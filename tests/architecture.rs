@@ -41,7 +41,17 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ),
     ("media", &["mixer"]),
     ("store", &["api::model"]),
-    ("driver", &["crate::net", "crate::bridge", "crate::media", "api::control", "api::events"]),
+    (
+        "driver",
+        &[
+            "crate::net",
+            "crate::bridge",
+            "crate::media",
+            "api::control",
+            "api::event",
+            "api::events",
+        ],
+    ),
     // Puts all of them together.
     (
         "start",
