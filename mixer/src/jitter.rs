@@ -2,7 +2,7 @@
 //!
 //! There is one timeline. A packet's media time plus the transit of the fastest recent packet is when it could be
 //! played at the earliest; how much later it *is* played is the delay. The delay is steered towards a target that
-//! covers the jitter seen lately ([`delay`]):
+//! covers the jitter seen lately (its `delay` module):
 //!
 //! ```text
 //!             delay < target                 target … target + one packet            far above
