@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
-pub use units::{Auto, CodecName, Listeners, Network, Pattern, PortRange, Secret};
+pub use units::{Auto, CodecName, Listeners, PortRange, Secret};
 
 use wire::{duration, list, text};
+
+use crate::bridge::{Network, Pattern};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -262,7 +264,7 @@ impl Config {
                 self.api
             ));
         }
-        let open = |network: &Network| network.bits == 0;
+        let open = |network: &Network| network.is_everything();
         if self.rooms.auto_create_from.iter().any(open)
             && !self.rooms.auto_create.as_str().is_empty()
         {

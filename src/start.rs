@@ -277,12 +277,8 @@ fn bridge_settings(config: &Config) -> bridge::Settings {
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
     let media_addresses = sip.udp.0.iter().chain(&sip.tcp.0).filter(|a| specific(a));
     bridge::Settings {
-        auto_create: bridge::Pattern::new(rooms.auto_create.as_str()),
-        auto_create_from: rooms
-            .auto_create_from
-            .iter()
-            .map(|network| bridge::Network::new(network.address, network.bits))
-            .collect(),
+        auto_create: rooms.auto_create.clone(),
+        auto_create_from: rooms.auto_create_from.clone(),
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         calls_per_second: limits.calls_per_second,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module of `src/` and the paths it may name beyond itself. A path allows everything below it.
 const MAY_IMPORT: [(&str, &[&str]); 11] = [
-    ("config", &["mixer::codec"]),
+    ("config", &["crate::bridge::Network", "crate::bridge::Pattern", "mixer::codec"]),
     ("key", &["crate::config"]),
     ("sip", &[]),
     ("sdp", &["mixer::codec"]),

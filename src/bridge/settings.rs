@@ -1,6 +1,8 @@
 //! What the bridge may be told at start.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
@@ -42,7 +44,7 @@ pub struct Settings {
     pub media_addresses: Vec<IpAddr>,
 }
 
-/// A name pattern with at most one `*`.
+/// Names with at most one `*` for any characters: `*`, `conf-*`, or nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pattern(String);
 
@@ -50,6 +52,11 @@ impl Pattern {
     /// Takes the pattern as configured; the empty one matches nothing.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether `name` fits.
@@ -62,6 +69,23 @@ impl Pattern {
             }
             None => !self.0.is_empty() && self.0 == name,
         }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.matches('*').count() > 1 {
+            return Err(format!("expected at most one * in a pattern, found {text}"));
+        }
+        Ok(Self::new(text))
     }
 }
 
@@ -79,6 +103,11 @@ impl Network {
         Self { address, bits: bits.min(width) }
     }
 
+    /// Whether every address of its family lies in it.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether `address` lies in it; IPv4 mapped into IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -90,6 +119,25 @@ impl Network {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected a network as in 10.0.0.0/8 or fc00::/7, found {text}");
+        let (address, bits) = text.split_once('/').ok_or_else(expected)?;
+        let address: IpAddr = address.parse().map_err(|_| expected())?;
+        let bits = bits.parse().map_err(|_| expected())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        if bits > width { Err(expected()) } else { Ok(Self { address, bits }) }
     }
 }
 

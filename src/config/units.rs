@@ -1,7 +1,7 @@
 //! What a setting can be: each is read from text and written as the text that reads as the same.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use mixer::codec::{Codec, Format};
@@ -134,62 +134,6 @@ impl FromStr for PortRange {
     }
 }
 
-/// A network in CIDR notation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Network {
-    /// Any address in it.
-    pub address: IpAddr,
-    /// How many leading bits count.
-    pub bits: u8,
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
-    }
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("expected a network as in 10.0.0.0/8 or fc00::/7, found {text}");
-        let (address, bits) = text.split_once('/').ok_or_else(expected)?;
-        let address: IpAddr = address.parse().map_err(|_| expected())?;
-        let bits = bits.parse().map_err(|_| expected())?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        if bits > width { Err(expected()) } else { Ok(Self { address, bits }) }
-    }
-}
-
-/// Names with at most one `*` for any characters: `*`, `conf-*`, or nothing.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Pattern(String);
-
-impl Pattern {
-    /// The pattern as written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.matches('*').count() > 1 {
-            return Err(format!("expected at most one * in a pattern, found {text}"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
 /// A codec by its RTP name, with clock and channels where they are not the only ones: `opus`, `L16/44100/2`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CodecName(pub Format);
@@ -255,7 +199,10 @@ impl<'de> Deserialize<'de> for Listeners {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::bridge::{Network, Pattern};
 
     #[test]
     fn what_is_written_reads_as_the_same() {
