@@ -73,7 +73,7 @@ impl Encoder {
     }
 
     /// Says how many of 100 packets get lost on the way. Above 0, and where FEC is agreed, each packet carries a coarse
-    /// copy of the one before: a second run of the speech coder, a third of the whole cost.
+    /// copy of the one before, which takes a second run of the speech coder.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
         let request = opusic_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST;
         // It refuses numbers above 100 only.

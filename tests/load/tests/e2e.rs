@@ -73,7 +73,7 @@ const RUN: [&str; 14] = [
 ];
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn clean_run() {
     let v = Fake::new(&[]).go("run", &RUN);
     assert_eq!(f(&v, "/setup/calls_up"), 40.0);
@@ -91,7 +91,7 @@ fn clean_run() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn cpu_figure_matches_known_work() {
     let base = f(&Fake::new(&[]).go("run", &RUN), "/window/server/cpu_ms_per_participant_second");
     // 40 us per participant and 20 ms tick: 2 CPU-ms per participant-second more
@@ -104,7 +104,7 @@ fn cpu_figure_matches_known_work() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn loss_dup_reorder_are_found() {
     let v = Fake::new(&["--loss", "0.02"]).go("run", &RUN);
     let l = f(&v, "/window/quality/loss_fraction");
@@ -123,7 +123,7 @@ fn loss_dup_reorder_are_found() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn added_delay_is_measured() {
     let a = ["--seconds", "8", "--warmup", "1", "--pairs", "6"];
     let d0 = Fake::new(&["--extra-frames", "1"]).go("latency", &a);
@@ -138,7 +138,7 @@ fn added_delay_is_measured() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn fidelity_gain_and_echo() {
     let v = Fake::new(&["--gain-db", "-6"]).go("fidelity", &["--seconds", "4"]);
     for i in 0..4 {
@@ -155,7 +155,7 @@ fn fidelity_gain_and_echo() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn fidelity_mixed_codecs() {
     let v = Fake::new(&["--mix-rate", "16000"])
         .go("fidelity", &["--seconds", "4", "--codecs", "pcmu,opus,g722"]);
@@ -170,7 +170,7 @@ fn fidelity_mixed_codecs() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn signalling_faults() {
     // a fifth of all SIP messages lost in each direction: retransmission must bring the calls up
     let v = Fake::new(&["--lose-sip", "0.2"]).go("run", &RUN);
@@ -192,7 +192,7 @@ fn signalling_faults() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn digest_authentication() {
     for alg in ["MD5", "SHA-256"] {
         let fb = Fake::new(&["--auth", "bob:secret", "--auth-alg", alg]);
@@ -209,7 +209,7 @@ fn digest_authentication() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn capacity_finds_the_limit() {
     // 500 us per participant and tick: the single-threaded bridge is full at 40
     let v = Fake::new(&["--burn-us", "500"]).go(
@@ -237,7 +237,7 @@ fn capacity_finds_the_limit() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "minutes of real traffic that want a quiet machine"]
 fn floor_runs() {
     let out = std::env::temp_dir().join(format!("plenary-load-{}-floor.json", std::process::id()));
     let p = out.to_str().unwrap();
