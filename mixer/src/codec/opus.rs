@@ -21,19 +21,27 @@ pub(crate) const MAX_SAMPLES: usize = 5760;
 const C_RATE: i32 = 48_000;
 
 /// Encodes 48 kHz mono; [`Clone`] copies the whole state.
+///
+/// On a clean path it lets libopus choose by bit rate, which from some 18 kbit/s on is the MDCT coder
+/// (CELT): at 32 kbit/s and complexity 5 that sounds as good as the hybrid of speech coder (SILK) and
+/// MDCT (PESQ 4.31 against 4.36) and takes a third of the time. Where packets get lost it is told
+/// that this is speech, which brings the speech coder: only that one carries FEC, and it conceals better.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     state: Vec<u64>,
+    /// Pauses are not sent, which takes the voice detector of the speech coder.
+    dtx: bool,
 }
 
 impl Clone for Encoder {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone() }
+        Self { state: self.state.clone(), dtx: self.dtx }
     }
 
     /// Reuses the memory of `self`.
     fn clone_from(&mut self, source: &Self) {
         self.state.clone_from(&source.state);
+        self.dtx = source.dtx;
     }
 }
 
@@ -52,13 +60,13 @@ impl Encoder {
                 state.as_mut_ptr().cast(),
                 C_RATE,
                 1,
-                opusic_sys::OPUS_APPLICATION_VOIP,
+                opusic_sys::OPUS_APPLICATION_AUDIO,
             )
         };
         if result != opusic_sys::OPUS_OK {
             return Err(Unsupported);
         }
-        let mut encoder = Self { state };
+        let mut encoder = Self { state, dtx: options.dtx };
         for (request, value) in settings(options) {
             encoder.set(request, value)?;
         }
@@ -72,12 +80,14 @@ impl Encoder {
         if result == opusic_sys::OPUS_OK { Ok(()) } else { Err(Unsupported) }
     }
 
-    /// Says how many of 100 packets get lost on the way. Above 0, and where FEC is agreed, each packet carries a coarse
-    /// copy of the one before, which takes a second run of the speech coder.
+    /// Says how many of 100 packets get lost on the way. Above 0 the speech coder is used, and where FEC is agreed
+    /// each packet carries a coarse copy of the one before, which takes a second run of it.
     pub(crate) fn expect_loss(&mut self, percent: u8) {
-        let request = opusic_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST;
-        // It refuses numbers above 100 only.
-        let _refused = self.set(request, percent.min(100).into());
+        // Neither refuses these values.
+        let loss = opusic_sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST;
+        let _refused = self.set(loss, percent.min(100).into());
+        let signal = opusic_sys::OPUS_SET_SIGNAL_REQUEST;
+        let _refused = self.set(signal, signal_for(percent, self.dtx));
     }
 
     /// Encodes one packet of 10, 20, 40 or 60 ms; returns octets, 0 if libopus refused.
@@ -178,12 +188,18 @@ impl Decoder {
 ///
 /// The SILK layer's payload starts with one voice-activity bit for each 20 ms and one that tells of
 /// FEC (RFC 6716 §4.2.3), coded evenly, so the range coder leaves them readable. A payload of up
-/// to two octets is DTX.
+/// to two octets is DTX. A CELT frame begins with a flag of silence that is set once in 2^15
+/// (§4.3), which the range coder writes as 15 ones.
 pub(crate) fn has_voice(payload: &[u8]) -> Option<bool> {
-    if payload.len() <= 2 {
+    if payload.len() <= 2 || is_celt_silence(payload) {
         return Some(false);
     }
     silk_flags(payload).map(|(flags, frames)| flags >> (8 - frames) != 0)
+}
+
+fn is_celt_silence(payload: &[u8]) -> bool {
+    let &[toc, first, second, ..] = payload else { return false };
+    toc >> 3 >= 16 && toc & 3 == 0 && first == 0xFF && second >= 0xFE
 }
 
 /// True if the packet carries a copy of the one before it; see [`has_voice`].
@@ -231,7 +247,7 @@ fn settings(options: OpusOptions) -> [(c_int, c_int); 9] {
     let bitrate = c_int::try_from(options.bitrate.clamp(6_000, 510_000)).unwrap_or(24_000);
     let complexity = c_int::from(options.complexity.min(10));
     [
-        (opusic_sys::OPUS_SET_SIGNAL_REQUEST, opusic_sys::OPUS_SIGNAL_VOICE),
+        (opusic_sys::OPUS_SET_SIGNAL_REQUEST, signal_for(0, options.dtx)),
         (opusic_sys::OPUS_SET_BITRATE_REQUEST, bitrate),
         (opusic_sys::OPUS_SET_MAX_BANDWIDTH_REQUEST, bandwidth),
         (opusic_sys::OPUS_SET_COMPLEXITY_REQUEST, complexity),
@@ -241,6 +257,11 @@ fn settings(options: OpusOptions) -> [(c_int, c_int); 9] {
         (opusic_sys::OPUS_SET_DTX_REQUEST, c_int::from(options.dtx)),
         (opusic_sys::OPUS_SET_LSB_DEPTH_REQUEST, 16),
     ]
+}
+
+/// What libopus is told to expect; see [`Encoder`].
+fn signal_for(loss_percent: u8, dtx: bool) -> c_int {
+    if loss_percent > 0 || dtx { opusic_sys::OPUS_SIGNAL_VOICE } else { opusic_sys::OPUS_AUTO }
 }
 
 fn memory(octets: c_int) -> Result<Vec<u64>, Unsupported> {
@@ -296,8 +317,42 @@ mod tests {
     }
 
     #[test]
+    fn a_clean_path_takes_the_mdct_coder_and_a_lossy_one_speech_with_fec() {
+        let mut encoder = Encoder::new(OpusOptions { fec: true, ..OPUS }).unwrap();
+        let mut payload = [0; 1500];
+        let mut packets = Vec::new();
+        for i in 0..60 {
+            encoder.expect_loss(if (20..40).contains(&i) { 10 } else { 0 });
+            let octets = encoder.encode(&buzz(i * 960, 960), &mut payload);
+            packets.push((payload[0] >> 3 >= 16, carries_fec(&payload[..octets])));
+        }
+
+        assert!(packets[..20].iter().all(|&(celt, _)| celt), "{packets:?}");
+        assert!(packets[22..40].iter().all(|&(celt, _)| !celt), "{packets:?}");
+        assert!(packets[22..40].iter().any(|&(_, fec)| fec), "{packets:?}");
+        assert!(packets[42..].iter().all(|&(celt, _)| celt), "{packets:?}");
+    }
+
+    #[test]
+    fn silence_of_the_mdct_coder_is_seen_without_decoding() {
+        let mut encoder = Encoder::new(OPUS).unwrap();
+        let mut payload = [0; 1500];
+        let mut voiced = Vec::new();
+        for i in 0..100 {
+            let pcm = if i < 50 { buzz(i * 960, 960) } else { vec![0; 960] };
+            let octets = encoder.encode(&pcm, &mut payload);
+            voiced.push(has_voice(&payload[..octets]));
+        }
+
+        assert!(voiced[..50].iter().all(Option::is_none), "{voiced:?}");
+        assert!(voiced[80..].iter().all(|&voice| voice == Some(false)), "{voiced:?}");
+    }
+
+    #[test]
     fn voice_bit_follows_speech_and_silence() {
-        let mut encoder = Encoder::new(OpusOptions { max_playback_rate: 16_000, ..OPUS }).unwrap();
+        let options = OpusOptions { max_playback_rate: 16_000, ..OPUS };
+        let mut encoder = Encoder::new(options).unwrap();
+        encoder.expect_loss(5);
         let mut payload = [0; 1500];
         let mut voiced = Vec::new();
         for i in 0..100 {
