@@ -8,6 +8,7 @@ pub mod jitter;
 pub mod level;
 pub mod limiter;
 mod outlet;
+pub mod quality;
 pub mod resample;
 pub mod room;
 pub mod rtcp;
