@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
+use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Slot, SlotOptions, StreamPlan};
@@ -124,6 +125,7 @@ fn slot(now: Instant, leg: usize, codec: Codec) -> Slot {
         cname: "bench".into(),
         min_delay: Duration::ZERO,
         max_delay: Duration::from_millis(200),
+        alarm: AlarmOptions::default(),
     });
     let encoding = encoding(codec);
     slot.configure(

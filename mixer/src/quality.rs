@@ -16,6 +16,7 @@ mod meter;
 use std::time::Duration;
 
 pub use alarm::{AlarmOptions, Cause};
+pub(crate) use burst::GAP_MIN;
 pub use burst::{BurstFigures, Bursts};
 pub use meter::{Fates, Meter, Quality, Sample};
 

@@ -1,13 +1,20 @@
 //! RTCP on the wire (RFC 3550 §6): what a phone needs, tolerant of everything else.
 //!
 //! Parsing steps over packets it does not know and takes reduced-size RTCP (RFC 5506); printing always makes a
-//! compound that starts with a report and carries a CNAME (§6.1). [`Session`] keeps the statistics of one leg.
+//! compound that starts with a report and carries a CNAME (§6.1). Extended reports (RFC 3611) follow them. [`Session`]
+//! keeps the statistics of one leg.
 
+mod extended;
 mod reception;
 mod session;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub(crate) use self::extended::RECEIVER_CONFIGURATION;
+pub use self::extended::{
+    ExtendedBlock, ExtendedBlocks, ExtendedReport, LastReference, LastReferences, VoipMetrics,
+    print_extended,
+};
 pub use self::reception::Reception;
 pub use self::session::{FarReport, Sent, Session};
 use crate::rtp::{RtpTimestamp, Ssrc};
@@ -28,6 +35,14 @@ impl NtpTime {
     /// The middle 32 bits, which reports quote: units of 1/65,536 s, wrapping each 18 hours.
     pub fn middle(self) -> u32 {
         low_half(self.0 >> 16)
+    }
+
+    fn parse(octets: &[u8], at: usize) -> Option<Self> {
+        Some(Self((u64::from(word(octets, at)?) << 32) | u64::from(word(octets, at + 4)?)))
+    }
+
+    fn octets(self) -> [u8; 8] {
+        self.0.to_be_bytes()
     }
 }
 
@@ -94,7 +109,14 @@ pub enum Packet<'a> {
         /// The first source that leaves.
         ssrc: Ssrc,
     },
-    /// Well formed, but not for us: APP, feedback, extended reports.
+    /// XR (RFC 3611).
+    Extended {
+        /// Who reports.
+        ssrc: Ssrc,
+        /// Of itself and of others.
+        blocks: ExtendedBlocks<'a>,
+    },
+    /// Well formed, but not for us: APP, feedback.
     Other {
         /// RTCP packet type.
         packet_type: u8,
@@ -151,7 +173,7 @@ impl<'a> Packets<'a> {
         match packet_type {
             SENDER_REPORT => {
                 let info = SenderInfo {
-                    ntp: NtpTime((u64::from(word(body, 4)?) << 32) | u64::from(word(body, 8)?)),
+                    ntp: NtpTime::parse(body, 4)?,
                     timestamp: RtpTimestamp::new(word(body, 12)?),
                     packets: word(body, 16)?,
                     octets: word(body, 20)?,
@@ -164,6 +186,9 @@ impl<'a> Packets<'a> {
                 Some(Packet::ReceiverReport { ssrc, blocks })
             }
             DESCRIPTION => Some(Packet::Description { ssrc, cname: cname(&body[4..]) }),
+            extended::EXTENDED => {
+                Some(Packet::Extended { ssrc, blocks: ExtendedBlocks(&body[4..]) })
+            }
             BYE if count > 0 => Some(Packet::Bye { ssrc }),
             _ => None,
         }
@@ -220,7 +245,7 @@ pub fn print_report(
     print_packet(out, packet_type, u8::from(block.is_some()), |out| {
         out.extend(ssrc.number().to_be_bytes());
         if let Some(info) = info {
-            out.extend(info.ntp.0.to_be_bytes());
+            out.extend(info.ntp.octets());
             for word in [info.timestamp.units(), info.packets, info.octets] {
                 out.extend(word.to_be_bytes());
             }

@@ -2,6 +2,7 @@
 
 mod receiver;
 mod sender;
+mod watch;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,10 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) use receiver::Attention;
 use receiver::Receiver;
 use sender::Sender;
+pub use watch::Vitals;
+use watch::Watch;
 
 use crate::codec::{Encoding, Format};
 use crate::gain::Gain;
 use crate::jitter::JitterOptions;
+use crate::quality::AlarmOptions;
 use crate::rtcp::Session;
 use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
 
@@ -27,6 +31,8 @@ pub struct SlotOptions {
     pub min_delay: Duration,
     /// The ceiling of the jitter buffer.
     pub max_delay: Duration,
+    /// When a direction counts as bad.
+    pub alarm: AlarmOptions,
 }
 
 /// What offer/answer agreed for one stream, without the addresses.
@@ -131,6 +137,8 @@ pub struct Statistics {
     pub round_trip: Option<Duration>,
     /// dBov of what it says.
     pub level_dbov: Option<i8>,
+    /// How both directions fare.
+    pub vitals: Vitals,
 }
 
 /// One leg's receive and send side. It moves between rooms and threads.
@@ -141,6 +149,7 @@ pub struct Slot {
     /// Of what the leg hears.
     pub(crate) gain_out: Gain,
     session: Session,
+    watch: Watch,
     seat: Seat,
     /// Of what the leg says, unless muted.
     factor_in: f32,
@@ -172,6 +181,7 @@ impl Slot {
             sender: Sender::new(ssrc, sequence, timestamp),
             gain_out: Gain::UNITY,
             session: Session::new(ssrc, options.cname, random()),
+            watch: Watch::new(options.alarm, options.max_delay),
             seat: Seat::default(),
             factor_in: 1.0,
             events: VecDeque::with_capacity(8),
@@ -206,6 +216,11 @@ impl Slot {
     /// Takes one RTCP datagram; what is not RTCP is ignored.
     pub fn receive_rtcp(&mut self, now: Instant, wall: SystemTime, datagram: &[u8]) {
         self.session.handle_rtcp(now, wall, datagram);
+    }
+
+    /// Rates both directions once a second; true if an alarm of [`Vitals`] changed. Ask a few times a second.
+    pub fn watch(&mut self, now: Instant) -> bool {
+        self.watch.look(now, (&self.receiver, &self.sender), &mut self.session)
     }
 
     /// Appends the RTCP report that is due to `out`; false if none is. Ask about ten times a second.
@@ -267,6 +282,7 @@ impl Slot {
             far_jitter: far.map(|far| far_jitter(far.jitter)),
             round_trip: self.session.round_trip(),
             level_dbov: receiver.format().map(|_| self.level_dbov()),
+            vitals: self.watch.vitals((receiver, &self.sender), &self.session),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
+use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Slot, SlotOptions, StreamPlan};
@@ -114,6 +115,7 @@ impl Phone {
             cname: String::new(),
             min_delay: Duration::ZERO,
             max_delay: Duration::from_millis(200),
+            alarm: AlarmOptions::default(),
         });
         let plan = StreamPlan {
             send: (96, self.encoding),

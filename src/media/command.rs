@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
+pub use mixer::quality::{Cause, Quality};
+pub use mixer::slot::Vitals;
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -167,7 +169,7 @@ pub enum Event {
         /// For how long.
         since: Duration,
     },
-    /// Statistics, each few seconds and at the end (before [`Event::Closed`]).
+    /// Statistics, each few seconds, when an alarm of [`Vitals`] changed, and at the end (before [`Event::Closed`]).
     Statistics {
         /// The leg.
         leg: MediaKey,
@@ -227,6 +229,8 @@ pub struct Statistics {
     pub round_trip: Option<Duration>,
     /// dBov of what it says.
     pub level_dbov: Option<i8>,
+    /// How both directions fare, rated each second.
+    pub vitals: Vitals,
 }
 
 /// How a worker fared in the last second.

@@ -195,7 +195,7 @@ impl Leg {
             self.send_rtcp(upkeep.report);
         }
         self.note_silence(upkeep);
-        if now >= self.statistics_due {
+        if slot.watch(now) || now >= self.statistics_due {
             self.statistics_due = now + STATISTICS_EVERY;
             let statistics = Box::new(self.statistics(slot, now));
             upkeep.outbox.push(Event::Statistics { leg: self.key, statistics });
@@ -276,6 +276,7 @@ impl Leg {
             far_jitter: own.far_jitter,
             round_trip: own.round_trip,
             level_dbov: own.level_dbov,
+            vitals: own.vitals,
         }
     }
 }
@@ -315,4 +316,4 @@ fn arrival_wall(clock: Clock, datagram: &Datagram<'_>) -> SystemTime {
 /// Datagrams read from one port in one tick; a flood beyond that waits, and then the kernel drops it.
 const DATAGRAMS_MAX: usize = 32;
 /// Between two [`Event::Statistics`].
-const STATISTICS_EVERY: Duration = Duration::from_secs(5);
+const STATISTICS_EVERY: Duration = Duration::from_secs(2);

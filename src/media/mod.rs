@@ -27,6 +27,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use mixer::quality::AlarmOptions;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -39,7 +40,7 @@ pub use self::system::{DescriptorLimit, raise_descriptor_limit};
 use self::worker::{Arrival, Links, Peer, Settings, Worker};
 
 /// What the media threads are made with.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// UDP ports for RTP and RTCP, two a leg.
     pub ports: RangeInclusive<u16>,
@@ -51,6 +52,8 @@ pub struct Options {
     pub min_delay: Duration,
     /// The ceiling of the jitter buffers.
     pub max_delay: Duration,
+    /// When a direction of a leg counts as bad, and when as good again.
+    pub alarm: AlarmOptions,
     /// A leg that should be heard and sends no RTP for so long is reported by [`Event::Silent`].
     pub silence_after: Duration,
     /// Commands that may wait at each worker; beyond, [`Media::try_send`] refuses.
@@ -69,6 +72,7 @@ impl Default for Options {
             seed: 0,
             min_delay: Duration::ZERO,
             max_delay: Duration::from_millis(200),
+            alarm: AlarmOptions::default(),
             silence_after: Duration::from_secs(30),
             command_queue: 4_096,
             event_queue: 16_384,
@@ -189,6 +193,7 @@ impl From<&Options> for Settings {
             seed: options.seed,
             min_delay: options.min_delay,
             max_delay: options.max_delay,
+            alarm: options.alarm,
             silence_after: options.silence_after,
         }
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
+use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::slot::{self, Slot, SlotOptions};
 
@@ -35,6 +36,7 @@ pub(super) struct Settings {
     pub(super) seed: u64,
     pub(super) min_delay: Duration,
     pub(super) max_delay: Duration,
+    pub(super) alarm: AlarmOptions,
     pub(super) silence_after: Duration,
 }
 
@@ -311,6 +313,7 @@ impl Worker {
             cname: format!("{:016x}", scramble(seed)),
             min_delay: self.settings.min_delay,
             max_delay: self.settings.max_delay,
+            alarm: self.settings.alarm,
         }
     }
 

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 /// Good packets in a row that end a burst (RFC 3611 `Gmin`).
-pub(crate) const GAP_MIN: u64 = 16;
+pub(crate) const GAP_MIN: u8 = 16;
 
 /// Sorts packets into bursts and gaps in the order of their turns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +60,7 @@ impl Bursts {
             if self.good > 0 || self.runs == 0 {
                 self.runs += 1;
             }
-            if self.open.lost > 0 && self.good < GAP_MIN {
+            if self.open.lost > 0 && self.good < u64::from(GAP_MIN) {
                 self.open.good += self.good;
             } else {
                 self.closed.close(self.open);

@@ -8,6 +8,7 @@ use super::*;
 use crate::codec::tests::{encoding, tone};
 use crate::codec::{Codec, Decoder, Encoder, Encoding, Format};
 use crate::level;
+use crate::quality::AlarmOptions;
 use crate::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
 use crate::slot::{Event, Seat, SlotOptions, StreamPlan};
 
@@ -544,6 +545,7 @@ fn slot(id: u64) -> Slot {
         cname: format!("slot{id}"),
         min_delay: Duration::ZERO,
         max_delay: Duration::from_millis(200),
+        alarm: AlarmOptions::default(),
     })
 }
 

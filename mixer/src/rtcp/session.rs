@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    NtpTime, Packet, Reception, ReportBlock, SenderInfo, low_half, parse, print_bye, print_cname,
-    print_report,
+    ExtendedBlock, ExtendedReport, LastReference, NtpTime, Packet, Reception, ReportBlock,
+    SenderInfo, VoipMetrics, low_half, parse, print_bye, print_cname, print_extended, print_report,
 };
 use crate::rtp::{RtpTimestamp, Ssrc};
 
@@ -24,8 +24,12 @@ pub struct Sent {
 pub struct FarReport {
     /// Share of our packets lost in its last interval, 0 to 1.
     pub loss: f32,
+    /// Packets of ours lost in all; below zero with duplicates.
+    pub lost: i32,
     /// Its jitter in units of our clock.
     pub jitter: u32,
+    /// When it came.
+    pub arrived: Instant,
 }
 
 /// One leg's RTCP: two members, no bandwidth to divide, so the interval is the minimum, randomised.
@@ -39,16 +43,29 @@ pub struct Session {
     sent_before: [u64; 2],
     far_sender: Option<FarSender>,
     far_report: Option<FarReport>,
+    far_metrics: Option<VoipMetrics>,
+    /// The far side's last reference time (RFC 3611 §4.4).
+    far_reference: Option<FarSender>,
+    /// What the next report says of how we receive.
+    metrics: Option<VoipMetrics>,
     round_trip: Option<Duration>,
     said_bye: bool,
 }
 
-/// The last sender report that came.
+/// The last sender report that came, or the last reference time.
 #[derive(Clone, Copy, Debug)]
 struct FarSender {
     ssrc: Ssrc,
     report: u32,
     arrived: Instant,
+}
+
+impl FarSender {
+    /// Time since it came, in 1/65,536 s.
+    fn age(&self, now: Instant) -> u32 {
+        let units = now.saturating_duration_since(self.arrived).as_micros() * 65_536 / 1_000_000;
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
 }
 
 impl Session {
@@ -62,6 +79,9 @@ impl Session {
             sent_before: [0; 2],
             far_sender: None,
             far_report: None,
+            far_metrics: None,
+            far_reference: None,
+            metrics: None,
             round_trip: None,
             said_bye: false,
         }
@@ -74,10 +94,13 @@ impl Session {
                 Packet::SenderReport { ssrc, info, blocks } => {
                     self.far_sender =
                         Some(FarSender { ssrc, report: info.ntp.middle(), arrived: now });
-                    blocks.for_each(|block| self.note_block(wall, &block));
+                    blocks.for_each(|block| self.note_block(now, wall, &block));
                 }
                 Packet::ReceiverReport { blocks, .. } => {
-                    blocks.for_each(|block| self.note_block(wall, &block));
+                    blocks.for_each(|block| self.note_block(now, wall, &block));
+                }
+                Packet::Extended { ssrc, blocks } => {
+                    blocks.for_each(|block| self.note_extended(now, wall, ssrc, block));
                 }
                 Packet::Bye { .. } => self.said_bye = true,
                 Packet::Description { .. } | Packet::Other { .. } => {}
@@ -85,22 +108,48 @@ impl Session {
         }
     }
 
-    fn note_block(&mut self, wall: SystemTime, block: &ReportBlock) {
+    fn note_block(&mut self, now: Instant, wall: SystemTime, block: &ReportBlock) {
         if block.ssrc != self.ssrc {
             return;
         }
         let loss = f32::from(block.fraction_lost) / 256.0;
-        self.far_report = Some(FarReport { loss, jitter: block.jitter });
-        if block.last_report != 0 {
-            self.note_round_trip(wall, block);
+        let (lost, jitter) = (block.cumulative_lost, block.jitter);
+        self.far_report = Some(FarReport { loss, lost, jitter, arrived: now });
+        self.note_round_trip(wall, (block.last_report, block.delay_since_report));
+    }
+
+    fn note_extended(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        ssrc: Ssrc,
+        block: ExtendedBlock<'_>,
+    ) {
+        match block {
+            ExtendedBlock::ReferenceTime(time) => {
+                self.far_reference = Some(FarSender { ssrc, report: time.middle(), arrived: now });
+            }
+            ExtendedBlock::LastReferences(references) => {
+                let own = self.ssrc;
+                for found in references.filter(|found| found.ssrc == own) {
+                    self.note_round_trip(wall, (found.last, found.delay));
+                }
+            }
+            ExtendedBlock::VoipMetrics(metrics) if metrics.ssrc == self.ssrc => {
+                self.far_metrics = Some(metrics);
+            }
+            ExtendedBlock::VoipMetrics(_) | ExtendedBlock::Other { .. } => {}
         }
     }
 
     /// §6.4.1: arrival − LSR − DLSR, in 1/65,536 s. A far side with a wrong DLSR can make it negative.
-    fn note_round_trip(&mut self, wall: SystemTime, block: &ReportBlock) {
+    fn note_round_trip(&mut self, wall: SystemTime, (last, delay): (u32, u32)) {
+        if last == 0 {
+            return;
+        }
         let arrival = NtpTime::from_wall(wall).middle();
-        let elapsed = arrival.wrapping_sub(block.last_report);
-        let units = elapsed.wrapping_sub(block.delay_since_report);
+        let elapsed = arrival.wrapping_sub(last);
+        let units = elapsed.wrapping_sub(delay);
         if units.cast_signed() >= 0 {
             self.round_trip = Some(Duration::from_secs_f64(f64::from(units) / 65_536.0));
         }
@@ -155,14 +204,19 @@ impl Session {
         let block = reception.report().map(|block| self.with_last_report(now, block));
         print_report(out, self.ssrc, info.as_ref(), block.as_ref());
         print_cname(out, self.ssrc, &self.cname);
+        let reference_time = info.is_none().then(|| NtpTime::from_wall(wall));
+        let last_reference = self.far_reference.map(|far| LastReference {
+            ssrc: far.ssrc,
+            last: far.report,
+            delay: far.age(now),
+        });
+        let metrics = self.metrics;
+        print_extended(out, self.ssrc, &ExtendedReport { reference_time, last_reference, metrics });
     }
 
     fn with_last_report(&self, now: Instant, block: ReportBlock) -> ReportBlock {
         let Some(far) = self.far_sender.filter(|far| far.ssrc == block.ssrc) else { return block };
-        let delay = now.saturating_duration_since(far.arrived);
-        let units = delay.as_micros() * 65_536 / 1_000_000;
-        let delay_since_report = u32::try_from(units).unwrap_or(u32::MAX);
-        ReportBlock { last_report: far.report, delay_since_report, ..block }
+        ReportBlock { last_report: far.report, delay_since_report: far.age(now), ..block }
     }
 
     /// §6.3.1: the minimum times 0.5 to 1.5, over e − 3/2 to make up for reconsideration.
@@ -183,6 +237,16 @@ impl Session {
     /// How the far side receives us; `None` until it says.
     pub fn far_report(&self) -> Option<FarReport> {
         self.far_report
+    }
+
+    /// How the far side receives us, by its last extended report; `None` until it says.
+    pub fn far_metrics(&self) -> Option<VoipMetrics> {
+        self.far_metrics
+    }
+
+    /// What the reports from now on say of how we receive (RFC 3611 §4.7).
+    pub fn set_metrics(&mut self, metrics: Option<VoipMetrics>) {
+        self.metrics = metrics;
     }
 
     /// Time to the far side and back; `None` until it is known.
@@ -266,6 +330,41 @@ mod tests {
         let loss = pair.alice.far_report().unwrap().loss;
         assert!((loss - 0.2).abs() < 0.01, "{loss}");
         assert!(pair.bob.said_bye());
+    }
+
+    #[test]
+    fn who_only_listens_learns_the_round_trip_by_reference_times() {
+        let mut pair = Pair::new();
+        let (mut from_alice, mut from_bob) = (Vec::new(), Vec::new());
+        let (sent, nothing) = (Sent::default(), &mut Reception::new(8_000));
+        pair.alice.goodbye(pair.now, pair.wall, (&sent, nothing), &mut from_alice);
+        pair.pass(Duration::from_millis(20));
+        pair.bob.handle_rtcp(pair.now, pair.wall, &from_alice);
+        pair.pass(Duration::from_secs(3));
+        pair.bob.goodbye(pair.now, pair.wall, (&sent, nothing), &mut from_bob);
+        pair.pass(Duration::from_millis(20));
+
+        pair.alice.handle_rtcp(pair.now, pair.wall, &from_bob);
+
+        let round_trip = pair.alice.round_trip().unwrap().as_secs_f64();
+        assert!((round_trip - 0.040).abs() < 0.000_1, "{round_trip}");
+    }
+
+    #[test]
+    fn metrics_are_taken_only_of_our_own_stream() {
+        let mut pair = Pair::new();
+        for (of, taken) in [(9, false), (1, true)] {
+            let metrics =
+                VoipMetrics { ssrc: Ssrc::new(of), r_factor: Some(80), ..VoipMetrics::default() };
+            let mut from_bob = Vec::new();
+            pair.bob.set_metrics(Some(metrics));
+            let contents = (&Sent::default(), &mut Reception::new(8_000));
+            pair.bob.goodbye(pair.now, pair.wall, contents, &mut from_bob);
+
+            pair.alice.handle_rtcp(pair.now, pair.wall, &from_bob);
+
+            assert_eq!(pair.alice.far_metrics(), taken.then_some(metrics), "of {of}");
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use crate::codec::{self, Codec, Decoder, Format, MAX_PACKET};
 use crate::conceal::Concealer;
 use crate::dtmf;
 use crate::gain::Gain;
-use crate::jitter::{Incoming, Inserted, JitterBuffer, JitterOptions, Pulled};
+use crate::jitter::{Incoming, Inserted, JitterBuffer, JitterCounters, JitterOptions, Pulled};
 use crate::level::{self, TalkDetector};
+use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
 use crate::rtp::Packet;
@@ -55,6 +56,9 @@ pub(crate) struct Receiver {
     pub(crate) counters: ReceiverCounters,
     pub(crate) talk: TalkDetector,
     pub(crate) gain: Gain,
+    pub(crate) bursts: Bursts,
+    /// Of the jitter buffer, when `bursts` last looked.
+    noted: JitterCounters,
     formats: Vec<(u8, Format)>,
     events: Vec<(u8, u32)>,
     receives: bool,
@@ -98,6 +102,8 @@ impl Receiver {
             counters: ReceiverCounters::default(),
             talk: TalkDetector::default(),
             gain: Gain::ZERO,
+            bursts: Bursts::default(),
+            noted: JitterCounters::default(),
             formats: Vec::new(),
             events: Vec::new(),
             receives: false,
@@ -198,6 +204,7 @@ impl Receiver {
             return false;
         }
         self.fill(now, attention);
+        self.note_turns();
         self.measure();
         self.audible
     }
@@ -237,6 +244,37 @@ impl Receiver {
                 }
             }
         }
+    }
+
+    /// Sorts the packets whose turn has come: those that were not there came before those that were.
+    fn note_turns(&mut self) {
+        let JitterCounters { played, dropped, missed, .. } = self.jitter.counters();
+        let good = (played - self.noted.played) + (dropped - self.noted.dropped);
+        self.bursts.note(missed - self.noted.missed, good);
+        self.noted = self.jitter.counters();
+    }
+
+    /// What became of the packets whose turn has come.
+    pub(crate) fn fates(&self) -> Fates {
+        Fates {
+            good: self.noted.played + self.noted.dropped,
+            missed: self.noted.missed,
+            late: self.noted.late,
+            runs: self.bursts.runs(),
+        }
+    }
+
+    /// Audio that is decoded and waits for the next tick.
+    pub(crate) fn waiting(&self) -> Duration {
+        let Some(voice) = &self.voice else { return Duration::ZERO };
+        let samples = u32::try_from(voice.held().saturating_sub(voice.frame)).unwrap_or(u32::MAX);
+        Duration::from_secs(1) * samples / voice.decoder.format().sample_rate()
+    }
+
+    /// True if the jitter buffer would be longer if `ceiling` let it.
+    pub(crate) fn wants_all_of(&self, ceiling: Duration) -> bool {
+        let target = self.jitter.target();
+        self.receives && !target.is_zero() && target + self.jitter.interval() >= ceiling
     }
 
     fn measure(&mut self) {

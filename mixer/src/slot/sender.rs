@@ -127,6 +127,12 @@ impl Sender {
         self.octets += octets as u64;
     }
 
+    /// Whose stream it is.
+    #[cfg(test)]
+    pub(crate) fn ssrc(&self) -> Ssrc {
+        self.header.ssrc
+    }
+
     /// Packets and payload octets.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.packets, self.octets)

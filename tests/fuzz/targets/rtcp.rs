@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mixer::rtcp::{self, Packet};
+use mixer::rtcp::{self, ExtendedBlock, ExtendedReport, Packet};
+use mixer::rtp::Ssrc;
 
 fuzz_target!(|data: &[u8]| {
     for packet in rtcp::parse(data) {
@@ -21,7 +22,37 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             Packet::ReceiverReport { blocks, .. } => assert!(blocks.count() < 32),
+            Packet::Extended { ssrc, blocks } => {
+                assert!(blocks.clone().count() <= data.len() / 4);
+                for block in blocks {
+                    read_again(ssrc, block);
+                }
+            }
             Packet::Description { .. } | Packet::Bye { .. } | Packet::Other { .. } => {}
         }
     }
 });
+
+fn read_again(ssrc: Ssrc, block: ExtendedBlock<'_>) {
+    let mut report = ExtendedReport::default();
+    match block {
+        ExtendedBlock::ReferenceTime(time) => report.reference_time = Some(time),
+        ExtendedBlock::LastReferences(mut references) => report.last_reference = references.next(),
+        ExtendedBlock::VoipMetrics(metrics) => report.metrics = Some(metrics),
+        ExtendedBlock::Other { .. } => return,
+    }
+    let mut out = Vec::new();
+    rtcp::print_extended(&mut out, ssrc, &report);
+    let mut read = ExtendedReport::default();
+    if let Some(Packet::Extended { blocks, .. }) = rtcp::parse(&out).next() {
+        for block in blocks {
+            match block {
+                ExtendedBlock::ReferenceTime(time) => read.reference_time = Some(time),
+                ExtendedBlock::LastReferences(mut found) => read.last_reference = found.next(),
+                ExtendedBlock::VoipMetrics(metrics) => read.metrics = Some(metrics),
+                ExtendedBlock::Other { .. } => panic!("what we print is known"),
+            }
+        }
+    }
+    assert_eq!(read, report);
+}
