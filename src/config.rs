@@ -98,7 +98,7 @@ pub struct Sip {
 }
 
 /// Audio.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Media {
     /// Media threads; otherwise one a core.
@@ -116,6 +116,13 @@ pub struct Media {
     /// The jitter buffer never stays above.
     #[serde(with = "duration")]
     pub jitter_ceiling: Duration,
+    /// MOS below which a leg sounds bad: 1.0 to 4.4.
+    pub quality_degraded: f32,
+    /// MOS above which it sounds well again; at least `quality_degraded`.
+    pub quality_recovered: f32,
+    /// For how long either has to last.
+    #[serde(with = "duration")]
+    pub quality_patience: Duration,
     /// A leg without RTP for this long is hung up; zero: never.
     #[serde(with = "duration")]
     pub timeout: Duration,
@@ -221,6 +228,16 @@ impl Config {
             media.jitter_ceiling >= Duration::from_millis(20),
             "media.jitter_ceiling",
             "at least 20ms",
+        );
+        expect(
+            (1.0..=4.4).contains(&media.quality_degraded),
+            "media.quality_degraded",
+            "1.0 to 4.4",
+        );
+        expect(
+            (media.quality_degraded..=4.4).contains(&media.quality_recovered),
+            "media.quality_recovered",
+            "media.quality_degraded to 4.4",
         );
         expect(media.contributors >= 1, "media.contributors", "at least 1");
         expect(media.opus_complexity <= 10, "media.opus_complexity", "0 to 10");

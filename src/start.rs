@@ -9,6 +9,7 @@ use api::auth::Keys;
 use api::control;
 use api::events::{EventLog, LogSettings};
 use mixer::codec::OpusOptions;
+use mixer::quality::AlarmOptions;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -267,6 +268,11 @@ fn media_options(config: &Config, seed: u64) -> media::Options {
         seed,
         min_delay: media.jitter_min,
         max_delay: media.jitter_ceiling,
+        alarm: AlarmOptions {
+            degraded: media.quality_degraded,
+            recovered: media.quality_recovered,
+            patience: media.quality_patience,
+        },
         silence_after: if media.timeout.is_zero() { Duration::MAX } else { media.timeout },
         ..media::Options::default()
     }

@@ -146,6 +146,13 @@ event_types! {
     LegTransferFailed = "leg.transfer_failed",
     /// Pressed a key outside a room.
     LegDtmf = "leg.dtmf",
+    /// One direction sounds bad; `data.stream` (`received` or `sent`), `data.cause`, `data.mos`, `data.r`,
+    /// `data.loss_percent`, `data.late_percent`, `data.delay_ms`.
+    LegQualityDegraded = "leg.quality_degraded",
+    /// It sounds well again; `data` as before, without `cause`.
+    LegQualityRecovered = "leg.quality_recovered",
+    /// The jitter buffer is as long as it may be; `data.buffer_target_ms`.
+    LegDelayCeiling = "leg.delay_ceiling",
     /// No media for the configured time.
     LegMediaTimeout = "leg.media_timeout",
     /// Over; the leg with its reason.

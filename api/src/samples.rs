@@ -6,8 +6,9 @@ use serde_json::json;
 use crate::event::{Event, EventType};
 use crate::id::{CallId, EventId, LegId, RoomId};
 use crate::model::{
-    Call, CallState, Direction, Leg, LegState, LegStats, Participant, ParticipantState, Role, Room,
-    RoomState,
+    BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
+    Participant, ParticipantState, QualityStats, ReceivedStats, Role, Room, RoomState, SentStats,
+    StreamQuality,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -104,6 +105,11 @@ pub fn leg() -> Leg {
         held_by: None,
         muted: false,
         transfer: None,
+        quality: LegQuality {
+            received: StreamQuality { mos: Some(4.37), degraded: None },
+            sent: StreamQuality { mos: Some(4.37), degraded: None },
+            at_delay_ceiling: false,
+        },
         created_at: time(1),
         answered_at: Some(time(5)),
         ended_at: None,
@@ -128,23 +134,53 @@ pub fn call() -> Call {
 
 /// Figures of a leg that fares well.
 pub fn leg_stats() -> LegStats {
+    let quality = QualityStats {
+        r: Some(91.3),
+        mos: Some(4.37),
+        loss_percent: Some(0.0),
+        late_percent: Some(0.0),
+        delay_ms: Some(75.5),
+        r_mean: Some(91.0),
+        mos_mean: Some(4.36),
+        r_min: Some(84.2),
+        mos_min: Some(4.18),
+        degraded: None,
+    };
     LegStats {
-        codec: Some("opus/48000".to_owned()),
-        packets_received: 3000,
-        octets_received: 240_000,
-        packets_sent: 3001,
-        octets_sent: 241_000,
-        packets_lost: 3,
-        jitter_ms: 1.5,
-        frames_concealed: 3,
-        buffer_ms: 40.0,
-        buffer_target_ms: 40.0,
-        far_loss: Some(0.0),
-        far_jitter_ms: Some(2.0),
-        round_trip_ms: Some(18.0),
-        level_dbov: Some(-24),
         remote_rtp: Some("198.51.100.7:41000".to_owned()),
-        ..LegStats::default()
+        round_trip_ms: Some(18.0),
+        received: ReceivedStats {
+            codec: Some("opus/48000".to_owned()),
+            packets: 3000,
+            octets: 240_000,
+            packets_lost: 3,
+            loss_percent: 0.1,
+            jitter_ms: 1.5,
+            frames_concealed: 3,
+            level_dbov: Some(-24),
+            bursts: BurstStats { gap_loss_percent: 0.1, gap_ms: 60_060.0, ..BurstStats::default() },
+            quality: quality.clone(),
+            ..ReceivedStats::default()
+        },
+        sent: SentStats {
+            codec: Some("opus/48000".to_owned()),
+            packets: 3001,
+            octets: 241_000,
+            packets_lost: Some(0),
+            loss_percent: Some(0.0),
+            jitter_ms: Some(2.0),
+            quality,
+            reported: None,
+        },
+        delay: DelayStats {
+            network_ms: Some(9.0),
+            buffer_ms: 40.0,
+            buffer_target_ms: 40.0,
+            mix_ms: 0.0,
+            packet_ms: 26.5,
+            total_ms: 75.5,
+            at_ceiling: false,
+        },
     }
 }
 

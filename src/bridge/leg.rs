@@ -20,7 +20,7 @@ use crate::sdp::{self, Negotiation};
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::uri::Uri;
 
-use super::Place;
+use super::{Place, quality};
 
 /// A live leg. It is dropped when it ends; [`super::history`] keeps what can be read afterwards.
 #[derive(Debug)]
@@ -220,6 +220,7 @@ impl Leg {
             held_by: self.hold.by(),
             muted: self.controls.muted,
             transfer: self.transfer,
+            quality: quality::in_short(&self.statistics.vitals),
             created_at: self.created_at,
             answered_at: self.answered_at,
             ended_at: None,
@@ -269,30 +270,5 @@ impl Leg {
             left_reason: None,
             sip: None,
         }
-    }
-}
-
-/// Shows `statistics` as the API does.
-pub(super) fn stats(statistics: &Statistics) -> model::LegStats {
-    let ms = |duration: std::time::Duration| duration.as_secs_f32() * 1000.0;
-    model::LegStats {
-        codec: statistics.codec.map(|codec| codec.to_string()),
-        packets_received: statistics.packets_received,
-        octets_received: statistics.octets_received,
-        packets_sent: statistics.packets_sent,
-        octets_sent: statistics.octets_sent,
-        packets_lost: statistics.packets_lost,
-        packets_late: statistics.packets_late,
-        packets_duplicate: statistics.packets_duplicate,
-        packets_rejected: statistics.packets_rejected,
-        jitter_ms: ms(statistics.jitter),
-        frames_concealed: statistics.frames_concealed,
-        buffer_ms: ms(statistics.buffer),
-        buffer_target_ms: ms(statistics.buffer_target),
-        far_loss: statistics.far_loss,
-        far_jitter_ms: statistics.far_jitter.map(ms),
-        round_trip_ms: statistics.round_trip.map(ms),
-        level_dbov: statistics.level_dbov,
-        remote_rtp: statistics.remote.map(|remote| remote.to_string()),
     }
 }

@@ -16,9 +16,9 @@ use serde_json::json;
 use crate::media::command::{Command, MediaKey, Statistics, Stream};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
-use super::leg::{self, Controls, Hold, Leg, Stage};
+use super::leg::{Controls, Hold, Leg, Stage};
 use super::room::Room;
-use super::{Bridge, Draining, Place, Subject, Timer, json, merge};
+use super::{Bridge, Draining, Place, Subject, Timer, json, merge, quality};
 
 impl Bridge {
     /// A leg without a session, in nobody's list yet.
@@ -238,7 +238,7 @@ impl Bridge {
         view.end_reason = Some(reason);
         view.sip = sip;
         self.happened(EventType::LegEnded, Subject::of(leg), json(&view));
-        self.history.leg(view, leg::stats(&leg.statistics));
+        self.history.leg(view, quality::stats(&leg.statistics));
     }
 
     /// The SIP session is over already: nothing more is to be sent for it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::model::LeftReason;
 
-use crate::media::command::{MediaKey, Statistics, WorkerReport};
+use crate::media::command::{Cause, MediaKey, Quality, Statistics, Vitals, WorkerReport};
 
 use super::{Bridge, Draining};
 
@@ -25,10 +25,34 @@ pub(super) struct Counters {
     pub(super) media_timeouts: u64,
     pub(super) ports_exhausted: u64,
     pub(super) commands: u64,
+    pub(super) delay_ceilings: u64,
+    /// Alarms by stream and cause.
+    degraded: BTreeMap<(&'static str, &'static str), u64>,
+    /// Of the legs that ended: received and sent.
+    opinions: [Histogram; 2],
+    losses: [Histogram; 2],
     ended: BTreeMap<String, u64>,
     workers: BTreeMap<usize, WorkerTotals>,
     media: MediaTotals,
-    last: BTreeMap<MediaKey, MediaTotals>,
+    last: BTreeMap<MediaKey, Last>,
+}
+
+/// The last word on a leg.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    totals: MediaTotals,
+    /// Mean MOS, received and sent.
+    opinions: [Option<f32>; 2],
+    /// Share of packets that were not there in their turn, received and sent.
+    losses: [Option<f64>; 2],
+}
+
+/// Counts of values up to each of some bounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Histogram {
+    counts: [u64; BOUNDS],
+    sum: f64,
+    count: u64,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +95,40 @@ impl MediaTotals {
     }
 }
 
+impl Last {
+    #[expect(clippy::cast_precision_loss, reason = "packets; 53 bits are plenty")]
+    fn of(statistics: &Statistics) -> Self {
+        let Vitals { received, sent, fates, far_lost, .. } = statistics.vitals;
+        let missed = f64::from(fates.lost() + fates.late());
+        let packets = statistics.packets_sent.max(1) as f64;
+        let far_missed = |lost: i32| (f64::from(lost.max(0)) / packets).min(1.0);
+        Self {
+            totals: MediaTotals::of(statistics),
+            opinions: [&received, &sent].map(|quality| quality.mean.map(|(_, mos)| mos)),
+            losses: [(!fates.is_empty()).then_some(missed), far_lost.map(far_missed)],
+        }
+    }
+}
+
+impl Histogram {
+    fn note(&mut self, bounds: &[f64; BOUNDS], value: f64) {
+        let within = bounds.iter().zip(&mut self.counts).filter(|(bound, _)| value <= **bound);
+        within.for_each(|(_, count)| *count += 1);
+        self.sum += value;
+        self.count += 1;
+    }
+}
+
 impl Counters {
+    pub(super) fn degraded(&mut self, stream: &'static str, cause: Cause) {
+        let cause = match cause {
+            Cause::Loss => "loss",
+            Cause::Jitter => "jitter",
+            Cause::Delay => "delay",
+        };
+        *self.degraded.entry((stream, cause)).or_default() += 1;
+    }
+
     pub(super) fn ended(&mut self, reason: LeftReason) {
         let name = serde_json::to_value(reason).ok();
         let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("failed");
@@ -79,13 +136,21 @@ impl Counters {
     }
 
     pub(super) fn measured(&mut self, media: MediaKey, statistics: &Statistics) {
-        let new = MediaTotals::of(statistics);
+        let new = Last::of(statistics);
         let old = self.last.insert(media, new).unwrap_or_default();
-        self.media.add_change(old, new);
+        self.media.add_change(old.totals, new.totals);
     }
 
     pub(super) fn closed(&mut self, media: MediaKey) {
-        self.last.remove(&media);
+        let Some(last) = self.last.remove(&media) else { return };
+        for stream in 0..STREAMS.len() {
+            if let Some(mos) = last.opinions[stream] {
+                self.opinions[stream].note(&MOS_BOUNDS, mos.into());
+            }
+            if let Some(loss) = last.losses[stream] {
+                self.losses[stream].note(&LOSS_BOUNDS, loss);
+            }
+        }
     }
 
     pub(super) fn worker(&mut self, report: WorkerReport) {
@@ -103,6 +168,7 @@ impl Bridge {
         self.show_calls(&mut page);
         self.show_sip(&mut page);
         self.show_media(&mut page);
+        self.show_quality(&mut page);
         self.show_workers(&mut page);
         page.0
     }
@@ -201,6 +267,47 @@ impl Bridge {
         page.row(name, &[("of", "max")], most.as_secs_f64());
     }
 
+    fn show_quality(&self, page: &mut Page) {
+        let counters = &self.counters;
+        let qualities = |stream: usize| {
+            let legs = self.legs.values().filter(|leg| leg.is_up());
+            legs.map(move |leg| {
+                let vitals = &leg.statistics.vitals;
+                [&vitals.received, &vitals.sent][stream]
+            })
+        };
+        let mos = |quality: &Quality| quality.now.map(|now| now.rating.mos());
+        let name = "plenary_leg_mos";
+        page.head(name, "Opinion scores (ITU-T G.107) of the legs now.", "gauge");
+        for (stream, label) in STREAMS.iter().enumerate() {
+            let count = u16::try_from(qualities(stream).filter_map(mos).count());
+            let Some(worst) = qualities(stream).filter_map(mos).min_by(f32::total_cmp) else {
+                continue;
+            };
+            let sum: f32 = qualities(stream).filter_map(mos).sum();
+            let mean = sum / f32::from(count.unwrap_or(u16::MAX));
+            page.row(name, &[("stream", label), ("of", "mean")], mean);
+            page.row(name, &[("stream", label), ("of", "min")], worst);
+        }
+        let name = "plenary_legs_degraded";
+        page.head(name, "Legs that sound bad now.", "gauge");
+        for (stream, label) in STREAMS.iter().enumerate() {
+            let bad = qualities(stream).filter(|quality| quality.degraded.is_some()).count();
+            page.row(name, &[("stream", label)], bad);
+        }
+        let name = "plenary_quality_degraded_total";
+        page.head(name, "Times a leg began to sound bad.", "counter");
+        for ((stream, cause), count) in &counters.degraded {
+            page.row(name, &[("stream", stream), ("cause", cause)], count);
+        }
+        let help = "Times a jitter buffer reached its ceiling.";
+        page.counter("plenary_delay_ceilings_total", help, counters.delay_ceilings);
+        let help = "Mean opinion scores of the legs that ended.";
+        page.histograms("plenary_ended_leg_mos", help, &MOS_BOUNDS, &counters.opinions);
+        let help = "Share of packets that ended legs missed.";
+        page.histograms("plenary_ended_leg_loss_ratio", help, &LOSS_BOUNDS, &counters.losses);
+    }
+
     fn show_workers(&self, page: &mut Page) {
         type Figure = (&'static str, &'static str, &'static str, fn(&WorkerTotals) -> f64);
         #[expect(clippy::cast_precision_loss, reason = "Prometheus values are doubles")]
@@ -239,6 +346,13 @@ impl Bridge {
     }
 }
 
+/// Label values of the two directions.
+const STREAMS: [&str; 2] = ["received", "sent"];
+const BOUNDS: usize = 6;
+/// From "nearly all dissatisfied" to "very satisfied" (G.107 Annex B).
+const MOS_BOUNDS: [f64; BOUNDS] = [2.0, 2.6, 3.1, 3.6, 4.0, 4.3];
+const LOSS_BOUNDS: [f64; BOUNDS] = [0.001, 0.005, 0.01, 0.03, 0.1, 0.3];
+
 /// The text being built.
 struct Page(String);
 
@@ -257,6 +371,20 @@ impl Page {
             })
             .collect();
         let _always_ok = writeln!(self.0, "{name}{{{}}} {value}", labels.join(","));
+    }
+
+    /// One for each stream.
+    fn histograms(&mut self, name: &str, help: &str, bounds: &[f64; BOUNDS], of: &[Histogram; 2]) {
+        self.head(name, help, "histogram");
+        for (stream, histogram) in STREAMS.iter().zip(of) {
+            let bucket = format!("{name}_bucket");
+            for (bound, count) in bounds.iter().zip(histogram.counts) {
+                self.row(&bucket, &[("stream", stream), ("le", &bound.to_string())], count);
+            }
+            self.row(&bucket, &[("stream", stream), ("le", "+Inf")], histogram.count);
+            self.row(&format!("{name}_sum"), &[("stream", stream)], histogram.sum);
+            self.row(&format!("{name}_count"), &[("stream", stream)], histogram.count);
+        }
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {

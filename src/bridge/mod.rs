@@ -19,6 +19,7 @@ mod history;
 mod leg;
 mod lifecycle;
 mod metrics;
+mod quality;
 mod room;
 mod settings;
 mod signal;

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::media::command::{Event, MediaKey};
 
 use super::leg::{self, Dial, Key, KeySource, Stage};
-use super::{Bridge, Output};
+use super::{Bridge, Output, quality};
 
 /// A phone that sends a digit both by RFC 4733 and INFO does so within this time.
 const BOTH_WAYS: Duration = Duration::from_millis(600);
@@ -145,9 +145,10 @@ impl Bridge {
         self.counters.measured(media, &statistics);
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.level = statistics.level_dbov;
-            leg.statistics = statistics;
+            let before = std::mem::replace(&mut leg.statistics, statistics).vitals;
+            self.quality_changed(id, &before);
         } else if let Some((_, stats)) = self.history.legs.get_mut(&id) {
-            *stats = leg::stats(&statistics);
+            *stats = quality::stats(&statistics);
         }
     }
 

@@ -187,11 +187,76 @@ fn rtcp_reports_come_and_statistics_are_true() {
 
     let stats = scene.bridge.get(&format!("/v1/legs/{}/stats", anna.leg));
 
-    let received = stats["packets_received"].as_f64().unwrap();
-    let lost = stats["packets_lost"].as_f64().unwrap();
+    let received = stats["received"]["packets"].as_f64().unwrap();
+    let lost = stats["received"]["packets_lost"].as_f64().unwrap();
     let share = lost / (received + lost);
     assert!((0.08..0.3).contains(&share), "{stats}");
     assert!(anna.call.statistics()["rtcp_received"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn statistics_tell_how_both_directions_sound_and_where_the_time_goes() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+    anna.call.order("impair", json!({"loss_percent": 20, "seed": 5}));
+    bert.call.hear(&[440], Duration::from_secs(8), Duration::ZERO);
+
+    let lossy = scene.bridge.get(&format!("/v1/legs/{}/stats", anna.leg));
+    let clean = scene.bridge.get(&format!("/v1/legs/{}/stats", bert.leg));
+
+    let number = |stats: &Value, path: &str| {
+        stats.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} of {stats}"))
+    };
+    assert!((1.8..3.4).contains(&number(&lossy, "/received/quality/mos")), "{lossy}");
+    assert!((10.0..30.0).contains(&number(&lossy, "/received/quality/loss_percent")), "{lossy}");
+    assert!(
+        number(&lossy, "/received/quality/mos_min") < number(&lossy, "/received/quality/mos_mean")
+    );
+    assert!(number(&lossy, "/received/bursts/count") >= 1.0, "{lossy}");
+    assert!(number(&clean, "/received/quality/mos") > 4.3, "{clean}");
+    assert!(number(&clean, "/sent/quality/mos") > 4.3, "{clean}");
+    assert!(number(&clean, "/round_trip_ms") < 50.0, "{clean}");
+    assert_eq!(clean["received"]["codec"], clean["sent"]["codec"], "{clean}");
+    let parts = ["network_ms", "buffer_ms", "mix_ms", "packet_ms"];
+    let sum: f64 = parts.iter().map(|part| number(&clean, &format!("/delay/{part}"))).sum();
+    let total = number(&clean, "/delay/total_ms");
+    assert!((sum - total).abs() < 0.1 && (20.0..120.0).contains(&total), "{clean}");
+    let (status, problem) = {
+        let unknown = format!("/v1/legs/{}/stats", "leg_00000000000000000000000000");
+        let answer = scene.bridge.try_request("GET", &unknown, None);
+        (answer.status, answer.json())
+    };
+    assert!((400..500).contains(&status) && problem["code"].is_string(), "{problem}");
+}
+
+#[test]
+fn a_bad_path_is_told_once_and_so_is_its_end() {
+    let config = "[media]\nquality_patience = \"1s\"\n".to_owned();
+    let scene = scene_with(Options { config, ..Options::default() });
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+
+    anna.call.order("impair", json!({"loss_percent": 25, "seed": 5}));
+    let degraded = scene.bridge.wait_leg("leg.quality_degraded", &anna.leg);
+    let during = scene.bridge.get(&format!("/v1/legs/{}", anna.leg));
+    anna.call.order("impair", json!({}));
+    let recovered = scene.bridge.wait_leg("leg.quality_recovered", &anna.leg);
+    let after = scene.bridge.get(&format!("/v1/legs/{}", anna.leg));
+
+    let data = &degraded["data"];
+    assert_eq!((&data["stream"], &data["cause"]), (&json!("received"), &json!("loss")), "{data}");
+    assert!(data["mos"].as_f64().unwrap() < 3.6, "{data}");
+    assert_eq!(data["quality"]["received"]["degraded"], "loss", "{data}");
+    assert_eq!(during["quality"]["received"]["degraded"], "loss", "{during}");
+    assert!(recovered["data"]["mos"].as_f64().unwrap() > 3.8, "{recovered}");
+    assert_eq!(after["quality"]["received"]["degraded"], Value::Null, "{after}");
+    let metrics = scene.bridge.try_request("GET", "/metrics", None).text;
+    let told = "plenary_quality_degraded_total{stream=\"received\",cause=\"loss\"} 1";
+    assert!(metrics.contains(told), "{metrics}");
+    assert!(metrics.contains("plenary_leg_mos{stream=\"received\",of=\"min\"} 4"), "{metrics}");
 }
 
 #[test]

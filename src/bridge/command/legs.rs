@@ -6,8 +6,8 @@ use api::model::{
     LeftReason, Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Transfer, TransferState,
 };
 
-use crate::bridge::Bridge;
-use crate::bridge::leg::{self, stats};
+use crate::bridge::quality::stats;
+use crate::bridge::{Bridge, leg};
 use crate::media::command::Command;
 
 use super::page::{Wanted, page};
