@@ -1,6 +1,6 @@
 //! How speech sounds after a lossy network and a room, beside what the codec could do at best.
 //!
-//! `cargo run --release -p mixer --example quality -- OUT [WAV …]` sends speech (16 kHz, mono, 16 bits; made up
+//! `cargo run --release -p mixer --example quality -- OUT [pcmu|g722|opus …] [WAV …]` sends speech (16 kHz, mono, 16 bits; made up
 //! if no file is given) through each codec and pattern of loss, and writes into `OUT`, for each seed:
 //! - `bridge`: sender ─▶ network ─▶ slot ─▶ room ─▶ slot ─▶ listener,
 //! - `receiver`: sender ─▶ network ─▶ decoder with ITU-T G.711 Appendix I or what libopus makes up,
@@ -27,16 +27,22 @@ use network::Pattern;
 
 /// Patterns of loss that are drawn for each codec and rate.
 const SEEDS: u64 = 4;
+const CODECS: [(Codec, &str); 3] =
+    [(Codec::Pcmu, "pcmu"), (Codec::G722, "g722"), (Codec::Opus, "opus")];
 /// Room for one decoded packet: 120 ms at 48 kHz.
 const MAX_SAMPLES: usize = 5_760;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let out = arguments.next().context("usage: quality OUT [WAV …]")?;
-    let files: Vec<PathBuf> = arguments.collect();
+    let out = arguments.next().context("usage: quality OUT [pcmu|g722|opus …] [WAV …]")?;
+    let (names, files): (Vec<_>, Vec<_>) = arguments
+        .partition(|argument| CODECS.iter().any(|(_, name)| argument.as_os_str() == *name));
     std::fs::create_dir_all(&out)?;
     let speech = if files.is_empty() { speech::made_up() } else { speech::read(&files)? };
-    for (codec, name) in [(Codec::Pcmu, "pcmu"), (Codec::G722, "g722"), (Codec::Opus, "opus")] {
+    for (codec, name) in CODECS {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted.as_os_str() == name) {
+            continue;
+        }
         let rate = encoding(codec).format.sample_rate();
         let said = speech::at_rate(&speech, rate);
         save(&out, &format!("{name}-said"), rate, &said)?;
