@@ -181,11 +181,12 @@ impl Layer {
     }
 
     fn local_towards(&self, destination: Destination) -> SocketAddr {
-        let port = match destination.transport {
-            Transport::Udp => self.settings.udp_port,
-            Transport::Tcp => self.settings.tcp_port,
+        let ports = match destination.transport {
+            Transport::Udp => self.settings.udp_ports,
+            Transport::Tcp => self.settings.tcp_ports,
         };
-        SocketAddr::new(self.local.towards(destination.peer.ip()), port)
+        let local = self.local.towards(destination.peer.ip());
+        SocketAddr::new(local, ports.of(local))
     }
 
     fn nat(&self) -> Nat {
