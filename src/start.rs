@@ -104,7 +104,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = TcpListener::bind(config.api).await;
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
     let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
-    let (net, packets) = Net::bind(net_options(config)).await.map_err(StartError::Sip)?;
+    let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
     let options = media_options(config, seed()?);
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
     let (sip_udp, sip_tcp) = (net.udp_addresses(), net.tcp_addresses().to_vec());

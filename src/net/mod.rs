@@ -1,5 +1,6 @@
 //! Tokio sockets for SIP: bytes in, bytes out; nothing here understands a message beyond where it ends.
 
+mod listen;
 mod route;
 mod tcp;
 mod udp;
@@ -9,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -69,7 +70,10 @@ impl Net {
     ///
     /// # Errors
     /// The first address that cannot be bound, with the reason.
-    pub async fn bind(options: Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind(options: Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
         let options = Arc::new(options);
         let (events, received) = mpsc::channel(options.queue);
         let mut net = Self {
@@ -82,15 +86,14 @@ impl Net {
             options: Arc::clone(&options),
         };
         for address in &options.udp {
-            let socket = UdpSocket::bind(address).await.map_err(|e| named(&e, "UDP", *address))?;
+            let socket = listen::udp(*address).map_err(|e| named(&e, "UDP", *address))?;
             let socket = Arc::new(socket);
             let local = socket.local_addr()?;
             net.tasks.spawn(udp::read(Arc::clone(&socket), local, net.events.clone()));
             net.udp.push(socket);
         }
         for address in &options.tcp {
-            let listener =
-                TcpListener::bind(address).await.map_err(|e| named(&e, "TCP", *address))?;
+            let listener = listen::tcp(*address).map_err(|e| named(&e, "TCP", *address))?;
             net.tcp.push(listener.local_addr()?);
             net.tasks.spawn(tcp::accept(listener, net.events.clone(), Arc::clone(&options)));
         }
