@@ -1,8 +1,9 @@
-//! Tokio sockets for SIP: bytes in, bytes out; nothing here understands a message beyond where it ends.
+//! Tokio sockets for SIP: bytes in, bytes out; nothing here understands a message beyond where it ends, but for the log.
 
 mod listen;
 mod route;
 mod tcp;
+mod trace;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::sip::transport::Transport;
 
 pub use route::RoutingTable;
 use tcp::Connection;
+use trace::Direction;
 
 /// What the sockets report.
 #[derive(Debug)]
@@ -123,12 +125,19 @@ impl Net {
                 }
                 None
             }
-            Event::Packet(_) | Event::Failed(..) => Some(event),
+            Event::Packet(ref packet) => {
+                let from = (packet.transport, packet.peer);
+                trace::message(Direction::Received, from, &packet.bytes, &self.options.message);
+                Some(event)
+            }
+            Event::Failed(..) => Some(event),
         }
     }
 
     /// Sends without waiting; what cannot be sent is told by [`Event::Failed`] or, on UDP, sent again by SIP.
     pub fn send(&mut self, transmit: Transmit) {
+        let to = (transmit.transport, transmit.peer);
+        trace::message(Direction::Sent, to, &transmit.bytes, &self.options.message);
         match transmit.transport {
             Transport::Udp => self.send_datagram(&transmit),
             Transport::Tcp => self.send_stream(transmit),
