@@ -179,9 +179,9 @@ impl Leg {
     }
 
     /// Sends one RTP packet; one that the network does not take is lost, as packets may be.
-    pub(super) fn send(&self, header: &[u8], payload: &[u8]) {
+    pub(super) fn send(&self, packet: &[u8]) {
         if let Some(to) = self.latch.rtp_target().filter(is_reachable) {
-            let _lost = self.ports.rtp.send(to, header, payload);
+            let _lost = self.ports.rtp.send(to, packet);
         }
     }
 
@@ -218,7 +218,7 @@ impl Leg {
             None => (&self.ports.rtp, self.latch.rtp_target()), // rtcp-mux
         };
         if let Some(to) = to.filter(is_reachable) {
-            let _lost = socket.send(to, report, &[]);
+            let _lost = socket.send(to, report);
         }
     }
 

@@ -9,6 +9,7 @@ mod latch;
 mod leg;
 mod legs;
 mod outbox;
+mod outgoing;
 mod pace;
 mod pool;
 mod router;

@@ -9,6 +9,7 @@
 //! Ticks fall on absolute deadlines. Each mix has its own phase within the 20 ms, so that the packets of many rooms do
 //! not leave in one burst. An order ends the sleep at once; without mixes to tick nothing else does.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -17,13 +18,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
-use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::room::{Room, RoomOptions, Sink, TICK};
 use mixer::slot::{self, Slot, SlotOptions};
 
 use super::command::{Command, Event, MediaKey, MixKey, Seat, WorkerReport};
 use super::leg::{Leg, Ports, Upkeep};
 use super::legs::Legs;
 use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 use super::pool::{PortPool, Quarantine};
 use super::router::Order;
 use super::socket::{Clock, Inbox};
@@ -74,6 +76,9 @@ pub(super) struct Worker {
     links: Links,
     legs: Legs,
     mixes: BTreeMap<MixKey, Mix>,
+    /// The mixes of this wake-up.
+    due: Vec<MixKey>,
+    outgoing: Outgoing,
     /// Legs under way to us, with the orders that wait for them.
     expected: BTreeMap<MediaKey, Vec<Order>>,
     /// Arrivals that overtook their [`Order::Expect`].
@@ -115,19 +120,6 @@ struct Tally {
     queued_commands: usize,
 }
 
-/// Sends what a room's tick makes.
-struct Outgoing<'a> {
-    legs: &'a Legs,
-}
-
-impl Sink for Outgoing<'_> {
-    fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
-        if let Some(leg) = self.legs.at(slot) {
-            leg.send(header, payload);
-        }
-    }
-}
-
 impl Worker {
     pub(super) fn new(index: usize, settings: Settings, pool: Arc<PortPool>, links: Links) -> Self {
         let clock = read_clock();
@@ -139,6 +131,8 @@ impl Worker {
             links,
             legs: Legs::default(),
             mixes: BTreeMap::new(),
+            due: Vec::new(),
+            outgoing: Outgoing::default(),
             expected: BTreeMap::new(),
             early: BTreeMap::new(),
             unsent: Unsent::default(),
@@ -317,7 +311,7 @@ impl Worker {
     fn join(&mut self, key: MediaKey, mix_key: MixKey, contributors: usize) {
         self.leave(key);
         let Some(id) = self.legs.id(key) else { return };
-        let phase = self.lightest_phase();
+        let phase = self.best_phase();
         let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix {
             room: Room::new(RoomOptions { contributors }),
             due: phase,
@@ -346,14 +340,20 @@ impl Worker {
         self.legs.note_lobby(id);
     }
 
-    /// The next deadline in the part of the period where the fewest legs are served.
-    fn lightest_phase(&self) -> Instant {
+    /// The next deadline in the part of the period where a mix goes best.
+    ///
+    /// A wake-up costs as much as some packets, so parts are filled before another is begun; only what would delay
+    /// the last packets of a part by a millisecond is spread.
+    fn best_phase(&self) -> Instant {
         let mut loads = [0; PHASES];
         for mix in self.mixes.values() {
             loads[self.phase_of(mix.due)] += mix.room.len();
         }
-        let lightest = (0..PHASES).min_by_key(|&phase| loads[phase]).unwrap_or(0);
-        let phase = u32::try_from(lightest).unwrap_or(0);
+        let unfilled = (0..PHASES).filter(|&phase| loads[phase] < PHASE_FULL);
+        let best = unfilled
+            .max_by_key(|&phase| (loads[phase], Reverse(phase)))
+            .or_else(|| (0..PHASES).min_by_key(|&phase| loads[phase]));
+        let phase = best.and_then(|phase| u32::try_from(phase).ok()).unwrap_or(0);
         let start = self.start + TICK * phase / PHASES_U32;
         next_deadline(start, self.clock.now)
     }
@@ -425,20 +425,30 @@ impl Worker {
         self.quarantine.release(self.clock.now, &self.pool);
     }
 
+    /// Receives for every mix that is due, then mixes them all, then sends.
     fn run_due_mixes(&mut self) {
-        let Self { mixes, legs, inbox, report, links, tally, settings, clock, meters, .. } = self;
-        for mix in mixes.values_mut() {
-            if mix.due > clock.now {
-                continue;
+        let Self { mixes, due, legs, inbox, report, links, .. } = self;
+        let now = self.clock.now;
+        due.clear();
+        due.extend(mixes.iter().filter(|(_, mix)| mix.due <= now).map(|(&key, _)| key));
+        let (silence_after, meters) = (self.settings.silence_after, self.meters);
+        let outbox = &mut links.outbox;
+        let mut upkeep = Upkeep { clock: self.clock, silence_after, inbox, report, outbox };
+        for key in &*due {
+            if let Some(mix) = mixes.get_mut(key) {
+                mix.receive(legs, &mut upkeep);
             }
-            *clock = read_clock();
-            inbox.set_clock(*clock);
-            let silence_after = settings.silence_after;
-            let outbox = &mut links.outbox;
-            let mut upkeep = Upkeep { clock: *clock, silence_after, inbox, report, outbox };
-            mix.receive(legs, &mut upkeep);
-            mix.tick(legs, clock.now, tally);
-            mix.report(legs, &mut upkeep, *meters);
+        }
+        for key in &*due {
+            if let Some(mix) = mixes.get_mut(key) {
+                mix.tick(read_clock().now, &mut self.outgoing.sink(legs), &mut self.tally);
+            }
+        }
+        self.outgoing.flush(legs);
+        for key in &*due {
+            if let Some(mix) = mixes.get_mut(key) {
+                mix.report(legs, &mut upkeep, meters);
+            }
         }
     }
 
@@ -521,7 +531,7 @@ impl Mix {
     }
 
     /// Runs the ticks that are due; so many behind that they would be a burst are skipped.
-    fn tick(&mut self, legs: &Legs, now: Instant, tally: &mut Tally) {
+    fn tick(&mut self, now: Instant, sink: &mut impl Sink, tally: &mut Tally) {
         if now > self.due + TICK / 2 {
             tally.late_ticks += 1;
         }
@@ -531,7 +541,7 @@ impl Mix {
             return;
         }
         for _ in 0..CATCH_UP_MAX {
-            self.room.tick(self.due, &mut Outgoing { legs });
+            self.room.tick(self.due, sink);
             self.due += TICK;
             self.ticks += 1;
             tally.ticks += 1;
@@ -618,9 +628,11 @@ fn scramble(seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Parts of the period that mixes are spread over: each wake-up costs some microseconds.
+/// Parts of the period that mixes are spread over.
 const PHASES: usize = 10;
 const PHASES_U32: u32 = 10;
+/// Legs in one part before another is begun: their packets take a millisecond.
+const PHASE_FULL: usize = 160;
 /// An order costs up to 50 µs (opening two sockets), so these delay a tick by 2 ms at most.
 const ORDERS_AT_ONCE: usize = 32;
 /// Orders that wait for one leg; it is under way for some milliseconds.
