@@ -273,9 +273,15 @@ fn media_options(config: &Config, seed: u64) -> media::Options {
         seed,
         min_delay: media.jitter_min,
         max_delay: media.jitter_ceiling,
-        silence_after: if media.timeout.is_zero() { Duration::MAX } else { media.timeout },
+        silence_after: unless_zero(media.timeout),
+        asleep_after: unless_zero(media.sleep_after),
         ..media::Options::default()
     }
+}
+
+/// Zero means never.
+fn unless_zero(duration: Duration) -> Duration {
+    if duration.is_zero() { Duration::MAX } else { duration }
 }
 
 fn bridge_settings(config: &Config) -> bridge::Settings {
