@@ -432,6 +432,25 @@ fn silence_is_reported_once_a_pause() {
 }
 
 #[test]
+fn a_mix_that_nobody_speaks_in_sleeps_until_the_first_packet() {
+    let ports = 31_400..=31_499;
+    let asleep_after = Duration::from_millis(200);
+    let mut bench = Bench::new(&Options { ports, asleep_after, ..Options::default() });
+    let mut alice = bench.phone(1, Some(1)).saying(440.0);
+    let mut bob = bench.phone(2, Some(1));
+    converse(&mut [&mut alice, &mut bob], 20);
+    let quiet = Duration::from_millis(300);
+    while receive_until(&bob.rtp, now() + quiet, &mut [0; 2_048]).is_some() {}
+
+    alice.talk();
+    let woken = receive_until(&bob.rtp, now() + PATIENCE, &mut [0; 2_048]);
+    converse(&mut [&mut alice, &mut bob], 20);
+
+    assert!(woken.is_some());
+    assert!(bob.hears(440.0));
+}
+
+#[test]
 fn idle_workers_sleep() {
     let mut bench = Bench::with_workers(31_000..=31_099, 2);
     let port = bench.open(1).unwrap();
