@@ -282,12 +282,20 @@ impl JitterBuffer {
         }
         let held = micros_of(held);
         self.playout.delay = self.delay_at(now + held, self.playout.end);
-        self.corridor.stretch(Standing {
+        let wish = self.corridor.stretch(Standing {
             delay: self.playout.delay,
             target: self.target_at(now),
             held,
             interval: self.clock.interval(),
-        })
+        });
+        match wish {
+            // Whatever the figures say: what has not come cannot be played sooner.
+            Stretch::Shorter(by) if self.audio_cells() == 0 => {
+                let beyond = duration(held - TICK);
+                if beyond.is_zero() { Stretch::Keep } else { Stretch::Shorter(by.min(beyond)) }
+            }
+            Stretch::Shorter(_) | Stretch::Longer(_) | Stretch::Keep => wish,
+        }
     }
 
     /// How late what is played is after the earliest it could have been.
