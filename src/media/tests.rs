@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mixer::codec::{Codec, Encoding, Format, OpusOptions};
 use mixer::rtcp;
 use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -194,10 +195,11 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Waits to the microsecond, which a socket's own timeout does not: phones that are slow by a jiffy drift.
 fn receive_until(socket: &UdpSocket, end: Instant, datagram: &mut [u8]) -> Option<usize> {
-    let left = end.saturating_duration_since(now()).max(Duration::from_micros(100));
-    socket.set_read_timeout(Some(left)).unwrap();
-    socket.recv(datagram).ok()
+    let left = Timespec::try_from(end.saturating_duration_since(now())).unwrap();
+    let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)).unwrap();
+    if ready == 0 { None } else { socket.recv(datagram).ok() }
 }
 
 /// Lets phones talk and listen for `ticks` of 20 ms.
