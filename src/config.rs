@@ -126,6 +126,9 @@ pub struct Media {
     /// A leg without RTP for this long is hung up; zero: never.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// A room from whose legs no RTP came for this long is sent single packets instead of a stream; zero: never.
+    #[serde(with = "duration")]
+    pub sleep_after: Duration,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
     /// 0 (cheap) to 10 (best).

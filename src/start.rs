@@ -105,7 +105,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = TcpListener::bind(config.api).await;
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
     let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
-    let (net, packets) = Net::bind(net_options(config)).await.map_err(StartError::Sip)?;
+    let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
     let options = media_options(config, seed()?);
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
     let (sip_udp, sip_tcp) = (net.udp_addresses(), net.tcp_addresses().to_vec());
@@ -246,18 +246,24 @@ fn endpoint_settings(
     udp: &[SocketAddr],
     tcp: &[SocketAddr],
 ) -> endpoint::Settings {
-    let port = |addresses: &[SocketAddr]| addresses.first().map(SocketAddr::port);
-    let (udp, tcp) = (port(udp), port(tcp));
     endpoint::Settings {
         product: config.sip.user_agent.clone(),
-        udp_port: udp.or(tcp).unwrap_or(5060),
-        tcp_port: tcp.or(udp).unwrap_or(5060),
+        udp_ports: ports(udp, tcp),
+        tcp_ports: ports(tcp, udp),
         message: limits(config),
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
         nat: config.sip.nat,
         ..endpoint::Settings::default()
     }
+}
+
+/// The first port of each family; where this transport has no listener of a family, that of the other one.
+fn ports(own: &[SocketAddr], other: &[SocketAddr]) -> endpoint::Ports {
+    let all = || own.iter().chain(other);
+    let any = all().next().map_or(5060, SocketAddr::port);
+    let first = |is_v4| all().find(|at| at.is_ipv4() == is_v4).map_or(any, SocketAddr::port);
+    endpoint::Ports { v4: first(true), v6: first(false) }
 }
 
 fn media_options(config: &Config, seed: u64) -> media::Options {
@@ -273,9 +279,15 @@ fn media_options(config: &Config, seed: u64) -> media::Options {
             recovered: media.quality_recovered,
             patience: media.quality_patience,
         },
-        silence_after: if media.timeout.is_zero() { Duration::MAX } else { media.timeout },
+        silence_after: unless_zero(media.timeout),
+        asleep_after: unless_zero(media.sleep_after),
         ..media::Options::default()
     }
+}
+
+/// Zero means never.
+fn unless_zero(duration: Duration) -> Duration {
+    if duration.is_zero() { Duration::MAX } else { duration }
 }
 
 fn bridge_settings(config: &Config) -> bridge::Settings {

@@ -32,6 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
         "net",
         &[
             "crate::sip::Limits",
+            "crate::sip::StatusCode",
             "crate::sip::endpoint::LocalAddress",
             "crate::sip::endpoint::Packet",
             "crate::sip::endpoint::Transmit",
@@ -166,7 +167,7 @@ fn mixer_and_api_depend_on_nothing_of_ours() {
 #[test]
 fn imports_are_found_in_every_form() {
     let code = "use crate::sip::{message::{Headers, self}, uri};\nfn f(x: crate::net::Tcp) { mixer::codec::y() }\n\
-        pub use api::{model, control};\nlet other = my_crate::x; $crate::y; amixer::z;";
+        pub use api::{model, control};\nlet other = my_crate::x; $crate::y; amixer::z; \"api::text\";";
 
     let found = imports(code);
 
@@ -190,7 +191,7 @@ fn imports(code: &str) -> BTreeSet<String> {
         for (at, _) in code.match_indices(&pattern) {
             let before = code[..at].chars().next_back();
             let begins =
-                before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '_' | '$' | ':'));
+                before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '_' | '$' | ':' | '"'));
             if begins {
                 spread(start, &code[at + pattern.len()..], &mut found);
             }

@@ -2,23 +2,26 @@
 //!
 //! There is one timeline. A packet's media time plus the transit of the fastest recent packet is when it could be
 //! played at the earliest; how much later it *is* played is the delay. The delay is steered towards a target that
-//! covers the jitter seen lately (its `delay` module):
+//! covers the jitter seen lately (its `delay` module), by what is decoded: whoever pulls asks [`JitterBuffer::stretch`]
+//! whether to play it longer or shorter (its `corridor` module), and so pulls the next packet later or sooner.
 //!
 //! ```text
-//!             delay < target                 target … target + one packet            far above
-//!   ──────────────────────────────────┼──────────────────────────────────┼──────────────────────────▶
-//!    hold at starts, in gaps, in quiet         play each in its turn        drop: in quiet at once,
-//!                                                                           in speech now and then
+//!   insert ──▶ cells ──▶ pull ──▶ decode ──▶ stretch ──▶ heard
+//!                │         ▲                    │
+//!                └ ceiling: drop                └── longer or shorter ── corridor ◀── delay, target
 //! ```
-//!
-//! Nothing else moves the delay, so drift of the sender's clock needs no care of its own: it shows as a delay that
-//! leaves its corridor. A missing packet's turn is over when the turn of the one behind it has come.
+//! Drift of the sender's clock needs no care of its own: it shows as a delay that leaves its corridor. A missing
+//! packet's turn is over when as much as it held has been made up.
 
+mod clock;
+mod corridor;
 mod delay;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::clock::MediaClock;
+use self::corridor::{Corridor, Standing};
 use self::delay::DelayEstimator;
 use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
 
@@ -95,13 +98,26 @@ pub enum Pulled<'a> {
         /// Packets that were dropped right before this one to shorten the delay; a cross-fade hides the seam.
         cut: u16,
     },
-    /// Conceal one packet.
+    /// Make something up.
     Lost {
         /// Payload of the packet right behind the lost one, if it is there: it may carry FEC.
         next: Option<&'a [u8]>,
+        /// For so long.
+        length: Duration,
     },
     /// Nothing to play: not started, a pause of the sender, or a starvation that concealment cannot hide.
     Empty,
+}
+
+/// How to change what is decoded, for [`JitterBuffer::stretch`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stretch {
+    /// Not at all.
+    Keep,
+    /// Leave out so much, at most.
+    Shorter(Duration),
+    /// Add so much, or a little more.
+    Longer(Duration),
 }
 
 /// What happened to the packets of one buffer since it was made.
@@ -142,7 +158,7 @@ pub struct JitterBuffer {
     suspect: Option<Sequence>,
     delay: DelayEstimator,
     playout: Playout,
-    quiet: bool,
+    corridor: Corridor,
     wants_next: bool,
     counters: JitterCounters,
 }
@@ -163,7 +179,7 @@ impl JitterBuffer {
             suspect: None,
             delay: DelayEstimator::new(),
             playout: Playout::default(),
-            quiet: false,
+            corridor: Corridor::default(),
             wants_next: false,
             counters: JitterCounters::default(),
         }
@@ -171,15 +187,10 @@ impl JitterBuffer {
 
     /// Changes the RTP clock, in Hz. A changed one empties the buffer; the same one does nothing.
     pub fn set_clock_rate(&mut self, clock_rate: u32) {
-        if self.clock.rate != i64::from(clock_rate.max(1)) {
+        if !self.clock.is_at(clock_rate) {
             self.reset();
             self.clock = MediaClock::new(clock_rate);
         }
-    }
-
-    /// Says whether what was last played is quiet, so that a slip would not be heard.
-    pub fn set_quiet(&mut self, quiet: bool) {
-        self.quiet = quiet;
     }
 
     /// Says whether a lost packet can be rebuilt from the one behind it (Opus in-band FEC). While packets
@@ -194,8 +205,9 @@ impl JitterBuffer {
         self.ssrc = None;
         self.suspect = None;
         self.delay.reset();
-        self.clock = MediaClock { rate: self.clock.rate, ..MediaClock::new(1) };
-        self.playout = Playout { last_cut: self.playout.last_cut, ..Playout::default() };
+        self.clock.reset();
+        self.corridor.reset();
+        self.playout = Playout::default();
     }
 
     /// Takes a packet that arrived at `now` (kernel time where there is one).
@@ -236,24 +248,57 @@ impl JitterBuffer {
         let now = self.micros(now);
         self.playout.now = now;
         self.pop_others();
-        let cut = self.shorten(now);
+        let cut = self.enforce_ceiling(now);
         let Some((gap, media)) = self.head() else { return self.starve(now) };
 
         let delay = self.delay_at(now, media);
-        let slack = self.clock.interval / SLACK;
-        let early = delay + slack < self.target_at(now) && !self.overfull();
-        let follows =
-            self.playout.playing && gap == 0 && !self.clock.jumps(media, self.playout.end);
-        if early && self.playout.playing && (!follows || self.quiet) {
-            return self.conceal(now, gap);
+        let early = delay + self.clock.interval() / SLACK < self.target_at(now);
+        if !self.playout.playing {
+            return if early && !self.overfull() {
+                Pulled::Empty
+            } else {
+                self.play(gap, delay, cut)
+            };
         }
-        if early && !self.playout.playing {
-            return Pulled::Empty;
+        let hole = media - self.playout.end - self.playout.made;
+        let is_open = hole > self.clock.interval() / 2;
+        let waits = match gap {
+            0 => early, // A pause of the sender.
+            _ => delay < self.target_at(now) + HOLE_EXCESS,
+        };
+        if is_open && waits && !self.overfull() {
+            return self.conceal(now, gap, hole);
         }
-        self.play(gap, delay, cut)
+        self.play(gap, delay, cut + u16::from(is_open && gap > 0))
     }
 
-    /// How late the last packet was played after the earliest it could have been.
+    /// Says how what was pulled should change in length, with `held` of it not heard before `now`.
+    ///
+    /// Ask when enough for the tick is decoded; changes with each pull and with `held`.
+    pub fn stretch(&mut self, now: Instant, held: Duration) -> Stretch {
+        let now = self.micros(now);
+        if !self.playout.playing || self.playout.made > 0 {
+            return Stretch::Keep; // What was made up may stand for what is still to come.
+        }
+        let held = micros_of(held);
+        self.playout.delay = self.delay_at(now + held, self.playout.end);
+        let wish = self.corridor.stretch(Standing {
+            delay: self.playout.delay,
+            target: self.target_at(now),
+            held,
+            interval: self.clock.interval(),
+        });
+        match wish {
+            // Whatever the figures say: what has not come cannot be played sooner.
+            Stretch::Shorter(by) if self.audio_cells() == 0 => {
+                let beyond = duration(held - TICK);
+                if beyond.is_zero() { Stretch::Keep } else { Stretch::Shorter(by.min(beyond)) }
+            }
+            Stretch::Shorter(_) | Stretch::Longer(_) | Stretch::Keep => wish,
+        }
+    }
+
+    /// How late what is played is after the earliest it could have been.
     pub fn delay(&self) -> Duration {
         duration(self.playout.delay)
     }
@@ -266,12 +311,12 @@ impl JitterBuffer {
     /// Audio held.
     pub fn held(&self) -> Duration {
         let packets = i64::try_from(self.audio_cells()).unwrap_or(i64::MAX);
-        duration(packets.saturating_mul(self.clock.interval))
+        duration(packets.saturating_mul(self.clock.interval()))
     }
 
     /// Spacing of packets as learned from their timestamps; 20 ms until then.
     pub fn interval(&self) -> Duration {
-        duration(self.clock.interval)
+        duration(self.clock.interval())
     }
 
     /// What happened so far.
@@ -374,10 +419,10 @@ impl JitterBuffer {
         let mut media = self.clock.media(incoming.sequence, incoming.timestamp);
         let delay = self.delay.delay_of(now - media);
         if !(-JUMP_AHEAD..=JUMP_BEHIND).contains(&delay) {
-            self.clock.anchor += delay; // The timestamps jumped: this one is on time by definition.
+            self.clock.shift(delay); // The timestamps jumped: this one is on time by definition.
             media += delay;
         }
-        self.delay.observe(now, now - media, self.clock.interval);
+        self.delay.observe(now, now - media, self.clock.interval());
         media
     }
 
@@ -395,9 +440,12 @@ impl JitterBuffer {
     }
 
     fn target_at(&self, now: i64) -> i64 {
-        let for_next =
-            if self.wants_next && now < self.playout.lossy_until { self.clock.interval } else { 0 };
-        let most = (self.options.max - self.clock.interval).max(self.options.min);
+        let for_next = if self.wants_next && now < self.playout.lossy_until {
+            self.clock.interval()
+        } else {
+            0
+        };
+        let most = (self.options.max - self.clock.interval()).max(self.options.min);
         (self.delay.target(now) + for_next).clamp(self.options.min, most)
     }
 
@@ -416,46 +464,21 @@ impl JitterBuffer {
     /// More is held than the ceiling allows, whatever the timestamps say.
     fn overfull(&self) -> bool {
         let packets = i64::try_from(self.audio_cells()).unwrap_or(i64::MAX);
-        packets.saturating_mul(self.clock.interval) > self.options.max + self.clock.interval
+        packets.saturating_mul(self.clock.interval()) > self.options.max + self.clock.interval()
     }
 
-    /// Drops packets while the delay is too long for the target; returns how many.
-    fn shorten(&mut self, now: i64) -> u16 {
+    /// Drops packets while the delay is above the ceiling; returns how many.
+    fn enforce_ceiling(&mut self, now: i64) -> u16 {
         let mut cut = 0;
-        while let Some((gap, media)) = self.head() {
-            let delay = self.delay_at(now, media);
-            let too_late = delay > self.options.max;
-            let may_slip = cut == 0 && self.may_slip(now, delay);
-            if self.cells.len() == gap + 1 || !(too_late || may_slip) {
-                break; // A lone packet is played however late: there is nothing better.
-            }
+        while let Some((gap, media)) = self.head()
+            && self.cells.len() > gap + 1 // A lone packet is played however late: there is nothing better.
+            && self.delay_at(now, media) > self.options.max
+        {
             self.discard(gap + 1);
-            self.playout.last_cut = now;
+            self.corridor.reset();
             cut += 1;
         }
         cut
-    }
-
-    /// Whether one packet may go now, by how far the delay is above its corridor.
-    fn may_slip(&mut self, now: i64, delay: i64) -> bool {
-        let excess = delay - self.clock.interval - self.target_at(now);
-        if excess < QUIET_EXCESS {
-            self.playout.above_since = now;
-            return false;
-        }
-        if self.quiet {
-            return true;
-        }
-        let pause = match excess {
-            ..SMALL_EXCESS => {
-                self.playout.above_since = now;
-                return false;
-            }
-            SMALL_EXCESS..LARGE_EXCESS => SMALL_PAUSE,
-            LARGE_EXCESS..HUGE_EXCESS => LARGE_PAUSE,
-            HUGE_EXCESS.. => HUGE_PAUSE,
-        };
-        now - self.playout.above_since.max(self.playout.last_cut) >= pause
     }
 
     fn pop_others(&mut self) {
@@ -493,26 +516,34 @@ impl JitterBuffer {
     }
 
     fn starve(&mut self, now: i64) -> Pulled<'_> {
-        if !self.playout.playing {
-            return Pulled::Empty;
-        }
-        let since = *self.playout.starved_since.get_or_insert(now);
-        if now - since >= CONCEAL_MOST {
-            self.playout.playing = false;
-            return Pulled::Empty;
-        }
-        self.counters.concealed += 1;
-        Pulled::Lost { next: None }
+        let most = self.clock.interval().min(TICK);
+        if self.make_up(now, most) { lost(None, most) } else { Pulled::Empty }
     }
 
-    /// Waits for the head's turn.
-    fn conceal(&mut self, now: i64, gap: usize) -> Pulled<'_> {
-        let Pulled::Lost { .. } = self.starve(now) else { return Pulled::Empty };
-        let next = match (gap, self.cells.get(1)) {
-            (1, Some(Cell::Audio(held))) => Some(held.payload.as_slice()),
-            _ => None,
-        };
-        Pulled::Lost { next }
+    /// Accounts for something made up; false if it is a pause by now.
+    fn make_up(&mut self, now: i64, length: i64) -> bool {
+        let since = *self.playout.starved_since.get_or_insert(now);
+        self.playout.playing &= now - since < CONCEAL_MOST;
+        if self.playout.playing {
+            self.corridor.reset();
+            self.playout.made += length;
+            self.counters.concealed += 1;
+        }
+        self.playout.playing
+    }
+
+    /// Waits for the turn of the packet behind `gap` missing ones, which comes in `hole` microseconds.
+    fn conceal(&mut self, now: i64, gap: usize, hole: i64) -> Pulled<'_> {
+        let whole = self.clock.interval();
+        let is_last = gap > 0 && hole < whole * 3 / 2;
+        let length = if is_last { whole } else { whole.min(TICK) };
+        if !self.make_up(now, length) {
+            return Pulled::Empty;
+        }
+        match self.cells.get(gap) {
+            Some(Cell::Audio(held)) if is_last => lost(Some(&held.payload), length),
+            _ => lost(None, length),
+        }
     }
 
     fn play(&mut self, gap: usize, delay: i64, cut: u16) -> Pulled<'_> {
@@ -526,8 +557,9 @@ impl JitterBuffer {
         self.playout.playing = true;
         self.playout.started = true;
         self.playout.starved_since = None;
+        self.playout.made = 0;
         self.playout.delay = delay;
-        self.playout.end = held.media + self.clock.interval;
+        self.playout.end = held.media + self.clock.interval();
         self.spare.push(std::mem::replace(&mut self.current, held.payload));
         Pulled::Packet {
             payload_type: held.payload_type,
@@ -578,9 +610,8 @@ struct Playout {
     end: i64,
     delay: i64,
     starved_since: Option<i64>,
-    last_cut: i64,
-    /// Since when the delay has been above its corridor.
-    above_since: i64,
+    /// Made up since then.
+    made: i64,
     /// Losses were seen lately.
     lossy_until: i64,
 }
@@ -605,48 +636,8 @@ impl Limits {
     }
 }
 
-/// Maps RTP timestamps to microseconds that do not wrap.
-#[derive(Debug)]
-struct MediaClock {
-    rate: i64,
-    last: Option<(Sequence, RtpTimestamp)>,
-    /// Clock units of `last`, unwrapped.
-    units: i64,
-    /// Added to the time that the units make; moved where the sender's timestamps jump.
-    anchor: i64,
-    /// Spacing of packets, microseconds.
-    interval: i64,
-}
-
-impl MediaClock {
-    fn new(rate: u32) -> Self {
-        let interval = DEFAULT_INTERVAL;
-        Self { rate: i64::from(rate.max(1)), last: None, units: 0, anchor: 0, interval }
-    }
-
-    fn media(&mut self, sequence: Sequence, timestamp: RtpTimestamp) -> i64 {
-        let (last_sequence, last) = *self.last.get_or_insert((sequence, timestamp));
-        let step = i64::from(timestamp.distance_from(last));
-        if sequence.distance_from(last_sequence) > 0 {
-            self.learn_interval(sequence.distance_from(last_sequence), step);
-            self.last = Some((sequence, timestamp));
-            self.units += step;
-            return self.anchor + self.units * 1_000_000 / self.rate;
-        }
-        self.anchor + (self.units + step) * 1_000_000 / self.rate
-    }
-
-    fn learn_interval(&mut self, packets: i16, step: i64) {
-        let interval = step * 1_000_000 / self.rate;
-        if packets == 1 && (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
-            self.interval = interval;
-        }
-    }
-
-    /// Whether a packet at `media` does not simply continue what ended at `end`.
-    fn jumps(&self, media: i64, end: i64) -> bool {
-        (media - end).abs() > self.interval / 2
-    }
+fn lost(next: Option<&[u8]>, micros: i64) -> Pulled<'_> {
+    Pulled::Lost { next, length: duration(micros) }
 }
 
 fn micros_of(duration: Duration) -> i64 {
@@ -659,10 +650,6 @@ fn duration(micros: i64) -> Duration {
 
 /// Larger payloads do not come in one Ethernet frame.
 const MAX_PAYLOAD: usize = 1_500;
-/// Packet spacing until two packets have come.
-const DEFAULT_INTERVAL: i64 = 20_000;
-const INTERVAL_MIN: i64 = 2_500;
-const INTERVAL_MAX: i64 = 120_000;
 /// A turn has come when the delay is within this part of an interval of the target: 2.5 ms at 20 ms.
 const SLACK: i64 = 8;
 /// RFC 3550 A.1 `MAX_DROPOUT`: a gap up to this is loss, beyond it a restart that must be confirmed.
@@ -676,14 +663,10 @@ const JUMP_BEHIND: i64 = 1_500_000;
 const CONCEAL_MOST: i64 = 100_000;
 /// After a loss the target leaves room for FEC for this long.
 const LOSS_MEMORY: i64 = 5_000_000;
-/// What the delay may exceed its corridor by before a packet goes, and how long between two that go in speech.
-const QUIET_EXCESS: i64 = 1_000;
-const SMALL_EXCESS: i64 = 4_000;
-const SMALL_PAUSE: i64 = 200_000;
-const LARGE_EXCESS: i64 = 20_000;
-const LARGE_PAUSE: i64 = 60_000;
-const HUGE_EXCESS: i64 = 100_000;
-const HUGE_PAUSE: i64 = 40_000;
+/// What is lost is not even made up if the delay is this much above the target.
+const HOLE_EXCESS: i64 = 40_000;
+/// What is made up at once while nothing comes.
+const TICK: i64 = 20_000;
 
 #[cfg(test)]
 mod tests;

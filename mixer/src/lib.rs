@@ -14,3 +14,4 @@ pub mod room;
 pub mod rtcp;
 pub mod rtp;
 pub mod slot;
+pub mod stretch;

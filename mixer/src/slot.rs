@@ -242,6 +242,11 @@ impl Slot {
         self.sender.send_digits(digits, duration)
     }
 
+    /// True while digits are sent or wait to be.
+    pub fn is_sending_digits(&self) -> bool {
+        self.sender.digits.is_busy()
+    }
+
     /// Returns what was noticed, oldest first. Changes after `receive` and after a room's tick.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

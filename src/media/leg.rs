@@ -123,18 +123,25 @@ impl Leg {
         self.stream.is_some()
     }
 
-    /// Reads what waits on the RTP port, as far as something can wait.
-    pub(super) fn receive(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
+    /// Reads what waits on the RTP port, as far as something can wait; true if RTP of its own was among it.
+    pub(super) fn receive(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) -> bool {
+        let mut heard = false;
         for _ in 0..DATAGRAMS_MAX {
-            let Some(datagram) = upkeep.inbox.receive(&self.ports.rtp) else { return };
+            let Some(datagram) = upkeep.inbox.receive(&self.ports.rtp) else { break };
             let (now, arrived) = (upkeep.clock.now, datagram.arrived);
             let fields = rhythm(datagram.bytes);
-            self.handle_datagram(slot, &datagram, upkeep.clock, upkeep.outbox);
+            heard |= self.handle_datagram(slot, &datagram, upkeep.clock, upkeep.outbox);
             if fields.is_some_and(|fields| self.pace.is_last(now, arrived, fields, self.rtp_clock))
             {
-                return;
+                break;
             }
         }
+        heard
+    }
+
+    /// The socket that RTP comes to.
+    pub(super) fn rtp_socket(&self) -> &Socket {
+        &self.ports.rtp
     }
 
     fn handle_datagram(
@@ -143,18 +150,18 @@ impl Leg {
         datagram: &Datagram<'_>,
         clock: Clock,
         outbox: &mut Outbox,
-    ) {
+    ) -> bool {
         if is_rtcp(datagram.bytes) {
             if self.latch.source() == Some(datagram.from) {
                 slot.receive_rtcp(datagram.arrived, arrival_wall(clock, datagram), datagram.bytes);
             }
-            return;
+            return false;
         }
         let (ssrc, is_valid) = self.glance(datagram.bytes);
         match self.latch.admit(clock.now, datagram.from, ssrc, is_valid) {
             Verdict::Rejected => {
                 self.rejected += 1;
-                return;
+                return false;
             }
             Verdict::Latched if self.started != Some(datagram.from) => {
                 self.started = Some(datagram.from);
@@ -166,6 +173,7 @@ impl Leg {
         self.silent = false;
         // The slot counts what it does not take.
         let _counted = slot.receive(datagram.arrived, datagram.bytes);
+        true
     }
 
     /// Looks only at what the latch needs: RTP version 2 with an accepted payload type, and its source.
@@ -179,9 +187,9 @@ impl Leg {
     }
 
     /// Sends one RTP packet; one that the network does not take is lost, as packets may be.
-    pub(super) fn send(&self, header: &[u8], payload: &[u8]) {
+    pub(super) fn send(&self, packet: &[u8]) {
         if let Some(to) = self.latch.rtp_target().filter(is_reachable) {
-            let _lost = self.ports.rtp.send(to, header, payload);
+            let _lost = self.ports.rtp.send(to, packet);
         }
     }
 
@@ -218,7 +226,7 @@ impl Leg {
             None => (&self.ports.rtp, self.latch.rtp_target()), // rtcp-mux
         };
         if let Some(to) = to.filter(is_reachable) {
-            let _lost = socket.send(to, report, &[]);
+            let _lost = socket.send(to, report);
         }
     }
 

@@ -8,14 +8,18 @@ pub mod command;
 mod latch;
 mod leg;
 mod legs;
+mod mix;
 mod outbox;
+mod outgoing;
 mod pace;
 mod pool;
 mod router;
 mod socket;
 mod system;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod worker;
 
 use std::io;
@@ -37,6 +41,7 @@ use self::pool::PortPool;
 use self::router::{Order, Router};
 use self::system::Waker;
 pub use self::system::{DescriptorLimit, raise_descriptor_limit};
+use self::watch::Watch;
 use self::worker::{Arrival, Links, Peer, Settings, Worker};
 
 /// What the media threads are made with.
@@ -56,6 +61,8 @@ pub struct Options {
     pub alarm: AlarmOptions,
     /// A leg that should be heard and sends no RTP for so long is reported by [`Event::Silent`].
     pub silence_after: Duration,
+    /// A mix from whose legs no RTP came for so long sends a packet now and then instead of a stream.
+    pub asleep_after: Duration,
     /// Commands that may wait at each worker; beyond, [`Media::try_send`] refuses.
     pub command_queue: usize,
     /// Events that may wait for the bridge; beyond, levels and statistics are dropped and the rest is kept back.
@@ -63,8 +70,8 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Ports 16384–32767, a worker for each processor, 0 to 200 ms of delay, 30 s of silence, 4,096 commands and
-    /// 16,384 events.
+    /// Ports 16384–32767, a worker for each processor, 0 to 200 ms of delay, 30 s of silence, 5 s to sleep,
+    /// 4,096 commands and 16,384 events.
     fn default() -> Self {
         Self {
             ports: 16_384..=32_767,
@@ -74,6 +81,7 @@ impl Default for Options {
             max_delay: Duration::from_millis(200),
             alarm: AlarmOptions::default(),
             silence_after: Duration::from_secs(30),
+            asleep_after: Duration::from_secs(5),
             command_queue: 4_096,
             event_queue: 16_384,
         }
@@ -134,6 +142,7 @@ impl Media {
                 failed: failed_sender.clone(),
                 outbox: Outbox::new(queue.clone()),
                 waker: Arc::clone(&waker),
+                watch: Watch::new()?,
                 stop: Arc::clone(&media.stop),
             };
             let thread = spawn(index, options.into(), Arc::clone(&pool), links)?;
@@ -195,6 +204,7 @@ impl From<&Options> for Settings {
             max_delay: options.max_delay,
             alarm: options.alarm,
             silence_after: options.silence_after,
+            asleep_after: options.asleep_after,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a media thread asks of the operating system: wake-ups, precedence, descriptors.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,16 +35,19 @@ impl Waker {
         }
     }
 
-    /// Sleeps until [`Self::wake`] or `at_most`; `None` sleeps for ever.
-    pub(super) fn sleep(&self, at_most: Option<Duration>) {
+    /// Sleeps until [`Self::wake`], until `other` can be read, or `at_most`; `None` sleeps for ever.
+    /// True if `other` can be read.
+    pub(super) fn sleep(&self, other: &impl AsFd, at_most: Option<Duration>) -> bool {
         let timeout = at_most.and_then(|duration| Timespec::try_from(duration).ok());
-        let mut descriptors = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        let mut descriptors =
+            [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
         // An interrupted sleep is a short one.
-        let woken = poll(&mut descriptors, timeout.as_ref()).unwrap_or(0);
-        if woken > 0 {
+        let _interrupted = poll(&mut descriptors, timeout.as_ref());
+        if !descriptors[0].revents().is_empty() {
             let _empty = rustix::io::read(&self.descriptor, &mut [0; 8]);
         }
         self.pending.store(false, Ordering::Release);
+        !descriptors[1].revents().is_empty()
     }
 }
 
@@ -150,12 +153,13 @@ mod tests {
     #[test]
     fn a_wake_before_the_sleep_ends_it_at_once() {
         let waker = Waker::new().unwrap();
+        let other = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
         waker.wake();
         waker.wake();
 
-        waker.sleep(None);
+        waker.sleep(&other, None);
 
-        waker.sleep(Some(Duration::ZERO)); // One sleep took both.
+        waker.sleep(&other, Some(Duration::ZERO)); // One sleep took both.
     }
 
     #[test]

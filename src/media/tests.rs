@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mixer::codec::{Codec, Encoding, Format, OpusOptions};
 use mixer::rtcp;
 use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -194,10 +195,11 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Waits to the microsecond, which a socket's own timeout does not: phones that are slow by a jiffy drift.
 fn receive_until(socket: &UdpSocket, end: Instant, datagram: &mut [u8]) -> Option<usize> {
-    let left = end.saturating_duration_since(now()).max(Duration::from_micros(100));
-    socket.set_read_timeout(Some(left)).unwrap();
-    socket.recv(datagram).ok()
+    let left = Timespec::try_from(end.saturating_duration_since(now())).unwrap();
+    let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)).unwrap();
+    if ready == 0 { None } else { socket.recv(datagram).ok() }
 }
 
 /// Lets phones talk and listen for `ticks` of 20 ms.
@@ -429,6 +431,25 @@ fn silence_is_reported_once_a_pause() {
 
     assert!(since >= silence_after);
     assert!(!bench.so_far().iter().any(|event| matches!(event, Event::Silent { .. })));
+}
+
+#[test]
+fn a_mix_that_nobody_speaks_in_sleeps_until_the_first_packet() {
+    let ports = 31_400..=31_499;
+    let asleep_after = Duration::from_millis(200);
+    let mut bench = Bench::new(&Options { ports, asleep_after, ..Options::default() });
+    let mut alice = bench.phone(1, Some(1)).saying(440.0);
+    let mut bob = bench.phone(2, Some(1));
+    converse(&mut [&mut alice, &mut bob], 20);
+    let quiet = Duration::from_millis(300);
+    while receive_until(&bob.rtp, now() + quiet, &mut [0; 2_048]).is_some() {}
+
+    alice.talk();
+    let woken = receive_until(&bob.rtp, now() + PATIENCE, &mut [0; 2_048]);
+    converse(&mut [&mut alice, &mut bob], 20);
+
+    assert!(woken.is_some());
+    assert!(bob.hears(440.0));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! Ticks fall on absolute deadlines. Each mix has its own phase within the 20 ms, so that the packets of many rooms do
 //! not leave in one burst. An order ends the sleep at once; without mixes to tick nothing else does.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -18,17 +19,21 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
 use mixer::quality::AlarmOptions;
-use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::room::{Room, RoomOptions, TICK};
 use mixer::slot::{self, Slot, SlotOptions};
 
 use super::command::{Command, Event, MediaKey, MixKey, Seat, WorkerReport};
 use super::leg::{Leg, Ports, Upkeep};
 use super::legs::Legs;
+use super::mix::{Mix, next_deadline};
 use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 use super::pool::{PortPool, Quarantine};
 use super::router::Order;
 use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
+use super::tally::Tally;
+use super::watch::Watch;
 
 /// What every worker is made with.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub(super) struct Settings {
     pub(super) max_delay: Duration,
     pub(super) alarm: AlarmOptions,
     pub(super) silence_after: Duration,
+    /// A mix from whose legs no RTP came for so long sleeps.
+    pub(super) asleep_after: Duration,
 }
 
 /// What comes from another worker: a leg, or word that there is none of that name.
@@ -64,6 +71,7 @@ pub(super) struct Links {
     pub(super) failed: SyncSender<MediaKey>,
     pub(super) outbox: Outbox,
     pub(super) waker: Arc<Waker>,
+    pub(super) watch: Watch,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -76,6 +84,9 @@ pub(super) struct Worker {
     links: Links,
     legs: Legs,
     mixes: BTreeMap<MixKey, Mix>,
+    /// The mixes of this wake-up.
+    due: Vec<MixKey>,
+    outgoing: Outgoing,
     /// Legs under way to us, with the orders that wait for them.
     expected: BTreeMap<MediaKey, Vec<Order>>,
     /// Arrivals that overtook their [`Order::Expect`].
@@ -99,37 +110,6 @@ struct Unsent {
     moves: Vec<(usize, Arrival)>,
 }
 
-#[derive(Debug)]
-struct Mix {
-    room: Room,
-    /// Next tick.
-    due: Instant,
-    ticks: u64,
-}
-
-/// What [`WorkerReport`] is made of.
-#[derive(Debug)]
-struct Tally {
-    due: Instant,
-    ticks: u64,
-    late_ticks: u64,
-    busy: Duration,
-    queued_commands: usize,
-}
-
-/// Sends what a room's tick makes.
-struct Outgoing<'a> {
-    legs: &'a Legs,
-}
-
-impl Sink for Outgoing<'_> {
-    fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
-        if let Some(leg) = self.legs.at(slot) {
-            leg.send(header, payload);
-        }
-    }
-}
-
 impl Worker {
     pub(super) fn new(index: usize, settings: Settings, pool: Arc<PortPool>, links: Links) -> Self {
         let clock = read_clock();
@@ -141,6 +121,8 @@ impl Worker {
             links,
             legs: Legs::default(),
             mixes: BTreeMap::new(),
+            due: Vec::new(),
+            outgoing: Outgoing::default(),
             expected: BTreeMap::new(),
             early: BTreeMap::new(),
             unsent: Unsent::default(),
@@ -177,8 +159,8 @@ impl Worker {
             self.links.outbox.flush();
             self.read_clock();
             self.tally.busy += self.clock.now - woke;
-            if !has_more {
-                self.links.waker.sleep(self.pause());
+            if !has_more && self.links.waker.sleep(&self.links.watch, self.pause()) {
+                self.note_packets();
             }
         }
         self.quarantine.release_all(&self.pool);
@@ -320,12 +302,9 @@ impl Worker {
     fn join(&mut self, key: MediaKey, mix_key: MixKey, contributors: usize) {
         self.leave(key);
         let Some(id) = self.legs.id(key) else { return };
-        let phase = self.lightest_phase();
-        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix {
-            room: Room::new(RoomOptions { contributors }),
-            due: phase,
-            ticks: 0,
-        });
+        let phase = self.best_phase();
+        let room = || Room::new(RoomOptions { contributors });
+        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix::new(room(), phase));
         mix.room.set_contributors(contributors);
         if let Some(leg) = self.legs.at_mut(id)
             && let Some(slot) = leg.slot.take()
@@ -342,6 +321,7 @@ impl Worker {
         let Some(mix_key) = leg.mix.take() else { return };
         if let Some(mix) = self.mixes.get_mut(&mix_key) {
             leg.slot = mix.room.unseat(id);
+            self.links.watch.remove(leg.rtp_socket());
             if mix.room.is_empty() {
                 self.mixes.remove(&mix_key);
             }
@@ -349,14 +329,20 @@ impl Worker {
         self.legs.note_lobby(id);
     }
 
-    /// The next deadline in the part of the period where the fewest legs are served.
-    fn lightest_phase(&self) -> Instant {
+    /// The next deadline in the part of the period where a mix goes best.
+    ///
+    /// A wake-up costs as much as some packets, so parts are filled before another is begun; only what would delay
+    /// the last packets of a part by a millisecond is spread.
+    fn best_phase(&self) -> Instant {
         let mut loads = [0; PHASES];
         for mix in self.mixes.values() {
             loads[self.phase_of(mix.due)] += mix.room.len();
         }
-        let lightest = (0..PHASES).min_by_key(|&phase| loads[phase]).unwrap_or(0);
-        let phase = u32::try_from(lightest).unwrap_or(0);
+        let unfilled = (0..PHASES).filter(|&phase| loads[phase] < PHASE_FULL);
+        let best = unfilled
+            .max_by_key(|&phase| (loads[phase], Reverse(phase)))
+            .or_else(|| (0..PHASES).min_by_key(|&phase| loads[phase]));
+        let phase = best.and_then(|phase| u32::try_from(phase).ok()).unwrap_or(0);
         let start = self.start + TICK * phase / PHASES_U32;
         next_deadline(start, self.clock.now)
     }
@@ -372,9 +358,7 @@ impl Worker {
         self.legs.note_lobby(id);
         let mix = self.legs.at(id).and_then(|leg| leg.mix);
         if let Some(mix) = mix.and_then(|mix| self.mixes.get_mut(&mix)) {
-            while mix.due > self.clock.now + TICK {
-                mix.due -= TICK;
-            }
+            mix.wake(self.clock.now);
         }
     }
 
@@ -428,20 +412,42 @@ impl Worker {
         self.quarantine.release(self.clock.now, &self.pool);
     }
 
-    fn run_due_mixes(&mut self) {
-        let Self { mixes, legs, inbox, report, links, tally, settings, clock, meters, .. } = self;
-        for mix in mixes.values_mut() {
-            if mix.due > clock.now {
-                continue;
+    /// Has the mixes that sleep look at the packets that came for them.
+    fn note_packets(&mut self) {
+        for slot in self.links.watch.poll() {
+            let mix = self.legs.at(slot).and_then(|leg| leg.mix);
+            if let Some(mix) = mix.and_then(|mix| self.mixes.get_mut(&mix)) {
+                mix.look(self.clock.now);
             }
-            *clock = read_clock();
-            inbox.set_clock(*clock);
-            let silence_after = settings.silence_after;
-            let outbox = &mut links.outbox;
-            let mut upkeep = Upkeep { clock: *clock, silence_after, inbox, report, outbox };
-            mix.receive(legs, &mut upkeep);
-            mix.tick(legs, clock.now, tally);
-            mix.report(legs, &mut upkeep, *meters);
+        }
+    }
+
+    /// Receives for every mix that is due, then mixes them all, then sends.
+    fn run_due_mixes(&mut self) {
+        let Self { mixes, due, legs, inbox, report, links, .. } = self;
+        let now = self.clock.now;
+        due.clear();
+        due.extend(mixes.iter().filter(|(_, mix)| mix.due <= now).map(|(&key, _)| key));
+        let Settings { silence_after, asleep_after, .. } = self.settings;
+        let outbox = &mut links.outbox;
+        let mut upkeep = Upkeep { clock: self.clock, silence_after, inbox, report, outbox };
+        for key in &*due {
+            if let Some(mix) = mixes.get_mut(key) {
+                mix.receive(legs, &mut upkeep);
+            }
+        }
+        for key in &*due {
+            if let Some(mix) = mixes.get_mut(key) {
+                let sink = &mut self.outgoing.sink(legs);
+                mix.tick(read_clock().now, asleep_after, sink, &mut self.tally);
+            }
+        }
+        self.outgoing.flush(legs);
+        for key in &*due {
+            if let Some(mix) = mixes.get_mut(key) {
+                mix.report(legs, &mut upkeep, self.meters);
+                mix.keep_watch(legs, &links.watch);
+            }
         }
     }
 
@@ -449,7 +455,7 @@ impl Worker {
         if self.clock.now < self.lobby_due || self.legs.is_lobby_empty() {
             return;
         }
-        self.lobby_due = self.clock.now + UPKEEP_EVERY;
+        self.lobby_due = self.clock.now + LOBBY_EVERY;
         let Self { legs, inbox, report, links, settings, clock, .. } = self;
         let silence_after = settings.silence_after;
         let outbox = &mut links.outbox;
@@ -469,7 +475,6 @@ impl Worker {
         if now < self.tally.due {
             return;
         }
-        let elapsed = TALLY_EVERY + (now - self.tally.due);
         let tally = std::mem::replace(&mut self.tally, Tally::new(now));
         let report = WorkerReport {
             worker: self.index,
@@ -477,7 +482,7 @@ impl Worker {
             late_ticks: tally.late_ticks,
             legs: self.legs.len(),
             mixes: self.mixes.len(),
-            busy: tally.busy.as_secs_f32() / elapsed.as_secs_f32(),
+            busy: tally.share_busy(now),
             queued_commands: tally.queued_commands,
             dropped_events: self.links.outbox.take_dropped(),
         };
@@ -514,64 +519,6 @@ impl Worker {
     }
 }
 
-impl Mix {
-    fn receive(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>) {
-        for (id, slot) in self.room.slots_mut() {
-            if let Some(leg) = legs.at_mut(id) {
-                leg.receive(slot, upkeep);
-            }
-        }
-    }
-
-    /// Runs the ticks that are due; so many behind that they would be a burst are skipped.
-    fn tick(&mut self, legs: &Legs, now: Instant, tally: &mut Tally) {
-        if now > self.due + TICK / 2 {
-            tally.late_ticks += 1;
-        }
-        if self.room.idle() {
-            self.due = next_deadline(self.due + UPKEEP_EVERY, now);
-            self.ticks = self.ticks.next_multiple_of(UPKEEP_TICKS);
-            return;
-        }
-        for _ in 0..CATCH_UP_MAX {
-            self.room.tick(self.due, &mut Outgoing { legs });
-            self.due += TICK;
-            self.ticks += 1;
-            tally.ticks += 1;
-            if self.due > now {
-                return;
-            }
-        }
-        self.due = next_deadline(self.due, now);
-    }
-
-    /// Passes on what the slots noticed, and looks after some of the legs, another part each tick.
-    fn report(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>, meters: bool) {
-        let is_idle = self.room.idle();
-        let mut levels = Vec::new();
-        for (id, slot) in self.room.slots_mut() {
-            let Some(leg) = legs.at_mut(id) else { continue };
-            leg.report_events(slot, upkeep.outbox);
-            if is_idle || (id.0 + self.ticks).is_multiple_of(UPKEEP_TICKS) {
-                leg.keep_up(slot, upkeep);
-            }
-            if meters && self.ticks.is_multiple_of(METER_TICKS) && slot.level_dbov() > QUIETEST {
-                levels.push((leg.key, slot.level_dbov()));
-            }
-        }
-        if !levels.is_empty() {
-            upkeep.outbox.push(Event::Levels { levels });
-        }
-    }
-}
-
-impl Tally {
-    fn new(now: Instant) -> Self {
-        let due = now + TALLY_EVERY;
-        Self { due, ticks: 0, late_ticks: 0, busy: Duration::ZERO, queued_commands: 0 }
-    }
-}
-
 impl Order {
     /// The leg it is about, if it must wait for one that is under way.
     fn leg(&self) -> Option<MediaKey> {
@@ -602,12 +549,6 @@ fn slot_seat(seat: Seat) -> slot::Seat {
     }
 }
 
-/// The first of `from`, `from` + 20 ms, … that is not past.
-fn next_deadline(from: Instant, now: Instant) -> Instant {
-    let behind = now.saturating_duration_since(from).as_nanos().div_ceil(TICK.as_nanos());
-    from + TICK * u32::try_from(behind).unwrap_or(u32::MAX)
-}
-
 #[expect(clippy::disallowed_methods, reason = "the worker is the shell around the mixer")]
 fn read_clock() -> Clock {
     Clock { now: Instant::now(), wall: SystemTime::now() }
@@ -621,24 +562,18 @@ fn scramble(seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Parts of the period that mixes are spread over: each wake-up costs some microseconds.
+/// Parts of the period that mixes are spread over.
 const PHASES: usize = 10;
 const PHASES_U32: u32 = 10;
+/// Legs in one part before another is begun: their packets take a millisecond.
+const PHASE_FULL: usize = 160;
 /// An order costs up to 50 µs (opening two sockets), so these delay a tick by 2 ms at most.
 const ORDERS_AT_ONCE: usize = 32;
 /// Orders that wait for one leg; it is under way for some milliseconds.
 const WAITING_MAX: usize = 64;
 /// Pairs tried before an open fails.
 const BIND_ATTEMPTS: usize = 64;
-/// Ticks made up for after a stall: 60 ms are heard as a stutter, more would be a burst for nothing.
-const CATCH_UP_MAX: usize = 3;
-/// RTCP, silence and statistics are looked at so often.
-const UPKEEP_EVERY: Duration = Duration::from_millis(200);
-const UPKEEP_TICKS: u64 = 10;
-/// Ticks between two [`Event::Levels`].
-const METER_TICKS: u64 = 5;
-/// dBov below which nobody is shown.
-const QUIETEST: i8 = -90;
+/// How often legs in no mix are looked after.
+const LOBBY_EVERY: Duration = Duration::from_millis(200);
 /// When a full queue is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(5);
-const TALLY_EVERY: Duration = Duration::from_secs(1);

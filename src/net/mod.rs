@@ -1,7 +1,9 @@
-//! Tokio sockets for SIP: bytes in, bytes out; nothing here understands a message beyond where it ends.
+//! Tokio sockets for SIP: bytes in, bytes out; nothing here understands a message beyond where it ends, but for the log.
 
+mod listen;
 mod route;
 mod tcp;
+mod trace;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -19,6 +21,7 @@ use crate::sip::transport::Transport;
 
 pub use route::RoutingTable;
 use tcp::Connection;
+use trace::Direction;
 
 /// What the sockets report.
 #[derive(Debug)]
@@ -69,7 +72,10 @@ impl Net {
     ///
     /// # Errors
     /// The first address that cannot be bound, with the reason.
-    pub async fn bind(options: Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind(options: Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
         let options = Arc::new(options);
         let (events, received) = mpsc::channel(options.queue);
         let mut net = Self {
@@ -82,15 +88,14 @@ impl Net {
             options: Arc::clone(&options),
         };
         for address in &options.udp {
-            let socket = UdpSocket::bind(address).await.map_err(|e| named(&e, "UDP", *address))?;
+            let socket = listen::udp(*address).map_err(|e| named(&e, "UDP", *address))?;
             let socket = Arc::new(socket);
             let local = socket.local_addr()?;
             net.tasks.spawn(udp::read(Arc::clone(&socket), local, net.events.clone()));
             net.udp.push(socket);
         }
         for address in &options.tcp {
-            let listener =
-                TcpListener::bind(address).await.map_err(|e| named(&e, "TCP", *address))?;
+            let listener = listen::tcp(*address).map_err(|e| named(&e, "TCP", *address))?;
             net.tcp.push(listener.local_addr()?);
             net.tasks.spawn(tcp::accept(listener, net.events.clone(), Arc::clone(&options)));
         }
@@ -120,12 +125,19 @@ impl Net {
                 }
                 None
             }
-            Event::Packet(_) | Event::Failed(..) => Some(event),
+            Event::Packet(ref packet) => {
+                let from = (packet.transport, packet.peer);
+                trace::message(Direction::Received, from, &packet.bytes, &self.options.message);
+                Some(event)
+            }
+            Event::Failed(..) => Some(event),
         }
     }
 
     /// Sends without waiting; what cannot be sent is told by [`Event::Failed`] or, on UDP, sent again by SIP.
     pub fn send(&mut self, transmit: Transmit) {
+        let to = (transmit.transport, transmit.peer);
+        trace::message(Direction::Sent, to, &transmit.bytes, &self.options.message);
         match transmit.transport {
             Transport::Udp => self.send_datagram(&transmit),
             Transport::Tcp => self.send_stream(transmit),

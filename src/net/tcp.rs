@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::sip::endpoint::Packet;
 use crate::sip::transport::{Frame, Framer, Transport};
 
+use super::trace::{self, Direction};
 use super::{Event, Options};
 
 /// Messages that may wait for a slow peer; one more closes the connection.
@@ -154,7 +155,9 @@ async fn read_messages(
                 Ok(Frame::Ping) => send(&replies, Bytes::from_static(b"\r\n")), // RFC 5626 §3.5.1
                 Err(error) => {
                     if let Some(response) = error.response() {
-                        send(&replies, response.print());
+                        let (bytes, to) = (response.print(), (Transport::Tcp, peer));
+                        trace::message(Direction::Sent, to, &bytes, &options.message);
+                        send(&replies, bytes);
                     }
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
                 }

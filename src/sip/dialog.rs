@@ -131,7 +131,8 @@ impl Dialog {
         self.flow
     }
 
-    /// The next request within the dialog (§12.2.1.1): all headers but Via and Contact.
+    /// The next request within the dialog (§12.2.1.1): all headers but Via and Contact. The first Route is the next hop,
+    /// also if that is a strict router.
     pub(super) fn request(&mut self, method: &Method) -> Message {
         self.local_sequence = self.local_sequence.saturating_add(1);
         self.request_with_sequence(method, self.local_sequence)
@@ -159,17 +160,9 @@ impl Dialog {
     }
 
     fn request_with_sequence(&self, method: &Method, sequence: u32) -> Message {
-        // A strict router wants the next hop in the request-URI and the target as the last Route.
-        let (uri, routes) = match self.routes.split_first() {
-            Some((first, rest)) if first.uri.param("lr").is_none() => {
-                let last = NameAddr::new(self.target.clone());
-                (first.uri.clone(), rest.iter().cloned().chain([last]).collect())
-            }
-            _ => (self.target.clone(), self.routes.clone()),
-        };
-        let mut message = Message::request(method.clone(), uri.without_headers());
+        let mut message = Message::request(method.clone(), self.target.without_headers());
         let headers = &mut message.headers;
-        for route in routes {
+        for route in &self.routes {
             headers.push(Name::Route, route.to_string());
         }
         headers.push(Name::MaxForwards, "70");
@@ -272,23 +265,13 @@ mod tests {
     use crate::sip::transport::Transport;
 
     #[test]
-    fn a_loose_route_keeps_the_target_in_the_request_uri() {
+    fn a_request_names_the_target_and_the_way_there() {
         let mut dialog = dialog("<sip:p1;lr>, <sip:p2;lr>");
 
         let bye = dialog.request(&Method::Bye);
 
         assert_eq!(bye.uri().unwrap().as_str(), "sip:bob@192.0.2.2:5070");
         assert_eq!(routes(&bye), ["<sip:p1;lr>", "<sip:p2;lr>"]);
-    }
-
-    #[test]
-    fn a_strict_route_moves_the_target_to_the_last_route() {
-        let mut dialog = dialog("<sip:p1>, <sip:p2;lr>");
-
-        let bye = dialog.request(&Method::Bye);
-
-        assert_eq!(bye.uri().unwrap().as_str(), "sip:p1");
-        assert_eq!(routes(&bye), ["<sip:p2;lr>", "<sip:bob@192.0.2.2:5070>"]);
     }
 
     #[test]

@@ -199,7 +199,8 @@ pub(crate) fn has_voice(payload: &[u8]) -> Option<bool> {
 
 fn is_celt_silence(payload: &[u8]) -> bool {
     let &[toc, first, second, ..] = payload else { return false };
-    toc >> 3 >= 16 && toc & 3 == 0 && first == 0xFF && second >= 0xFE
+    let is_lone_celt_frame = toc >= 16 << 3 && toc.trailing_zeros() >= 2;
+    is_lone_celt_frame && first == 0xFF && second >= 0xFE
 }
 
 /// True if the packet carries a copy of the one before it; see [`has_voice`].

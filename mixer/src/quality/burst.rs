@@ -189,7 +189,7 @@ mod tests {
             periods.close(bursts.open);
             let counted = periods.gap.packets() + periods.burst.packets() + bursts.good;
             prop_assert_eq!(counted, fates.len() as u64);
-            let lost = fates.iter().filter(|&&fate| fate == 0).count() as u64;
+            let lost: u64 = fates.iter().map(|&fate| u64::from(fate == 0)).sum();
             prop_assert_eq!(periods.gap.lost + periods.burst.lost, lost);
         }
     }

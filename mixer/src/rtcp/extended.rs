@@ -90,7 +90,7 @@ pub struct VoipMetrics {
 }
 
 /// §4.7.6: standard concealment and an adaptive jitter buffer of medium rate.
-pub(crate) const RECEIVER_CONFIGURATION: u8 = 0b11_11_1000;
+pub(crate) const RECEIVER_CONFIGURATION: u8 = 0b1111_1000;
 
 impl<'a> Iterator for ExtendedBlocks<'a> {
     type Item = ExtendedBlock<'a>;

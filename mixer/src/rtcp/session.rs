@@ -113,8 +113,12 @@ impl Session {
             return;
         }
         let loss = f32::from(block.fraction_lost) / 256.0;
-        let (lost, jitter) = (block.cumulative_lost, block.jitter);
-        self.far_report = Some(FarReport { loss, lost, jitter, arrived: now });
+        self.far_report = Some(FarReport {
+            loss,
+            lost: block.cumulative_lost,
+            jitter: block.jitter,
+            arrived: now,
+        });
         self.note_round_trip(wall, (block.last_report, block.delay_since_report));
     }
 

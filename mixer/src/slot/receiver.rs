@@ -6,19 +6,22 @@ use crate::codec::{self, Codec, Decoder, Format, MAX_PACKET};
 use crate::conceal::Concealer;
 use crate::dtmf;
 use crate::gain::Gain;
-use crate::jitter::{Incoming, Inserted, JitterBuffer, JitterCounters, JitterOptions, Pulled};
+use crate::jitter::{
+    Incoming, Inserted, JitterBuffer, JitterCounters, JitterOptions, Pulled, Stretch,
+};
 use crate::level::{self, TalkDetector};
 use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
 use crate::rtp::Packet;
 use crate::slot::{Rejected, StreamPlan};
+use crate::stretch::{self, Likeness};
 
 /// Comfort noise (RFC 3389 §4): played as silence.
 const COMFORT_NOISE: u8 = 13;
 /// Frames that Opus makes up before silence, when nothing comes.
 const MOST_MADE_UP: Duration = Duration::from_millis(100);
-/// Below this a slip of the jitter buffer is not heard, dBov.
+/// Below this a cut is not heard, dBov.
 const QUIET: f32 = -48.0;
 /// The longest payload kept aside.
 const MAX_STASH: usize = 1500;
@@ -26,6 +29,13 @@ const MAX_STASH: usize = 1500;
 const DECAY: f32 = 0.5;
 /// Packets pulled in one tick at most: twice 20 ms of the shortest, 2.5 ms.
 const MAX_PULLS: usize = 16;
+
+/// How alike two parts of a voice must be to be joined, while the delay is wrong by up to 22 ms …
+const CALM: Likeness = Likeness(0.85);
+/// … up to 60 ms …
+const HASTY: Likeness = Likeness(0.6);
+/// … or up to 120 ms.
+const PRESSED: Likeness = Likeness(0.3);
 
 /// How much care a tick takes of what the leg says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,6 +97,8 @@ struct Voice {
     /// Samples made up in a row.
     made_up: usize,
     playing: bool,
+    /// Ticks since the length was changed.
+    unstretched: u8,
     /// A packet kept aside: the last one not decoded, to warm the decoder up, …
     skipped: Vec<u8>,
     /// … or the first of another format, for the next tick.
@@ -215,8 +227,14 @@ impl Receiver {
             voice.switch_now();
         }
         for _ in 0..MAX_PULLS {
-            if self.voice.as_ref().is_some_and(|voice| voice.held() >= voice.frame) {
-                break;
+            if let Some(voice) = &mut self.voice
+                && voice.held() >= voice.frame
+            {
+                let wish = self.jitter.stretch(now, voice.held_time());
+                if wish == Stretch::Keep || !voice.stretch(wish) {
+                    break;
+                }
+                continue;
             }
             let interval = self.jitter.interval();
             match self.jitter.pull(now) {
@@ -231,10 +249,10 @@ impl Receiver {
                     }
                     voice.play(format, payload, (attention, interval));
                 }
-                Pulled::Lost { next } => {
+                Pulled::Lost { next, length } => {
                     let Some(voice) = &mut self.voice else { continue };
                     self.counters.concealed += 1;
-                    voice.lose(next, interval);
+                    voice.lose(next, length);
                 }
                 Pulled::Empty => {
                     if let Some(voice) = &mut self.voice {
@@ -285,7 +303,6 @@ impl Receiver {
             _ => level::SILENCE,
         };
         self.loudness = self.dbov.max(self.loudness - DECAY);
-        self.jitter.set_quiet(self.dbov < QUIET);
     }
 
     /// Lets the talk detector see the last tick; returns its new state if that changed.
@@ -360,6 +377,7 @@ impl Voice {
             sounds: false,
             made_up: 0,
             playing: false,
+            unstretched: 0,
             skipped: Vec::with_capacity(if may_skip { MAX_STASH } else { 0 }),
             switch: None,
             decoder,
@@ -368,6 +386,43 @@ impl Voice {
 
     fn held(&self) -> usize {
         self.pcm.len() - self.from
+    }
+
+    /// What is decoded and not heard.
+    fn held_time(&self) -> Duration {
+        let rate = u64::from(self.decoder.format().sample_rate());
+        Duration::from_micros(self.held() as u64 * 1_000_000 / rate)
+    }
+
+    /// Makes what is held shorter or longer, if it is a good moment; true if it did.
+    fn stretch(&mut self, wish: Stretch) -> bool {
+        let (by, longer) = match wish {
+            Stretch::Keep => return false,
+            Stretch::Shorter(by) => (by, false),
+            Stretch::Longer(by) => (by, true),
+        };
+        let (likeness, pause) = match by.as_millis() {
+            _ if !self.playing || level::dbov(&self.pcm) < QUIET => (Likeness::ANY, 0),
+            0..=22 => (CALM, 3),
+            23..=60 => (HASTY, 1),
+            61..=120 => (PRESSED, 1),
+            _ => (Likeness::ANY, 1),
+        };
+        if self.unstretched < pause {
+            return false;
+        }
+        let rate = self.decoder.format().sample_rate();
+        let samples = usize::try_from(by.as_micros() * u128::from(rate) / 1_000_000).unwrap_or(0);
+        let changed = if longer {
+            let period = if likeness == Likeness::ANY { 0 } else { rate as usize / 80 };
+            stretch::lengthen(&mut self.pcm, rate, samples.max(period), likeness)
+        } else {
+            stretch::shorten(&mut self.pcm, rate, samples, likeness)
+        };
+        if changed > 0 {
+            self.unstretched = 0;
+        }
+        changed > 0 && !longer
     }
 
     /// Room for `samples` more at the end; `pcm` never outgrows its first capacity.
@@ -390,6 +445,7 @@ impl Voice {
         }
         self.pcm.drain(..self.from);
         self.from = 0;
+        self.unstretched = self.unstretched.saturating_add(1);
     }
 
     /// The frame to be heard in this tick, if it is not silence for certain.

@@ -74,12 +74,13 @@ impl Watch {
         if now < due {
             return false;
         }
-        self.due = Some(due.max(now - SECOND) + SECOND);
+        let next = due + SECOND;
+        self.due = Some(if next < now { now } else { next });
         let budget = budget(receiver, sender, session);
-        let received = self.sample_received(receiver, &budget);
-        let sent = sample_sent(now, sender, session, &budget);
-        let mut changed = self.received.note(now, received);
-        changed |= self.sent.note(now, sent);
+        let sample = self.sample_received(receiver, &budget);
+        let mut changed = self.received.note(now, sample);
+        let sample = sample_sent(now, sender, session, &budget);
+        changed |= self.sent.note(now, sample);
         changed |= self.look_at_ceiling(now, receiver);
         session.set_metrics(self.metrics(receiver, &budget, session.round_trip()));
         changed
@@ -340,12 +341,12 @@ mod tests {
 
         call.slot().goodbye(now, wall, &mut report);
 
-        let mut found = parse(&report).filter_map(|packet| match packet {
-            Packet::Extended { mut blocks, .. } => blocks.find_map(|block| match block {
-                ExtendedBlock::VoipMetrics(metrics) => Some(metrics),
-                _ => None,
-            }),
-            _ => None,
+        let mut found = parse(&report).filter_map(|packet| {
+            let Packet::Extended { mut blocks, .. } = packet else { return None };
+            blocks.find_map(|block| {
+                let ExtendedBlock::VoipMetrics(metrics) = block else { return None };
+                Some(metrics)
+            })
         });
         let metrics = found.next().expect("VoIP metrics");
         assert_eq!(metrics.ssrc, Ssrc::new(7));

@@ -41,7 +41,7 @@ use crate::sip::{Method, StatusCode, Uri};
 pub use counters::{Counters, Counts};
 pub use event::{Busy, EndCause, Event, Invitation, Invited, Options, Referred, Rejection};
 pub use output::{OptionsId, Output, Packet, ReferId, Resolve, ResolveId, SessionId, Transmit};
-pub use settings::{LocalAddress, Settings};
+pub use settings::{LocalAddress, Ports, Settings};
 
 /// Transactions, dialogs, sessions and references of one SIP user agent.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use crate::sip::Limits;
 pub struct Settings {
     /// `User-Agent` and `Server` value, such as `plenary/0.1.0`.
     pub product: String,
-    /// UDP port advertised in `Via` and `Contact`.
-    pub udp_port: u16,
-    /// TCP port advertised in `Via` and `Contact`.
-    pub tcp_port: u16,
+    /// UDP ports advertised in `Via` and `Contact`.
+    pub udp_ports: Ports,
+    /// TCP ports advertised in `Via` and `Contact`.
+    pub tcp_ports: Ports,
     /// User part of our `Contact` where neither the request-URI nor `From` gives one; may be empty.
     pub user: String,
     /// Extensions that we offer in `Supported` and accept in `Require`.
@@ -45,12 +45,28 @@ pub struct Settings {
     pub retry_after: Duration,
 }
 
+/// The port of one transport in each family of addresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ports {
+    /// At our addresses of IPv4.
+    pub v4: u16,
+    /// At our addresses of IPv6.
+    pub v6: u16,
+}
+
+impl Ports {
+    /// The one that belongs to an address of ours.
+    pub fn of(self, local: IpAddr) -> u16 {
+        if local.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             product: concat!("plenary/", env!("CARGO_PKG_VERSION")).into(),
-            udp_port: 5060,
-            tcp_port: 5060,
+            udp_ports: Ports { v4: 5060, v6: 5060 },
+            tcp_ports: Ports { v4: 5060, v6: 5060 },
             user: "plenary".into(),
             supported: vec!["norefersub".into()],
             message: Limits::default(),

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::key::COOKIE;
+use super::route::obey_strict_router;
 use super::{
     Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of, class_of,
 };
@@ -424,6 +425,7 @@ impl Layer {
     ) -> Option<(Message, Bytes)> {
         let request = &self.clients.get(&id)?.request;
         let mut message = request.message.clone();
+        obey_strict_router(&mut message);
         self.add_via(&mut message, destination, branch);
         if let Some(user) = &request.contact {
             let contact = self.contact(destination, user);

@@ -8,7 +8,8 @@ use super::client::{Failure, SentAck};
 use super::flow::{Flow, Nat};
 use super::{Layer, RequestId};
 use crate::sip::endpoint::{Output, Packet, Resolve, ResolveId, Transmit};
-use crate::sip::headers::{Name, Via};
+use crate::sip::headers::{Name, NameAddr, Via};
+use crate::sip::message::Start;
 use crate::sip::transaction::Reliability;
 use crate::sip::transport::{DEFAULT_PORT, Transport};
 use crate::sip::uri::Scheme;
@@ -180,11 +181,12 @@ impl Layer {
     }
 
     fn local_towards(&self, destination: Destination) -> SocketAddr {
-        let port = match destination.transport {
-            Transport::Udp => self.settings.udp_port,
-            Transport::Tcp => self.settings.tcp_port,
+        let ports = match destination.transport {
+            Transport::Udp => self.settings.udp_ports,
+            Transport::Tcp => self.settings.tcp_ports,
         };
-        SocketAddr::new(self.local.towards(destination.peer.ip()), port)
+        let local = self.local.towards(destination.peer.ip());
+        SocketAddr::new(local, ports.of(local))
     }
 
     fn nat(&self) -> Nat {
@@ -199,6 +201,7 @@ impl Layer {
         to: Destination,
     ) {
         let branch = format!("{}{}", super::key::COOKIE, self.new_tag());
+        obey_strict_router(&mut ack);
         self.add_via(&mut ack, to, &branch);
         let Destination { transport, peer } = to;
         let transmit = Transmit { transport, peer, bytes: ack.print() };
@@ -235,6 +238,55 @@ fn next_hop(request: &Message) -> Option<NextHop> {
     Some(NextHop { host, port: uri.port(), transport, is_route: route.is_some() })
 }
 
+/// RFC 3261 §12.2.1.1: a strict router wants itself in the request-URI, and the target as the last Route.
+///
+/// It is done when the next hop is known, which until then is the top Route (§8.1.2).
+pub(super) fn obey_strict_router(request: &mut Message) {
+    let routes: Result<Vec<_>, _> = request.headers.addresses(&Name::Route).collect();
+    let Ok([first, rest @ ..]) = routes.as_deref() else { return };
+    let Start::Request { uri, .. } = &mut request.start else { return };
+    if first.uri.param("lr").is_some() {
+        return;
+    }
+    let target = NameAddr::new(std::mem::replace(uri, first.uri.without_headers()));
+    request.headers.remove(&Name::Route);
+    for route in rest.iter().chain([&target]) {
+        request.headers.push(Name::Route, route.to_string());
+    }
+}
+
 pub(super) fn reliability(transport: Transport) -> Reliability {
     if transport.is_reliable() { Reliability::Reliable } else { Reliability::Unreliable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Method;
+
+    #[test]
+    fn a_strict_router_becomes_the_target_and_the_target_the_last_route() {
+        let cases: [(&[&str], &str, &[&str]); 4] = [
+            (&[], "sip:bob@b", &[]),
+            (&["<sip:p1;lr>, <sip:p2>"], "sip:bob@b", &["<sip:p1;lr>", "<sip:p2>"]),
+            (&["<sip:p1>"], "sip:p1", &["<sip:bob@b>"]),
+            (
+                &["<sip:p1>, <sip:p2;lr>", "<sip:p3>"],
+                "sip:p1",
+                &["<sip:p2;lr>", "<sip:p3>", "<sip:bob@b>"],
+            ),
+        ];
+        for (given, target, routes) in cases {
+            let mut bye = Message::request(Method::Bye, Uri::parse(b"sip:bob@b").unwrap());
+            for route in given {
+                bye.headers.push(Name::Route, *route);
+            }
+
+            obey_strict_router(&mut bye);
+
+            assert_eq!(bye.uri().unwrap().as_str(), target);
+            let found = bye.headers.addresses(&Name::Route).map(|route| route.unwrap().to_string());
+            assert_eq!(found.collect::<Vec<_>>(), routes);
+        }
+    }
 }

@@ -22,17 +22,18 @@ pub struct Tape {
 }
 
 impl Baresip {
-    /// Calls `uri` as `sip:NAME@127.0.0.1` in PCMU, playing a tone.
+    /// Calls `uri` as `sip:NAME@127.0.0.1` or `sip:NAME@[::1]` in PCMU, playing a tone.
     pub fn call(name: &str, uri: &str, tone_hz: u32) -> Self {
         let folder = fresh_folder();
+        let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("<sip:{name}@127.0.0.1>;regint=0;audio_codecs=PCMU\n");
+        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU\n");
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
-        std::fs::write(folder.join("config"), config(&folder)).expect("the folder is ours");
+        std::fs::write(folder.join("config"), config(&folder, host)).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let child = Command::new("baresip")
-            .args(["-4", "-f"])
+            .args([family, "-f"])
             .arg(&folder)
             .args(["-t", "60", "-e", &format!("/dial {uri}")])
             .stdin(Stdio::null())
@@ -95,10 +96,10 @@ impl Tape {
     }
 }
 
-fn config(folder: &Path) -> String {
+fn config(folder: &Path, host: &str) -> String {
     let folder = folder.display();
     let mut text = format!(
-        "poll_method epoll\nsip_listen 127.0.0.1:0\ncall_max_calls 2\n\
+        "poll_method epoll\nsip_listen {host}:0\ncall_max_calls 2\n\
          audio_player aubridge,ear\naudio_alert aubridge,ear\naudio_source aufile,{folder}/tone.wav\n\
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
          snd_path {folder}\nmodule_path /usr/lib/baresip/modules\n"

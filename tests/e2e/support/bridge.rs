@@ -1,7 +1,8 @@
 //! The bridge under test: its own process, ports, data folder and key.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct Options {
     pub config: String,
     /// Further arguments.
     pub arguments: Vec<String>,
+    /// Where SIP is spoken, all on one port; nothing is 127.0.0.1.
+    pub hosts: Vec<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Bridge {
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let child = Command::new(binary())
             .arg("serve")
-            .args(["--sip-udp", &sip.to_string(), "--sip-tcp", &sip.to_string()])
+            .args(listeners(&options.hosts, sip))
             .args(["--rtp-ports", &rtp_ports(), "--public-ip", "127.0.0.1"])
             .args(["--api", &api.to_string(), "--api-key", KEY])
             .args(["--log", "info,plenary=debug"])
@@ -69,6 +72,11 @@ impl Bridge {
     /// The SIP address of a room or any other name here.
     pub fn uri(&self, name: &str) -> String {
         format!("sip:{name}@{}", self.sip)
+    }
+
+    /// Where SIP is spoken over IPv6, if it is.
+    pub fn sip6(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), self.sip.port())
     }
 
     /// The process, for figures from /proc.
@@ -183,21 +191,30 @@ impl Bridge {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
-                panic!("the bridge stopped at once: {status}\n{}", self.log());
+                panic!("the bridge stopped at once: {status}\n{}", self.last_log());
             }
             let up = TcpStream::connect(api).is_ok()
                 && self.client.request("GET", "/readyz", &[], None).is_ok_and(|a| a.status == 200);
             if up {
                 return;
             }
-            assert!(Instant::now() < deadline, "the bridge does not get ready:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "the bridge does not get ready:\n{}",
+                self.last_log()
+            );
             thread::sleep(POLL);
         }
     }
 
-    fn log(&self) -> String {
+    /// What it logged so far.
+    pub fn log(&self) -> String {
         let text = std::fs::read(self.folder.join("log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn last_log(&self) -> String {
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(400)..].join("\n")
     }
@@ -208,7 +225,7 @@ impl Drop for Bridge {
         drop(self.child.kill());
         drop(self.child.wait());
         if thread::panicking() {
-            eprintln!("---- the bridge's log ----\n{}", self.log());
+            eprintln!("---- the bridge's log ----\n{}", self.last_log());
             eprintln!("---- its events ----\n{}", self.events.told());
             eprintln!("---- kept in {} ----", self.folder.display());
         } else {
@@ -223,6 +240,15 @@ pub fn binary() -> PathBuf {
     other.map_or_else(|| env!("CARGO_BIN_EXE_plenary").into(), PathBuf::from)
 }
 
+/// The arguments that have SIP spoken at these addresses.
+fn listeners(hosts: &[IpAddr], sip: SocketAddr) -> Vec<String> {
+    let hosts = if hosts.is_empty() { &[sip.ip()] } else { hosts };
+    let address = |host: &IpAddr| SocketAddr::new(*host, sip.port()).to_string();
+    let flags =
+        |host| ["--sip-udp".to_owned(), address(host), "--sip-tcp".to_owned(), address(host)];
+    hosts.iter().flat_map(flags).collect()
+}
+
 /// A folder of this test's own below the target folder.
 pub fn fresh_folder() -> PathBuf {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -232,12 +258,18 @@ pub fn fresh_folder() -> PathBuf {
     folder
 }
 
-/// A port that is free for UDP and TCP on loopback.
+/// A port that is free for UDP and TCP on loopback, in both families where there are two.
 pub fn free_port() -> SocketAddr {
     loop {
         let udp = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has ports");
         let address = udp.local_addr().expect("it is bound");
-        if TcpListener::bind(address).is_ok() {
+        let in_use = |error: io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let taken = |result: io::Result<()>| result.is_err_and(in_use);
+        let v6 = ("::1", address.port());
+        if !taken(TcpListener::bind(address).map(drop))
+            && !taken(UdpSocket::bind(v6).map(drop))
+            && !taken(TcpListener::bind(v6).map(drop))
+        {
             return address;
         }
     }

@@ -6,7 +6,9 @@ mod client;
 #[path = "../../phone/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
+mod peer;
 mod sipp;
+mod sound;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,10 +16,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use baresip::Baresip;
-pub use bridge::{Bridge, Options, binary};
+pub use bridge::{Bridge, Options, binary, free_port};
 pub use driver::{Call, Line, Phones, delay};
+pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use serde_json::{Value, json};
 pub use sipp::{Sipp, has_program};
+pub use sound::{Packet, Ports, Sound, buzz, tone};
 
 /// A bridge and a box of phones.
 #[derive(Debug)]

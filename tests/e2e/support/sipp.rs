@@ -17,7 +17,8 @@ impl Sipp {
         let mut command = Command::new("sipp");
         let port = free_port().port().to_string();
         command.current_dir(fresh_folder());
-        command.args(["-i", "127.0.0.1", "-p", &port, "-s", service]);
+        let host = if target.starts_with('[') { "::1" } else { "127.0.0.1" };
+        command.args(["-i", host, "-p", &port, "-s", service]);
         // As root sipp would ask the terminal; nothing here needs one.
         command.args(["-nostdin", "-trace_err"]);
         if Path::new(scenario).extension().is_some() {

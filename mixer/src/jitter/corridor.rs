@@ -1,0 +1,96 @@
+//! Where the delay should be, and which way to stretch what is decoded to bring it there.
+//!
+//! Packets are pulled on ticks, so what a packet has to spare when it is pulled (its *slack*: how much earlier than
+//! the target allows it came) changes only in whole *steps*, and what is decoded beyond the tick (the *rest*) is
+//! delay that protects nobody:
+//!
+//! ```text
+//!        slack < 0, or sinks near 0          0 … one step, rest 0            above
+//!   ───────────────────────────────────┼────────────────────────────┼──────────────────────▶
+//!     lengthen until a step is gained             leave                 shorten by a step
+//!                                               and by the rest
+//! ```
+//! A sender whose clock is slow lets the slack sink; the step is gained before it is needed, so no packet is missed.
+
+use crate::jitter::Stretch;
+
+/// Decides what to stretch. All times in microseconds.
+#[derive(Debug, Default)]
+pub(super) struct Corridor {
+    lengthens: bool,
+    /// The most there was to spare, without regard to the target, since the last step.
+    highest: i64,
+}
+
+/// How the delay stands before the next packet is pulled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// What the next sample's delay will be when it is heard.
+    pub(super) delay: i64,
+    pub(super) target: i64,
+    /// Decoded and not heard.
+    pub(super) held: i64,
+    /// Spacing of packets.
+    pub(super) interval: i64,
+}
+
+impl Corridor {
+    /// Forgets where the delay was: it moved by itself.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// What to do about the delay.
+    pub(super) fn stretch(&mut self, standing: Standing) -> Stretch {
+        let step = step(standing.interval);
+        let rest = standing.held % step;
+        // Of the packet that is pulled last in its tick: it has the least to spare.
+        let spare = standing.delay - rest - (TICK - step);
+        let slack = spare - standing.target;
+        self.highest = self.highest.max(spare);
+        let sinks = self.highest - spare >= SUNK;
+        if slack < -LATE || (slack < LEAD && sinks) {
+            self.lengthens = true;
+        } else if slack >= GAINED && self.lengthens {
+            self.reset();
+        }
+        if self.lengthens {
+            return Stretch::Longer(micros(step * ((LEAD - slack).div_euclid(step) + 1) - rest));
+        }
+        if slack < KEPT {
+            return Stretch::Keep;
+        }
+        let excess = rest + step * ((slack - KEPT) / step);
+        if excess < LEAST {
+            return Stretch::Keep;
+        }
+        self.highest = 0;
+        Stretch::Shorter(micros(excess))
+    }
+}
+
+/// What a tick earlier or later can be pulled by: the largest time that packets and ticks are multiples of.
+fn step(interval: i64) -> i64 {
+    let (mut a, mut b) = (TICK, interval);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+fn micros(micros: i64) -> std::time::Duration {
+    std::time::Duration::from_micros(micros.max(0).unsigned_abs())
+}
+
+const TICK: i64 = 20_000;
+/// Packets that come this much too late for the target are a reason to lengthen …
+const LATE: i64 = 2_500;
+/// … and so is a slack below this, once it has sunk by …
+const LEAD: i64 = 2_000;
+/// … this much, until there is this much again. A path that is fast by nature is left alone.
+const SUNK: i64 = 2_000;
+const GAINED: i64 = 4_000;
+/// What is left of the slack when it is shortened.
+const KEPT: i64 = 3_000;
+/// Not worth it.
+const LEAST: i64 = 250;

@@ -1,0 +1,68 @@
+//! Packets on their way out: collected while rooms are mixed, and sent together.
+//!
+//! Mixing and the kernel's network code each stay in the processor's caches that way.
+
+use mixer::room::{Sink, SlotId};
+
+use super::legs::Legs;
+
+/// Packets that wait to be sent, one after the other in one piece of memory.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    /// Whose packet ends where.
+    packets: Vec<(SlotId, usize)>,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::with_capacity(PACKETS_MAX * USUAL_PACKET),
+            packets: Vec::with_capacity(PACKETS_MAX),
+        }
+    }
+}
+
+impl Outgoing {
+    /// The end into which a room's tick puts the packets of `legs`.
+    pub(super) fn sink<'a>(&'a mut self, legs: &'a Legs) -> impl Sink {
+        Collector { outgoing: self, legs }
+    }
+
+    /// Sends what waits; what a leg that is gone was to get is dropped.
+    pub(super) fn flush(&mut self, legs: &Legs) {
+        let mut from = 0;
+        for &(slot, end) in &self.packets {
+            if let Some(leg) = legs.at(slot) {
+                leg.send(&self.bytes[from..end]);
+            }
+            from = end;
+        }
+        self.packets.clear();
+        self.bytes.clear();
+    }
+}
+
+/// [`Outgoing`] with the legs to send by when it is full.
+#[derive(Debug)]
+struct Collector<'a> {
+    outgoing: &'a mut Outgoing,
+    legs: &'a Legs,
+}
+
+impl Sink for Collector<'_> {
+    fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
+        let Self { outgoing, legs } = self;
+        if outgoing.packets.len() == PACKETS_MAX {
+            outgoing.flush(legs);
+        }
+        outgoing.bytes.extend_from_slice(header);
+        outgoing.bytes.extend_from_slice(payload);
+        outgoing.packets.push((slot, outgoing.bytes.len()));
+    }
+}
+
+/// Packets that are collected at most: with 20 ms of telephone sound each, they fit the first-level cache.
+const PACKETS_MAX: usize = 128;
+/// 20 ms of G.711 with its header, and to spare.
+const USUAL_PACKET: usize = 256;

@@ -1,0 +1,194 @@
+//! RTP by hand: PCMU out, anything in, at the pace of the packets that come.
+
+use std::f64::consts::TAU;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// An RTP and an RTCP port, next to each other.
+#[derive(Debug)]
+pub struct Ports {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+/// A stream that runs until it is dropped: for each packet that comes, one goes out.
+#[derive(Debug)]
+pub struct Sound {
+    shared: Arc<Shared>,
+    rtcp: UdpSocket,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A packet that came.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub ssrc: u32,
+    pub sequence: u16,
+    pub payload: Vec<u8>,
+    pub from: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Shared {
+    packets: Mutex<Vec<Packet>>,
+    news: Condvar,
+    stop: AtomicBool,
+}
+
+impl Ports {
+    pub fn bind(ip: impl Into<IpAddr>) -> Self {
+        let ip = ip.into();
+        loop {
+            let rtp = UdpSocket::bind((ip, 0)).unwrap();
+            let port = rtp.local_addr().unwrap().port();
+            if port.is_multiple_of(2)
+                && let Ok(rtcp) = UdpSocket::bind((ip, port + 1))
+            {
+                return Self { rtp, rtcp };
+            }
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.rtp.local_addr().unwrap()
+    }
+
+    /// Sends these samples of 8 kHz to the bridge, over and over, as PCMU.
+    pub fn start(self, bridge: SocketAddr, samples: &[i16]) -> Sound {
+        let payloads: Vec<Vec<u8>> = samples
+            .chunks_exact(FRAME)
+            .map(|frame| frame.iter().map(|sample| compress(*sample)).collect())
+            .collect();
+        let shared = Arc::new(Shared {
+            packets: Mutex::default(),
+            news: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let Self { rtp, rtcp } = self;
+        rtp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        rtcp.connect(SocketAddr::new(bridge.ip(), bridge.port() + 1)).unwrap();
+        let theirs = Arc::clone(&shared);
+        let thread = thread::spawn(move || run(&rtp, bridge, &payloads, &theirs));
+        Sound { shared, rtcp, thread: Some(thread) }
+    }
+}
+
+impl Sound {
+    /// Waits for so many packets more and gives them.
+    pub fn receive(&self, count: usize) -> Vec<Packet> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut packets = self.shared.packets.lock().unwrap();
+        packets.clear();
+        while packets.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{} of {count} packets came", packets.len());
+            packets = self.shared.news.wait_timeout(packets, left).unwrap().0;
+        }
+        packets.clone()
+    }
+
+    /// Waits until a tone is heard in half a second of PCMU.
+    pub fn expect(&self, hz: u32) {
+        for _ in 0..20 {
+            let packets = self.receive(25);
+            let samples: Vec<i16> = packets
+                .iter()
+                .flat_map(|packet| &packet.payload)
+                .map(|&octet| expand(octet))
+                .collect();
+            if level_db(&samples, hz) > -30.0 {
+                return;
+            }
+        }
+        panic!("{hz} Hz is not heard");
+    }
+
+    /// Reports this share of the bridge's packets as lost (RFC 3550 §6.4.2), in 256ths.
+    pub fn report_loss(&self, of: &Packet, fraction: u8) {
+        let mut report = vec![0x81, 201, 0, 7];
+        report.extend(OUR_SSRC.to_be_bytes());
+        report.extend(of.ssrc.to_be_bytes());
+        report.extend([fraction, 0, 0, 9]);
+        report.extend(u32::from(of.sequence).to_be_bytes());
+        report.extend([0; 12]); // jitter, last report, delay since
+        report.extend([0x81, 202, 0, 3]);
+        report.extend(OUR_SSRC.to_be_bytes());
+        report.extend([1, 2, b'h', b'i', 0, 0, 0, 0]); // CNAME, end
+        self.rtcp.send(&report).unwrap();
+    }
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn run(rtp: &UdpSocket, bridge: SocketAddr, payloads: &[Vec<u8>], shared: &Shared) {
+    let mut buffer = [0; 2048];
+    for sequence in 0_u16.. {
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut packet = vec![0x80, 0];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend((u32::from(sequence) * FRAME as u32).to_be_bytes());
+        packet.extend(OUR_SSRC.to_be_bytes());
+        packet.extend(&payloads[usize::from(sequence) % payloads.len()]);
+        rtp.send_to(&packet, bridge).unwrap();
+        // Nothing comes while the bridge does not send yet: then go on at a walk.
+        let Ok((length, from)) = rtp.recv_from(&mut buffer) else { continue };
+        let word = |at: usize| u32::from_be_bytes(buffer[at..at + 4].try_into().unwrap());
+        let payload = buffer[12..length].to_vec();
+        let packet = Packet { ssrc: word(8), sequence: word(0) as u16, payload, from };
+        shared.packets.lock().unwrap().push(packet);
+        shared.news.notify_all();
+    }
+}
+
+/// A second of a tone at 8 kHz, −16 dB below full scale.
+pub fn tone(hz: u32) -> Vec<i16> {
+    let step = TAU * f64::from(hz) / 8000.0;
+    (0..8000).map(|index| ((f64::from(index) * step).sin() * 5193.0) as i16).collect()
+}
+
+/// A second of what a voice is made of: pulses at 120 Hz that start and stop four times.
+pub fn buzz() -> Vec<i16> {
+    let is_on = |index: i32| index % 66 < 7 && index % 2000 < 1500;
+    (0..8000).map(|index| if is_on(index) { 12_000 } else { -800 }).collect()
+}
+
+/// Level of a tone in samples of 8 kHz, dB below a full-scale sine.
+fn level_db(samples: &[i16], hz: u32) -> f64 {
+    let (mut real, mut imaginary) = (0.0, 0.0);
+    for (index, &sample) in samples.iter().enumerate() {
+        let angle = TAU * f64::from(hz) * index as f64 / 8000.0;
+        real += f64::from(sample) * angle.cos();
+        imaginary += f64::from(sample) * angle.sin();
+    }
+    let amplitude = 2.0 * f64::hypot(real, imaginary) / samples.len().max(1) as f64;
+    20.0 * (amplitude / 32_768.0).max(1e-6).log10()
+}
+
+/// G.711 µ-law.
+fn expand(octet: u8) -> i16 {
+    let octet = !octet;
+    let (exponent, mantissa) = (octet >> 4 & 7, i16::from(octet & 15));
+    let magnitude = ((mantissa * 8 + 132) << exponent) - 132;
+    if octet & 0x80 == 0 { magnitude } else { -magnitude }
+}
+
+fn compress(sample: i16) -> u8 {
+    let distance = |octet: &u8| (i32::from(expand(*octet)) - i32::from(sample)).abs();
+    (0..=255).min_by_key(distance).expect("there are octets")
+}
+
+/// Samples of 20 ms.
+const FRAME: usize = 160;
+const OUR_SSRC: u32 = 0x5eed_0001;
