@@ -475,7 +475,7 @@ impl JitterBuffer {
             && self.delay_at(now, media) > self.options.max
         {
             self.discard(gap + 1);
-            self.corridor.reset();
+            self.corridor.moved();
             cut += 1;
         }
         cut
@@ -525,7 +525,7 @@ impl JitterBuffer {
         let since = *self.playout.starved_since.get_or_insert(now);
         self.playout.playing &= now - since < CONCEAL_MOST;
         if self.playout.playing {
-            self.corridor.reset();
+            self.corridor.moved();
             self.playout.made += length;
             self.counters.concealed += 1;
         }

@@ -20,6 +20,10 @@ pub(super) struct Corridor {
     lengthens: bool,
     /// The most there was to spare, without regard to the target, since the last step.
     highest: i64,
+    /// What was to spare before anything was stretched: a path that was well with less than is usually kept is brought
+    /// back to that.
+    natural: Option<i64>,
+    stretched: bool,
 }
 
 /// How the delay stands before the next packet is pulled.
@@ -35,9 +39,15 @@ pub(super) struct Standing {
 }
 
 impl Corridor {
-    /// Forgets where the delay was: it moved by itself.
+    /// Another stream begins.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
+    }
+
+    /// The delay moved by itself.
+    pub(super) fn moved(&mut self) {
+        (self.lengthens, self.highest) = (false, 0);
+        self.stretched = true;
     }
 
     /// What to do about the delay.
@@ -49,22 +59,31 @@ impl Corridor {
         let slack = spare - standing.target;
         self.highest = self.highest.max(spare);
         let sinks = self.highest - spare >= SUNK;
-        if slack < -LATE || (slack < LEAD && sinks) {
-            self.lengthens = true;
-        } else if slack >= GAINED && self.lengthens {
-            self.reset();
+        if !self.stretched {
+            self.natural = Some(spare);
         }
+        if slack < -LATE {
+            self.lengthens = true;
+        } else if slack < LEAD && sinks {
+            self.lengthens = true;
+            self.natural = None; // The clocks drift: it will not stay there.
+        } else if slack >= GAINED && self.lengthens {
+            self.moved();
+        }
+        self.stretched |= self.lengthens;
         if self.lengthens {
             return Stretch::Longer(micros(step * ((LEAD - slack).div_euclid(step) + 1) - rest));
         }
-        if slack < KEPT {
+        let kept = self.natural.map_or(KEPT, |natural| (natural - NEAR).clamp(0, KEPT));
+        if slack < kept {
             return Stretch::Keep;
         }
-        let excess = rest + step * ((slack - KEPT) / step);
+        let excess = rest + step * ((slack - kept) / step);
         if excess < LEAST {
             return Stretch::Keep;
         }
         self.highest = 0;
+        self.stretched = true;
         Stretch::Shorter(micros(excess))
     }
 }
@@ -92,5 +111,7 @@ const SUNK: i64 = 2_000;
 const GAINED: i64 = 4_000;
 /// What is left of the slack when it is shortened.
 const KEPT: i64 = 3_000;
+/// Two moments of a steady path are as near as this.
+const NEAR: i64 = 500;
 /// Not worth it.
 const LEAST: i64 = 250;

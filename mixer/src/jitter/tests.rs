@@ -340,6 +340,27 @@ fn a_steady_path_is_left_alone_wherever_its_packets_fall_between_ticks() {
 }
 
 #[test]
+fn after_a_bad_spell_the_delay_is_the_one_before_wherever_packets_fall_between_ticks() {
+    for phase in 0..20 {
+        let mut line = Line::clean();
+        line.next_pull = 1_300 + phase * 1_000;
+        let mut seed = phase + 1;
+        let mut spell = |n: u32| match n {
+            150..250 => MS + random(&mut seed) % (300 * MS),
+            _ => MS + random(&mut seed) % 300,
+        };
+        line.send_all((0..500).map(|n| Some(spell(n))));
+        line.run_until(2_900 * MS);
+        let before = line.last_age();
+
+        line.run_until(7_200 * MS);
+
+        let after = line.last_age();
+        assert!(after.abs_diff(before) <= 10 * MS, "{phase}: {before} before, {after} after");
+    }
+}
+
+#[test]
 fn a_pause_without_a_gap_in_sequence_is_not_loss() {
     let mut line = Line::clean();
     line.send_all((0..50).map(|_| Some(MS)));
