@@ -63,7 +63,7 @@ pub struct Incoming<'a> {
     pub marker: bool,
     /// From the header.
     pub payload_type: u8,
-    /// Encoded audio; copied.
+    /// Encoded audio; copied. Empty where there is nothing to hear.
     pub payload: &'a [u8],
 }
 
@@ -400,9 +400,7 @@ impl JitterBuffer {
             return Inserted::Refused;
         }
         let media = self.time(now, incoming);
-        let mut payload = self.spare.pop().unwrap_or_default();
-        payload.clear();
-        payload.extend_from_slice(incoming.payload);
+        let payload = self.stored(incoming.payload);
         self.octets += payload.len();
         self.cells[index] = Cell::Audio(Held {
             media,
@@ -412,6 +410,24 @@ impl JitterBuffer {
             payload,
         });
         Inserted::Kept
+    }
+
+    /// A copy in memory that was used before; nothing takes none.
+    fn stored(&mut self, octets: &[u8]) -> Vec<u8> {
+        if octets.is_empty() {
+            return Vec::new();
+        }
+        let mut payload = self.spare.pop().unwrap_or_default();
+        payload.clear();
+        payload.extend_from_slice(octets);
+        payload
+    }
+
+    /// Keeps the memory of a payload for another.
+    fn recycle(&mut self, payload: Vec<u8>) {
+        if payload.capacity() > 0 {
+            self.spare.push(payload);
+        }
     }
 
     /// Places a timestamp on the timeline and learns from its arrival.
@@ -493,7 +509,7 @@ impl JitterBuffer {
         for _ in 0..count {
             match self.pop() {
                 Some(Cell::Audio(held)) => {
-                    self.spare.push(held.payload);
+                    self.recycle(held.payload);
                     self.counters.dropped += 1;
                 }
                 Some(Cell::Missing) => self.counters.missed += 1,
@@ -560,7 +576,8 @@ impl JitterBuffer {
         self.playout.made = 0;
         self.playout.delay = delay;
         self.playout.end = held.media + self.clock.interval();
-        self.spare.push(std::mem::replace(&mut self.current, held.payload));
+        let before = std::mem::replace(&mut self.current, held.payload);
+        self.recycle(before);
         Pulled::Packet {
             payload_type: held.payload_type,
             marker: held.marker,

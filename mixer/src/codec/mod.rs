@@ -200,7 +200,16 @@ impl Decoder {
         match &self.state {
             DecoderState::Opus(_) => opus::has_voice(payload),
             DecoderState::G722(decoder) => decoder.is_silence(payload).then_some(false),
-            DecoderState::G711(_) | DecoderState::L16 => None,
+            DecoderState::G711(law) => law.is_silence(payload).then_some(false),
+            DecoderState::L16 => None,
+        }
+    }
+
+    /// True if what it decodes depends on what it decoded before, so that skipping a packet shows in the next.
+    pub(crate) fn remembers(&self) -> bool {
+        match &self.state {
+            DecoderState::Opus(_) | DecoderState::G722(_) => true,
+            DecoderState::G711(_) | DecoderState::L16 => false,
         }
     }
 }

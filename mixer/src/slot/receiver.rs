@@ -76,6 +76,8 @@ pub(crate) struct Receiver {
     resampler: Option<(u32, u32, Resampler)>,
     /// What the first packet is expected to be.
     expected: Option<Format>,
+    /// Of the last tick.
+    attention: Attention,
     audible: bool,
     dbov: f32,
     loudness: f32,
@@ -90,6 +92,8 @@ struct Voice {
     /// Decoded and not yet heard begins at `from`.
     pcm: Vec<i16>,
     from: usize,
+    /// Samples of silence behind `pcm`, which is empty then.
+    silence: usize,
     /// Samples of a tick.
     frame: usize,
     /// `pcm` may hold something else than zeros.
@@ -122,6 +126,7 @@ impl Receiver {
             voice: None,
             resampler: None,
             expected: None,
+            attention: Attention::Full,
             audible: false,
             dbov: level::SILENCE,
             loudness: level::SILENCE,
@@ -185,6 +190,11 @@ impl Receiver {
                 payload_type: header.payload_type,
                 payload,
             };
+            let incoming = if self.may_forget(format, payload) {
+                Incoming { payload: &[], ..incoming }
+            } else {
+                incoming
+            };
             let inserted = self.jitter.insert(now, incoming);
             if matches!(inserted, Inserted::Kept | Inserted::Restarted) {
                 self.counters.packets += 1;
@@ -206,11 +216,23 @@ impl Receiver {
         Ok(())
     }
 
+    /// True for silence that nobody is going to hear, if no decoder needs it for what comes after.
+    fn may_forget(&self, format: Format, payload: &[u8]) -> bool {
+        self.attention != Attention::Full
+            && self.voice.as_ref().is_some_and(|voice| {
+                let decoder = &voice.decoder;
+                decoder.format() == format
+                    && !decoder.remembers()
+                    && decoder.has_voice(payload) == Some(false)
+            })
+    }
+
     /// Moves on by one tick; true if [`Self::speak`] has something audible to say.
     pub(crate) fn listen(&mut self, now: Instant, attention: Attention) -> bool {
         if self.digits.is_pressed() {
             self.digits.handle_timeout(now);
         }
+        self.attention = attention;
         if !self.receives {
             self.audible = false;
             return false;
@@ -373,6 +395,7 @@ impl Voice {
             concealer: Concealer::new(rate),
             pcm: Vec::with_capacity(2 * most + frame),
             from: 0,
+            silence: 0,
             frame,
             sounds: false,
             made_up: 0,
@@ -385,7 +408,7 @@ impl Voice {
     }
 
     fn held(&self) -> usize {
-        self.pcm.len() - self.from
+        self.pcm.len() - self.from + self.silence
     }
 
     /// What is decoded and not heard.
@@ -413,7 +436,11 @@ impl Voice {
         }
         let rate = self.decoder.format().sample_rate();
         let samples = usize::try_from(by.as_micros() * u128::from(rate) / 1_000_000).unwrap_or(0);
-        let changed = if longer {
+        let changed = if self.silence > 0 {
+            let less = samples.min(self.silence);
+            self.silence = if longer { self.silence + samples } else { self.silence - less };
+            if longer { samples } else { less }
+        } else if longer {
             let period = if likeness == Likeness::ANY { 0 } else { rate as usize / 80 };
             stretch::lengthen(&mut self.pcm, rate, samples.max(period), likeness)
         } else {
@@ -425,9 +452,19 @@ impl Voice {
         changed > 0 && !longer
     }
 
+    /// Adds silence at the end, without writing it where nothing else is held.
+    fn pause(&mut self, samples: usize) {
+        if self.pcm.is_empty() {
+            self.silence += samples;
+        } else {
+            self.space(samples);
+        }
+    }
+
     /// Room for `samples` more at the end; `pcm` never outgrows its first capacity.
     fn space(&mut self, samples: usize) -> usize {
-        let before = self.pcm.len();
+        let before = self.pcm.len() + std::mem::take(&mut self.silence);
+        let before = before.min(self.pcm.capacity());
         let samples = samples.min(self.pcm.capacity() - before);
         self.pcm.resize(before + samples, 0);
         before
@@ -439,13 +476,17 @@ impl Voice {
 
     /// Lets go of the tick that was heard.
     fn advance(&mut self) {
+        self.unstretched = self.unstretched.saturating_add(1);
+        if self.pcm.is_empty() {
+            self.silence = self.silence.saturating_sub(self.frame);
+            return;
+        }
         self.from = (self.from + self.frame).min(self.pcm.len());
         if self.held() == 0 {
             self.sounds = false;
         }
         self.pcm.drain(..self.from);
         self.from = 0;
-        self.unstretched = self.unstretched.saturating_add(1);
     }
 
     /// The frame to be heard in this tick, if it is not silence for certain.
@@ -461,28 +502,40 @@ impl Voice {
     ) {
         if format != self.decoder.format() {
             self.fade_out();
-            self.space(self.frame.saturating_sub(self.held()));
+            self.pause(self.frame.saturating_sub(self.held()));
             self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
             return;
         }
-        let skip = match attention {
-            Attention::Full => false,
-            Attention::Voice => self.decoder.has_voice(payload) == Some(false),
-            Attention::None => true,
-        };
-        if skip { self.skip(payload, interval) } else { self.decode(payload) }
+        match attention {
+            _ if payload.is_empty() => self.rest(interval),
+            Attention::Full => self.decode(payload),
+            Attention::Voice if self.decoder.has_voice(payload) != Some(false) => {
+                self.decode(payload);
+            }
+            Attention::Voice if !self.decoder.remembers() => self.rest(interval),
+            Attention::Voice | Attention::None => self.skip(payload, interval),
+        }
     }
 
+    /// Leaves out what would be heard, or what the decoder has to know of.
     fn skip(&mut self, payload: &[u8], interval: Duration) {
         if self.skipped.is_empty() && self.playing {
             self.fade_out();
         }
         self.skipped.clear();
         self.skipped.extend_from_slice(&payload[..payload.len().min(MAX_STASH)]);
+        self.rest(interval);
+    }
+
+    /// Is silent for a packet.
+    fn rest(&mut self, interval: Duration) {
+        if self.playing {
+            self.concealer.reset();
+        }
         self.playing = false;
         self.made_up = 0;
         if self.held() < self.frame {
-            self.space(self.samples(interval));
+            self.pause(self.samples(interval));
         }
     }
 
@@ -521,7 +574,7 @@ impl Voice {
         if self.playing {
             self.make_up(next, samples);
         } else {
-            self.space(samples);
+            self.pause(samples);
         }
     }
 
@@ -558,7 +611,7 @@ impl Voice {
                 self.concealer.reset();
             }
         } else if self.held() > 0 {
-            self.space(self.frame - self.held().min(self.frame));
+            self.pause(self.frame - self.held().min(self.frame));
         }
     }
 
