@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::bridge::fresh_folder;
+use super::driver::punctual;
 
 /// One baresip process with one call.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Baresip {
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
         std::fs::write(folder.join("config"), config(&folder, host)).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
-        let child = Command::new("baresip")
+        let child = punctual("baresip")
             .args([family, "-f"])
             .arg(&folder)
             .args(["-t", "60", "-e", &format!("/dial {uri}")])

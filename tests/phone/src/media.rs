@@ -373,6 +373,25 @@ impl State {
         }
     }
 
+    /// Answers a sender report at once by a receiver report (RFC 3550 §6.4.2): nothing lost, no jitter, no delay.
+    fn report(&self, packet: &[u8]) -> Option<Vec<u8>> {
+        let about = packet.get(4..8)?;
+        let middle_of_ntp = packet.get(10..14)?;
+        if packet[1] != SENDER_REPORT {
+            return None;
+        }
+        let mut report = vec![0x81, RECEIVER_REPORT, 0, 7];
+        report.extend(self.ssrc.to_be_bytes());
+        report.extend(about);
+        report.extend([0; 4]); // lost
+        report.extend([0, 0]);
+        report.extend(self.last_received.unwrap_or(0).to_be_bytes());
+        report.extend([0; 4]); // jitter
+        report.extend(middle_of_ntp);
+        report.extend([0; 4]); // delay since
+        Some(report)
+    }
+
     fn receive(&mut self, at: Instant, source: SocketAddr, packet: &[u8]) {
         if self.take(at, source, packet).is_none() {
             self.statistics.rejected += 1;
@@ -427,12 +446,21 @@ fn receive_loop(shared: &Mutex<State>, socket: &UdpSocket, generation: u64, rtp:
         }
         match received {
             Ok((length, source)) if rtp => state.receive(at, source, &buffer[..length]),
-            Ok(_) => state.statistics.rtcp_received += 1,
+            Ok((length, source)) => {
+                state.statistics.rtcp_received += 1;
+                if let Some(report) = state.report(&buffer[..length]) {
+                    drop(socket.send_to(&report, source));
+                }
+            }
             // The read timeout, or an ICMP error about what was sent.
             Err(_) => {}
         }
     }
 }
+
+/// RTCP packet types (RFC 3550 §12.1).
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
 
 fn header(number: u8, marker: bool, sequence: u16, timestamp: u32, ssrc: u32) -> Vec<u8> {
     let mut packet = vec![0x80, number | if marker { 0x80 } else { 0 }];
