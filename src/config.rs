@@ -72,6 +72,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// How media threads talk to the kernel.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaIo {
+    /// What is cheaper here.
+    Auto,
+    /// A system call for each packet.
+    Plain,
+    /// `io_uring`, or no start.
+    IoUring,
+}
+
 /// Signalling.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +116,8 @@ pub struct Media {
     /// Media threads; otherwise one a core.
     #[serde(with = "text")]
     pub workers: Auto<NonZeroUsize>,
+    /// How packets are sent and received.
+    pub io: MediaIo,
     /// Offered and accepted, best first.
     #[serde(with = "list")]
     pub codecs: Vec<CodecName>,

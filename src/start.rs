@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::bridge::{self, Bridge};
-use crate::config::Config;
+use crate::config::{Config, MediaIo};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
-use crate::media::{self, Media};
+use crate::media::{self, Io, Media};
 use crate::net::{self, Net, RoutingTable};
 use crate::sip::{Limits, endpoint};
 
@@ -271,6 +271,11 @@ fn media_options(config: &Config, seed: u64) -> media::Options {
     media::Options {
         ports: config.rtp_ports.first()..=config.rtp_ports.last(),
         workers: media.workers.set().copied(),
+        io: match media.io {
+            MediaIo::Auto => Io::Auto,
+            MediaIo::Plain => Io::Plain,
+            MediaIo::IoUring => Io::Uring,
+        },
         seed,
         min_delay: media.jitter_min,
         max_delay: media.jitter_ceiling,

@@ -177,6 +177,11 @@ impl Room {
         self.seats.iter_mut().map(|seat| (seat.id, &mut seat.slot))
     }
 
+    /// Who sits here, in order of id.
+    pub fn ids(&self) -> impl Iterator<Item = SlotId> {
+        self.seats.iter().map(|seat| seat.id)
+    }
+
     /// How many are seated.
     pub fn len(&self) -> usize {
         self.seats.len()

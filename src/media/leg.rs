@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use mixer::rtp::{HEADER_LEN, Ssrc, is_rtcp};
@@ -191,6 +192,11 @@ impl Leg {
         if let Some(to) = self.latch.rtp_target().filter(is_reachable) {
             let _lost = self.ports.rtp.send(to, packet);
         }
+    }
+
+    /// The socket, if it is connected to where RTP goes.
+    pub(super) fn connected_socket(&self) -> Option<RawFd> {
+        self.latch.rtp_target().and_then(|to| self.ports.rtp.connected_to(to))
     }
 
     /// Does what needs doing a few times a second: RTCP, silence, statistics, the socket's connection.

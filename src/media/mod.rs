@@ -4,6 +4,7 @@
 //! handle decides which worker serves a leg (`router`); a worker (`worker`) ticks its mixes on absolute deadlines and
 //! does all input and output of its legs (`leg`, `socket`). Whose packets count is the rule of `latch`.
 
+mod backend;
 pub mod command;
 mod latch;
 mod leg;
@@ -13,6 +14,7 @@ mod outbox;
 mod outgoing;
 mod pace;
 mod pool;
+mod ring;
 mod router;
 mod socket;
 mod system;
@@ -35,6 +37,8 @@ use mixer::quality::AlarmOptions;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use self::backend::Backend;
+pub use self::backend::Io;
 use self::command::{Command, Event, MediaKey};
 use self::outbox::Outbox;
 use self::pool::PortPool;
@@ -63,6 +67,8 @@ pub struct Options {
     pub silence_after: Duration,
     /// A mix from whose legs no RTP came for so long sends a packet now and then instead of a stream.
     pub asleep_after: Duration,
+    /// How packets are sent and received.
+    pub io: Io,
     /// Commands that may wait at each worker; beyond, [`Media::try_send`] refuses.
     pub command_queue: usize,
     /// Events that may wait for the bridge; beyond, levels and statistics are dropped and the rest is kept back.
@@ -82,6 +88,7 @@ impl Default for Options {
             alarm: AlarmOptions::default(),
             silence_after: Duration::from_secs(30),
             asleep_after: Duration::from_secs(5),
+            io: Io::Auto,
             command_queue: 4_096,
             event_queue: 16_384,
         }
@@ -116,8 +123,9 @@ impl Media {
     /// Starts the threads; events come out of the receiver in order for each leg.
     ///
     /// # Errors
-    /// Descriptors or threads ran out, or the port range holds no pair.
+    /// Descriptors or threads ran out, the port range holds no pair, or `io_uring` is demanded and cannot be had.
     pub fn start(options: &Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
+        let backend = backend::choose(options.io)?;
         let pool = Arc::new(PortPool::new(&options.ports, options.seed));
         if pool.capacity() == 0 {
             let (first, last) = (options.ports.start(), options.ports.end());
@@ -145,7 +153,8 @@ impl Media {
                 watch: Watch::new()?,
                 stop: Arc::clone(&media.stop),
             };
-            let thread = spawn(index, options.into(), Arc::clone(&pool), links)?;
+            let settings = Settings { backend, ..options.into() };
+            let thread = spawn(index, settings, Arc::clone(&pool), links)?;
             media.workers.push(Handle { orders, waker, thread: Some(thread) });
         }
         Ok((media, events))
@@ -205,6 +214,7 @@ impl From<&Options> for Settings {
             alarm: options.alarm,
             silence_after: options.silence_after,
             asleep_after: options.asleep_after,
+            backend: Backend::Plain,
         }
     }
 }

@@ -5,6 +5,7 @@
 use mixer::room::{Sink, SlotId};
 
 use super::legs::Legs;
+use super::ring::Departures;
 
 /// Packets that wait to be sent, one after the other in one piece of memory.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub(super) struct Outgoing {
     bytes: Vec<u8>,
     /// Whose packet ends where.
     packets: Vec<(SlotId, usize)>,
+    /// Sends many at once.
+    departures: Option<Departures>,
 }
 
 impl Default for Outgoing {
@@ -19,6 +22,7 @@ impl Default for Outgoing {
         Self {
             bytes: Vec::with_capacity(PACKETS_MAX * USUAL_PACKET),
             packets: Vec::with_capacity(PACKETS_MAX),
+            departures: None,
         }
     }
 }
@@ -29,14 +33,34 @@ impl Outgoing {
         Collector { outgoing: self, legs }
     }
 
+    /// From now on sends many at once.
+    pub(super) fn set_departures(&mut self, departures: Departures) {
+        self.departures = Some(departures);
+    }
+
     /// Sends what waits; what a leg that is gone was to get is dropped.
     pub(super) fn flush(&mut self, legs: &Legs) {
-        let mut from = 0;
-        for &(slot, end) in &self.packets {
-            if let Some(leg) = legs.at(slot) {
-                leg.send(&self.bytes[from..end]);
+        let Self { bytes, packets, departures } = self;
+        let packet = |at: usize| {
+            let from = at.checked_sub(1).map_or(0, |before| packets[before].1);
+            &bytes[from..packets[at].1]
+        };
+        let all = (0..packets.len()).filter_map(|at| Some((at, legs.at(packets[at].0)?)));
+        if let Some(departures) = departures {
+            let by_connection = all.filter_map(|(at, leg)| {
+                let socket = leg.connected_socket();
+                if socket.is_none() {
+                    leg.send(packet(at));
+                }
+                Some((at, socket?, packet(at)))
+            });
+            for &at in departures.send(by_connection) {
+                if let Some(leg) = legs.at(packets[at].0) {
+                    leg.send(packet(at));
+                }
             }
-            from = end;
+        } else {
+            all.for_each(|(at, leg)| leg.send(packet(at)));
         }
         self.packets.clear();
         self.bytes.clear();
@@ -63,6 +87,6 @@ impl Sink for Collector<'_> {
 }
 
 /// Packets that are collected at most: with 20 ms of telephone sound each, they fit the first-level cache.
-const PACKETS_MAX: usize = 128;
+pub(super) const PACKETS_MAX: usize = 128;
 /// 20 ms of G.711 with its header, and to spare.
 const USUAL_PACKET: usize = 256;

@@ -1,6 +1,6 @@
-//! UDP sockets for media: one cheap system call a packet, each way.
+//! UDP sockets for media: one cheap system call a packet, each way, or one for many sockets ([`super::ring`]).
 //!
-//! Batches (`recvmmsg`, `sendmmsg`) save nothing here: every leg has a socket of its own, and the call that finds it
+//! `recvmmsg` and `sendmmsg` save nothing here: every leg has a socket of its own, and the call that finds it
 //! empty costs as much as the one that brings a packet. [`super::pace`] knows when to stop asking.
 //!
 //! Arrival times are the kernel's, because sockets are read once a tick. A socket whose far side is known is
@@ -9,17 +9,19 @@
 //!
 //! The calls go to the kernel without the C library, whose wrappers are cancellation points: that costs 3 % of a leg.
 //!
-//! This is the only file with `unsafe` code: `recvmsg` with control messages has no safe wrapper.
+//! `recvmsg` with control messages has no safe wrapper.
 #![expect(unsafe_code, reason = "receiving with control messages has no safe wrapper")]
 
 use std::io;
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags, sockopt};
+
+use super::ring::{ARRIVALS_MAX, Arrivals};
 
 /// One bound, non-blocking socket.
 #[derive(Debug)]
@@ -74,6 +76,24 @@ impl Socket {
         Ok(())
     }
 
+    /// The descriptor, for [`Inbox::expect`].
+    pub(super) fn raw(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// As of `getsockname(2)`.
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.descriptor.local_addr()
+    }
+
+    /// The descriptor, if a datagram to `to` needs no address.
+    pub(super) fn connected_to(&self, to: SocketAddr) -> Option<RawFd> {
+        (self.connected == Some(to)).then(|| self.descriptor.as_raw_fd())
+    }
+
     fn send_once(&self, to: SocketAddr, bytes: &[u8]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         if self.connected == Some(to) {
@@ -118,6 +138,7 @@ pub(super) struct Inbox {
     control: [u64; CONTROL_WORDS],
     from: RawAddress,
     clock: Clock,
+    ahead: Option<Ahead>,
 }
 
 /// The same instant on both clocks, to translate the kernel's times.
@@ -137,10 +158,61 @@ impl Clock {
     }
 }
 
-/// What one call of `recvmsg` brought.
-struct Header {
-    len: usize,
+/// What one `recvmsg` brought.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    /// `None` if the family is none of ours.
+    from: Option<SocketAddr>,
+    /// When the kernel had it.
     stamp: Option<SystemTime>,
+    /// Octets; 0 if it was longer than [`DATAGRAM_MAX`].
+    len: usize,
+}
+
+impl Received {
+    /// Reads what the kernel says of a datagram of `len` octets.
+    ///
+    /// # Safety
+    /// The kernel filled `message`, whose control buffer is still there.
+    pub(super) unsafe fn read(message: &libc::msghdr, from: &RawAddress, len: usize) -> Self {
+        let is_whole = message.msg_flags & libc::MSG_TRUNC == 0;
+        Self {
+            from: from.address(message.msg_namelen),
+            // SAFETY: as promised by the caller.
+            stamp: unsafe { timestamp(message) },
+            len: if is_whole { len } else { 0 },
+        }
+    }
+}
+
+/// Datagrams received before they are asked for, many by one call.
+#[derive(Debug)]
+struct Ahead {
+    arrivals: Arrivals,
+    /// In the order in which they will be asked for.
+    sockets: Vec<RawFd>,
+    next: usize,
+    fetched: usize,
+}
+
+impl Ahead {
+    /// What came for `socket` and its place among the arrivals, if it is next and need not be asked again.
+    fn take(&mut self, socket: &Socket) -> Option<(Option<Received>, usize)> {
+        if self.sockets.get(self.next) != Some(&socket.descriptor.as_raw_fd()) {
+            return None;
+        }
+        if self.next == self.fetched {
+            let until = self.sockets.len().min(self.fetched + ARRIVALS_MAX);
+            if !self.arrivals.fetch(&self.sockets[self.fetched..until]) {
+                self.sockets.clear();
+                return None;
+            }
+            self.fetched = until;
+        }
+        let at = self.next % ARRIVALS_MAX;
+        self.next += 1;
+        (!self.arrivals.was_refused(at)).then(|| (self.arrivals.get(at), at))
+    }
 }
 
 impl Inbox {
@@ -151,7 +223,13 @@ impl Inbox {
             control: [0; CONTROL_WORDS],
             from: RawAddress::unspecified(),
             clock,
+            ahead: None,
         }
+    }
+
+    /// From now on [`Self::expect`] receives many at once.
+    pub(super) fn set_arrivals(&mut self, arrivals: Arrivals) {
+        self.ahead = Some(Ahead { arrivals, sockets: Vec::new(), next: 0, fetched: 0 });
     }
 
     /// Sets the instant that arrival times are counted from.
@@ -159,28 +237,48 @@ impl Inbox {
         self.clock = clock;
     }
 
-    /// Receives the next datagram that waits, if one does. Never blocks.
-    pub(super) fn receive(&mut self, socket: &Socket) -> Option<Datagram<'_>> {
-        let received = match self.receive_message(socket) {
-            // An ICMP error of an earlier send: it is cleared now, and packets may wait behind it.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.receive_message(socket)
-            }
-            result => result,
-        };
-        let Header { len, stamp } = received.ok()?;
-        let arrived = stamp.map_or(self.clock.now, |stamp| self.clock.instant(stamp));
-        Some(Datagram { from: self.from.address()?, arrived, bytes: self.bytes.get(..len)? })
+    /// These sockets will be asked next, in this order, each at least once.
+    pub(super) fn expect(&mut self, sockets: impl Iterator<Item = RawFd>) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.sockets.clear();
+            ahead.sockets.extend(sockets);
+            (ahead.next, ahead.fetched) = (0, 0);
+        }
     }
 
-    fn receive_message(&mut self, socket: &Socket) -> io::Result<Header> {
+    /// Receives the next datagram that waits, if one does. Never blocks.
+    pub(super) fn receive(&mut self, socket: &Socket) -> Option<Datagram<'_>> {
+        let ahead = self.ahead.as_mut().and_then(|ahead| ahead.take(socket));
+        let (received, at) = match ahead {
+            Some((received, at)) => (received?, Some(at)),
+            None => (self.receive_now(socket)?, None),
+        };
+        let bytes = match (at, &self.ahead) {
+            (Some(at), Some(ahead)) => ahead.arrivals.bytes(at),
+            _ => &self.bytes[..],
+        };
+        let arrived = received.stamp.map_or(self.clock.now, |stamp| self.clock.instant(stamp));
+        Some(Datagram { from: received.from?, arrived, bytes: bytes.get(..received.len)? })
+    }
+
+    fn receive_now(&mut self, socket: &Socket) -> Option<Received> {
+        match self.receive_message(socket) {
+            // An ICMP error of an earlier send: it is cleared now, and packets may wait behind it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.receive_message(socket).ok()
+            }
+            result => result.ok(),
+        }
+    }
+
+    fn receive_message(&mut self, socket: &Socket) -> io::Result<Received> {
         let mut part =
             libc::iovec { iov_base: self.bytes.as_mut_ptr().cast(), iov_len: DATAGRAM_MAX };
         // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
         let mut message: libc::msghdr = unsafe { mem::zeroed() };
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
-        message.msg_name = (&raw mut self.from.storage).cast();
+        message.msg_name = self.from.as_mut_ptr();
         message.msg_namelen = RawAddress::CAPACITY;
         message.msg_control = self.control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&self.control);
@@ -191,49 +289,49 @@ impl Inbox {
             libc::syscall(libc::SYS_recvmsg, descriptor, &raw mut message, libc::MSG_DONTWAIT)
         };
         let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-        self.from.len = message.msg_namelen;
-        let is_whole = message.msg_flags & libc::MSG_TRUNC == 0;
-        Ok(Header { len: if is_whole { len } else { 0 }, stamp: timestamp(&message) })
+        // SAFETY: the kernel has filled the message.
+        Ok(unsafe { Received::read(&message, &self.from, len) })
     }
 }
 
 /// An address as the kernel writes it.
 #[derive(Clone, Copy)]
-struct RawAddress {
-    storage: libc::sockaddr_storage,
-    len: libc::socklen_t,
-}
+pub(super) struct RawAddress(libc::sockaddr_storage);
 
 impl std::fmt::Debug for RawAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.address().fmt(f)
+        f.debug_tuple("RawAddress").field(&self.0.ss_family).finish()
     }
 }
 
 impl RawAddress {
-    const CAPACITY: libc::socklen_t = length_of::<libc::sockaddr_storage>();
+    pub(super) const CAPACITY: libc::socklen_t = length_of::<libc::sockaddr_storage>();
 
     /// `AF_UNSPEC`: no address.
-    fn unspecified() -> Self {
+    pub(super) const fn unspecified() -> Self {
         // SAFETY: all-zero is a valid `sockaddr_storage`; `AF_UNSPEC` is 0.
-        let storage = unsafe { mem::zeroed() };
-        Self { storage, len: length_of::<libc::sockaddr>() }
+        Self(unsafe { mem::zeroed() })
     }
 
-    /// Reads it back; IPv4-mapped addresses become IPv4.
-    fn address(&self) -> Option<SocketAddr> {
-        match self.storage.ss_family {
-            FAMILY_V4 if self.len >= length_of::<libc::sockaddr_in>() => {
+    /// Where the kernel writes it.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+        (&raw mut self.0).cast()
+    }
+
+    /// Reads it back, of so many octets; IPv4-mapped addresses become IPv4.
+    fn address(&self, len: libc::socklen_t) -> Option<SocketAddr> {
+        match self.0.ss_family {
+            FAMILY_V4 if len >= length_of::<libc::sockaddr_in>() => {
                 // SAFETY: the family says what the storage holds, and it is large and aligned enough.
                 let v4: libc::sockaddr_in =
-                    unsafe { (&raw const self.storage).cast::<libc::sockaddr_in>().read() };
+                    unsafe { (&raw const self.0).cast::<libc::sockaddr_in>().read() };
                 let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
                 Some(SocketAddr::from((ip, u16::from_be(v4.sin_port))))
             }
-            FAMILY_V6 if self.len >= length_of::<libc::sockaddr_in6>() => {
+            FAMILY_V6 if len >= length_of::<libc::sockaddr_in6>() => {
                 // SAFETY: the family says what the storage holds, and it is large and aligned enough.
                 let v6: libc::sockaddr_in6 =
-                    unsafe { (&raw const self.storage).cast::<libc::sockaddr_in6>().read() };
+                    unsafe { (&raw const self.0).cast::<libc::sockaddr_in6>().read() };
                 let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr).to_canonical();
                 Some(SocketAddr::new(ip, u16::from_be(v6.sin6_port)))
             }
@@ -259,9 +357,12 @@ fn set_kernel_timestamps(socket: &UdpSocket) -> io::Result<()> {
 }
 
 /// Finds the receive time among the control messages.
-fn timestamp(header: &libc::msghdr) -> Option<SystemTime> {
-    // SAFETY: the kernel filled `header` with a control buffer of ours, which is alive and aligned for `cmsghdr`; the
-    // CMSG macros stay within its length, and a `SCM_TIMESTAMPNS` message holds one `timespec`.
+///
+/// # Safety
+/// The kernel filled `header`, whose control buffer is still there.
+unsafe fn timestamp(header: &libc::msghdr) -> Option<SystemTime> {
+    // SAFETY: the control buffer is aligned for `cmsghdr`; the CMSG macros stay within its length, and a
+    // `SCM_TIMESTAMPNS` message holds one `timespec`.
     unsafe {
         let message = libc::CMSG_FIRSTHDR(header);
         let first = message.as_ref()?;
@@ -286,7 +387,7 @@ const fn length_of<T>() -> libc::socklen_t {
 /// Longer datagrams are no audio that we know.
 pub(super) const DATAGRAM_MAX: usize = 2_048;
 /// Room for one `timespec` with its header, and to spare.
-const CONTROL_WORDS: usize = 8;
+pub(super) const CONTROL_WORDS: usize = 8;
 /// Asked for; the kernel doubles it. Holds some hundred packets, and bounds what a flood can pin.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 /// DSCP EF (RFC 3246, RFC 4594 §4.1) in the traffic class octet.

@@ -90,7 +90,7 @@ impl Precedence {
 }
 
 /// Processor time of the calling thread so far.
-fn thread_time() -> Duration {
+pub(super) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

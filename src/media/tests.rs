@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::command::{Command, Event, MediaKey, MixKey, Stream};
-use super::{Media, Options};
+use super::{Io, Media, Options, backend};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TICK: Duration = Duration::from_millis(20);
@@ -247,7 +247,19 @@ fn linear(code: u8) -> f64 {
 
 #[test]
 fn two_legs_hear_each_other_and_not_themselves() {
-    let mut bench = Bench::with_workers(30_000..=30_099, 1);
+    let ports = 30_000..=30_099;
+    two_legs_converse(Bench::new(&Options { ports, io: Io::Plain, ..Options::default() }));
+}
+
+#[test]
+fn io_uring_carries_sound_as_well() {
+    if backend::choose(Io::Uring).is_ok() {
+        let ports = 31_500..=31_599;
+        two_legs_converse(Bench::new(&Options { ports, io: Io::Uring, ..Options::default() }));
+    }
+}
+
+fn two_legs_converse(mut bench: Bench) {
     let mut alice = bench.phone(1, Some(1)).saying(440.0);
     let mut bob = bench.phone(2, Some(1)).saying(1_000.0);
 

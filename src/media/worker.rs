@@ -22,13 +22,15 @@ use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, TICK};
 use mixer::slot::{self, Slot, SlotOptions};
 
+use super::backend::Backend;
 use super::command::{Command, Event, MediaKey, MixKey, Seat, WorkerReport};
 use super::leg::{Leg, Ports, Upkeep};
 use super::legs::Legs;
 use super::mix::{Mix, next_deadline};
 use super::outbox::Outbox;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, PACKETS_MAX};
 use super::pool::{PortPool, Quarantine};
+use super::ring::{Arrivals, Departures};
 use super::router::Order;
 use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
@@ -45,6 +47,7 @@ pub(super) struct Settings {
     pub(super) silence_after: Duration,
     /// A mix from whose legs no RTP came for so long sleeps.
     pub(super) asleep_after: Duration,
+    pub(super) backend: Backend,
 }
 
 /// What comes from another worker: a leg, or word that there is none of that name.
@@ -113,6 +116,7 @@ struct Unsent {
 impl Worker {
     pub(super) fn new(index: usize, settings: Settings, pool: Arc<PortPool>, links: Links) -> Self {
         let clock = read_clock();
+        let (inbox, outgoing) = io(settings.backend, clock);
         Self {
             index,
             settings,
@@ -122,14 +126,14 @@ impl Worker {
             legs: Legs::default(),
             mixes: BTreeMap::new(),
             due: Vec::new(),
-            outgoing: Outgoing::default(),
+            outgoing,
             expected: BTreeMap::new(),
             early: BTreeMap::new(),
             unsent: Unsent::default(),
             meters: false,
             clock,
             start: clock.now,
-            inbox: Inbox::new(clock),
+            inbox,
             report: Vec::new(),
             lobby_due: clock.now,
             tally: Tally::new(clock.now),
@@ -429,6 +433,8 @@ impl Worker {
         due.clear();
         due.extend(mixes.iter().filter(|(_, mix)| mix.due <= now).map(|(&key, _)| key));
         let Settings { silence_after, asleep_after, .. } = self.settings;
+        let of_due = due.iter().filter_map(|key| mixes.get(key)).flat_map(|mix| mix.room.ids());
+        inbox.expect(of_due.filter_map(|id| legs.at(id)).map(|leg| leg.rtp_socket().raw()));
         let outbox = &mut links.outbox;
         let mut upkeep = Upkeep { clock: self.clock, silence_after, inbox, report, outbox };
         for key in &*due {
@@ -538,6 +544,23 @@ impl Order {
             ) => None,
         }
     }
+}
+
+/// Where packets come in and go out.
+fn io(backend: Backend, clock: Clock) -> (Inbox, Outgoing) {
+    let (mut inbox, mut outgoing) = (Inbox::new(clock), Outgoing::default());
+    if backend == Backend::Uring {
+        match (Arrivals::new(), Departures::new(PACKETS_MAX)) {
+            (Ok(arrivals), Ok(departures)) => {
+                inbox.set_arrivals(arrivals);
+                outgoing.set_departures(departures);
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "no io_uring for this media thread: a system call for each packet");
+            }
+        }
+    }
+    (inbox, outgoing)
 }
 
 fn slot_seat(seat: Seat) -> slot::Seat {
