@@ -37,7 +37,7 @@ pub(crate) struct Driver {
     pub(crate) net: Net,
     pub(crate) packets: mpsc::Receiver<net::Event>,
     pub(crate) media: Media,
-    pub(crate) media_events: mpsc::Receiver<media::command::Event>,
+    pub(crate) media_events: media::Events,
     pub(crate) commands: mpsc::Receiver<control::Command>,
     pub(crate) log: EventLog,
     /// Changes each time that the bridge shall drain.
@@ -76,7 +76,7 @@ impl Driver {
                     Some(net::Event::Failed(transport, peer)) => Input::TransmitFailed(transport, peer),
                     Some(net::Event::Connected(..) | net::Event::Closed(..)) | None => continue,
                 },
-                Some(event) = self.media_events.recv() => Input::Media(event),
+                Ok(event) = self.media_events.recv() => Input::Media(event),
                 Some(command) = self.commands.recv() => Input::Command(command),
                 Some(found) = desk.look_ups.join_next() => match found {
                     Ok((id, addresses)) => Input::Resolved(id, addresses),

@@ -55,6 +55,7 @@ use transfer::Carried;
 
 /// What happens to the bridge.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is handed over and never kept")]
 pub enum Input {
     /// A SIP datagram, or one whole message of a stream.
     Packet(Packet),

@@ -33,8 +33,8 @@ impl Bridge {
             }
             Event::Talking { leg, talking } => self.talks(leg, talking),
             Event::Silent { leg, since } => self.fell_silent(leg, since),
-            Event::Statistics { leg, statistics } => self.measured(leg, *statistics),
-            Event::Levels { levels } => self.levels(&levels),
+            Event::Statistics { leg, statistics } => self.measured(leg, statistics),
+            Event::Levels(levels) => self.levels(levels.as_slice()),
             Event::Closed { leg } => {
                 self.media.remove(&leg);
                 self.counters.closed(leg);

@@ -8,7 +8,7 @@ pub use mixer::quality::{Cause, Quality};
 pub use mixer::slot::Vitals;
 
 /// A leg's media, named by the bridge; never reused.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MediaKey(pub u64);
 
 /// A mix (a room, or a two-party call), named by the bridge; never reused. It exists while a leg sits in it.
@@ -124,6 +124,7 @@ impl Default for Seat {
 
 /// What the media threads report.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated on the tick")]
 pub enum Event {
     /// The ports are bound.
     Opened {
@@ -174,13 +175,10 @@ pub enum Event {
         /// The leg.
         leg: MediaKey,
         /// Totals since it was opened.
-        statistics: Box<Statistics>,
+        statistics: Statistics,
     },
-    /// Levels of the legs that were heard lately, about ten times a second; dropped when the queue is full.
-    Levels {
-        /// Leg and dBov.
-        levels: Vec<(MediaKey, i8)>,
-    },
+    /// Levels of some legs that were heard lately, about ten times a second; dropped when the queue is full.
+    Levels(Levels),
     /// The ports are free again.
     Closed {
         /// The leg.
@@ -188,6 +186,27 @@ pub enum Event {
     },
     /// How a worker fares, each second.
     Worker(WorkerReport),
+}
+
+/// Leg and dBov of up to 16 legs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Levels {
+    count: usize,
+    levels: [(MediaKey, i8); 16],
+}
+
+impl Levels {
+    /// Adds one; false if there is no room.
+    pub fn push(&mut self, leg: MediaKey, dbov: i8) -> bool {
+        let room = self.levels.get_mut(self.count);
+        self.count += usize::from(room.is_some());
+        room.map(|cell| *cell = (leg, dbov)).is_some()
+    }
+
+    /// Those added, in order.
+    pub fn as_slice(&self) -> &[(MediaKey, i8)] {
+        &self.levels[..self.count]
+    }
 }
 
 /// Totals of one leg since it was opened.

@@ -211,7 +211,7 @@ impl Leg {
         self.note_silence(upkeep);
         if slot.watch(now) || now >= self.statistics_due {
             self.statistics_due = now + STATISTICS_EVERY;
-            let statistics = Box::new(self.statistics(slot, now));
+            let statistics = self.statistics(slot, now);
             upkeep.outbox.push(Event::Statistics { leg: self.key, statistics });
         }
     }
@@ -265,7 +265,7 @@ impl Leg {
             slot.goodbye(now, wall, upkeep.report);
             self.send_rtcp(upkeep.report);
         }
-        let statistics = Box::new(self.statistics(slot, now));
+        let statistics = self.statistics(slot, now);
         upkeep.outbox.push_last(Event::Statistics { leg: self.key, statistics });
     }
 

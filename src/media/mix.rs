@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use mixer::room::{Room, Sink, TICK};
 
-use super::command::Event;
+use super::command::{Event, Levels};
 use super::leg::Upkeep;
 use super::legs::Legs;
 use super::tally::Tally;
@@ -123,7 +123,7 @@ impl Mix {
     /// Passes on what the slots noticed, and looks after some of the legs, another part each tick.
     pub(super) fn report(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>, meters: bool) {
         let rests = self.pace != Pace::Steady;
-        let mut levels = Vec::new();
+        let mut levels = Levels::default();
         for (id, slot) in self.room.slots_mut() {
             let Some(leg) = legs.at_mut(id) else { continue };
             leg.report_events(slot, upkeep.outbox);
@@ -131,11 +131,15 @@ impl Mix {
                 leg.keep_up(slot, upkeep);
             }
             if meters && self.ticks.is_multiple_of(METER_TICKS) && slot.level_dbov() > QUIETEST {
-                levels.push((leg.key, slot.level_dbov()));
+                let (key, level) = (leg.key, slot.level_dbov());
+                if !levels.push(key, level) {
+                    upkeep.outbox.push(Event::Levels(std::mem::take(&mut levels)));
+                    levels.push(key, level);
+                }
             }
         }
-        if !levels.is_empty() {
-            upkeep.outbox.push(Event::Levels { levels });
+        if !levels.as_slice().is_empty() {
+            upkeep.outbox.push(Event::Levels(levels));
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod backend;
 pub mod command;
+mod events;
 mod latch;
 mod leg;
 mod legs;
@@ -28,18 +29,18 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mixer::quality::AlarmOptions;
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 use self::backend::Backend;
 pub use self::backend::Io;
-use self::command::{Command, Event, MediaKey};
+use self::command::{Command, MediaKey};
+pub use self::events::Events;
 use self::outbox::Outbox;
 use self::pool::PortPool;
 use self::router::{Order, Router};
@@ -71,13 +72,13 @@ pub struct Options {
     pub io: Io,
     /// Commands that may wait at each worker; beyond, [`Media::try_send`] refuses.
     pub command_queue: usize,
-    /// Events that may wait for the bridge; beyond, levels and statistics are dropped and the rest is kept back.
+    /// Events of each worker that may wait for the bridge; beyond, levels and statistics are dropped and the rest is kept back.
     pub event_queue: usize,
 }
 
 impl Default for Options {
     /// Ports 16384–32767, a worker for each processor, 0 to 200 ms of delay, 30 s of silence, 5 s to sleep,
-    /// 4,096 commands and 16,384 events.
+    /// 4,096 commands and 2,048 events.
     fn default() -> Self {
         Self {
             ports: 16_384..=32_767,
@@ -90,7 +91,7 @@ impl Default for Options {
             asleep_after: Duration::from_secs(5),
             io: Io::Auto,
             command_queue: 4_096,
-            event_queue: 16_384,
+            event_queue: 2_048,
         }
     }
 }
@@ -124,7 +125,7 @@ impl Media {
     ///
     /// # Errors
     /// Descriptors or threads ran out, the port range holds no pair, or `io_uring` is demanded and cannot be had.
-    pub fn start(options: &Options) -> io::Result<(Self, mpsc::Receiver<Event>)> {
+    pub fn start(options: &Options) -> io::Result<(Self, Events)> {
         let backend = backend::choose(options.io)?;
         let pool = Arc::new(PortPool::new(&options.ports, options.seed));
         if pool.capacity() == 0 {
@@ -135,7 +136,9 @@ impl Media {
         }
         let count = options.workers.or_else(|| thread::available_parallelism().ok());
         let count = count.map_or(1, NonZeroUsize::get);
-        let (queue, events) = mpsc::channel(options.event_queue.max(1));
+        let numbers = Arc::new(AtomicU64::new(0));
+        let reader = Arc::new(Waker::new()?);
+        let mut queues = Vec::with_capacity(count);
         let (failed_sender, failed) = sync_channel(options.command_queue.max(1));
         let mut media =
             Self { router: Router::new(count), workers: Vec::new(), failed, stop: Arc::default() };
@@ -143,12 +146,14 @@ impl Media {
         for (index, arrivals) in arrivals.into_iter().enumerate() {
             let (orders, taken) = rtrb::RingBuffer::new(options.command_queue.max(ORDERS_OF_ONE));
             let waker = Arc::clone(&peers[index].waker);
+            let (queue, posted) = rtrb::RingBuffer::new(options.event_queue.max(1));
+            queues.push(posted);
             let links = Links {
                 orders: taken,
                 arrivals,
                 peers: peers.clone(),
                 failed: failed_sender.clone(),
-                outbox: Outbox::new(queue.clone()),
+                outbox: Outbox::new(queue, Arc::clone(&numbers), Arc::clone(&reader)),
                 waker: Arc::clone(&waker),
                 watch: Watch::new()?,
                 stop: Arc::clone(&media.stop),
@@ -157,7 +162,7 @@ impl Media {
             let thread = spawn(index, settings, Arc::clone(&pool), links)?;
             media.workers.push(Handle { orders, waker, thread: Some(thread) });
         }
-        Ok((media, events))
+        Ok((media, Events::new(queues, reader)))
     }
 
     /// Sends a command; never waits. Commands for one leg take effect in order, those for an unknown leg not at all.

@@ -1,11 +1,12 @@
 //! Events on their way to the bridge. The worker never waits for it.
 
 use std::collections::VecDeque;
-
-use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::command::Event;
+use super::events::Posted;
+use super::system::Waker;
 
 /// Sends events in order; what must arrive waits in a backlog while the queue is full.
 ///
@@ -13,21 +14,31 @@ use super::command::Event;
 /// [`BACKLOG_MAX`], beyond which everything is dropped.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: Sender<Event>,
+    queue: rtrb::Producer<Posted>,
+    /// Numbers the events of all workers.
+    numbers: Arc<AtomicU64>,
+    /// Wakes the reader.
+    waker: Arc<Waker>,
+    /// Something was posted since it was woken.
+    news: bool,
     backlog: VecDeque<Event>,
     dropped: u64,
 }
 
 impl Outbox {
     /// Sends into `queue`.
-    pub(super) fn new(queue: Sender<Event>) -> Self {
-        Self { queue, backlog: VecDeque::new(), dropped: 0 }
+    pub(super) fn new(
+        queue: rtrb::Producer<Posted>,
+        numbers: Arc<AtomicU64>,
+        waker: Arc<Waker>,
+    ) -> Self {
+        Self { queue, numbers, waker, news: false, backlog: VecDeque::new(), dropped: 0 }
     }
 
     /// Sends, keeps or drops an event by its kind.
     pub(super) fn push(&mut self, event: Event) {
         let is_droppable =
-            matches!(event, Event::Levels { .. } | Event::Statistics { .. } | Event::Worker(_));
+            matches!(event, Event::Levels(_) | Event::Statistics { .. } | Event::Worker(_));
         self.offer(event, is_droppable);
     }
 
@@ -47,21 +58,32 @@ impl Outbox {
         }
     }
 
-    /// Gives the event back when the queue is full; a closed queue swallows it.
-    fn send(&self, event: Event) -> Option<Event> {
-        match self.queue.try_send(event) {
-            Err(TrySendError::Full(event)) => Some(event),
-            Ok(()) | Err(TrySendError::Closed(_)) => None,
+    /// Gives the event back when the queue is full; a queue that nobody reads any more swallows it.
+    fn send(&mut self, event: Event) -> Option<Event> {
+        if self.queue.is_abandoned() {
+            return None;
         }
+        if self.queue.is_full() {
+            return Some(event);
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.news = true;
+        self.queue.push(Posted { number, event }).err().map(|full| {
+            let rtrb::PushError::Full(posted) = full;
+            posted.event
+        })
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room, and wakes the reader if there is something new.
     pub(super) fn flush(&mut self) {
         while let Some(event) = self.backlog.pop_front() {
             if let Some(event) = self.send(event) {
                 self.backlog.push_front(event);
-                return;
+                break;
             }
+        }
+        if std::mem::take(&mut self.news) {
+            self.waker.wake();
         }
     }
 
@@ -81,28 +103,73 @@ const BACKLOG_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
-
     use super::*;
     use crate::media::command::{MediaKey, WorkerReport};
+    use crate::media::events::Events;
 
     fn closed(leg: u64) -> Event {
         Event::Closed { leg: MediaKey(leg) }
     }
 
+    /// Some outboxes with room for one event each, and their reader.
+    fn outboxes(count: usize) -> (Vec<Outbox>, Events) {
+        let waker = Arc::new(Waker::new().unwrap());
+        let numbers = Arc::new(AtomicU64::new(0));
+        let queues = (0..count).map(|_| rtrb::RingBuffer::new(1));
+        let (outboxes, readers) = queues
+            .map(|(queue, reader)| {
+                (Outbox::new(queue, Arc::clone(&numbers), Arc::clone(&waker)), reader)
+            })
+            .unzip();
+        (outboxes, Events::new(readers, waker))
+    }
+
     #[test]
     fn what_must_arrive_waits_and_the_rest_is_counted() {
-        let (queue, mut events) = mpsc::channel(1);
-        let mut outbox = Outbox::new(queue);
+        let (mut outboxes, mut events) = outboxes(1);
+        let outbox = &mut outboxes[0];
 
         outbox.push(closed(1));
         outbox.push(closed(2));
         outbox.push(Event::Worker(WorkerReport::default()));
 
-        assert_eq!(events.try_recv(), Ok(closed(1)));
+        assert_eq!(events.try_recv(), Some(closed(1)));
         outbox.flush();
-        assert_eq!(events.try_recv(), Ok(closed(2)));
+        assert_eq!(events.try_recv(), Some(closed(2)));
         assert!(!outbox.is_waiting());
         assert_eq!(outbox.take_dropped(), 1);
+    }
+
+    #[test]
+    fn the_events_of_all_workers_come_in_the_order_in_which_they_were_told() {
+        let (mut outboxes, mut events) = outboxes(3);
+
+        for (worker, leg) in [(2, 1), (0, 2), (1, 3)] {
+            outboxes[worker].push(closed(leg));
+        }
+
+        let told: Vec<_> = std::iter::from_fn(|| events.try_recv()).collect();
+        assert_eq!(told, [closed(1), closed(2), closed(3)]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_is_woken_by_each_flush() {
+        let (mut outboxes, mut events) = outboxes(1);
+        let mut outbox = outboxes.remove(0);
+        let worker = std::thread::spawn(move || {
+            for leg in 1..=1_000 {
+                outbox.push(closed(leg));
+                outbox.flush();
+            }
+            while outbox.is_waiting() {
+                outbox.flush();
+                std::thread::yield_now();
+            }
+        });
+
+        for leg in 1..=1_000 {
+            assert_eq!(events.recv().await.unwrap(), closed(leg));
+        }
+        worker.join().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! What a media thread asks of the operating system: wake-ups, precedence, descriptors.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,12 @@ impl Waker {
         }
     }
 
+    /// Takes note of [`Self::wake`]: the next one ends a sleep again. What it told of has to be looked at afterwards.
+    pub(super) fn reset(&self) {
+        let _empty = rustix::io::read(&self.descriptor, &mut [0; 8]);
+        self.pending.store(false, Ordering::Release);
+    }
+
     /// Sleeps until [`Self::wake`], until `other` can be read, or `at_most`; `None` sleeps for ever.
     /// True if `other` can be read.
     pub(super) fn sleep(&self, other: &impl AsFd, at_most: Option<Duration>) -> bool {
@@ -43,11 +49,18 @@ impl Waker {
             [PollFd::new(&self.descriptor, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
         // An interrupted sleep is a short one.
         let _interrupted = poll(&mut descriptors, timeout.as_ref());
-        if !descriptors[0].revents().is_empty() {
-            let _empty = rustix::io::read(&self.descriptor, &mut [0; 8]);
+        if descriptors[0].revents().is_empty() {
+            self.pending.store(false, Ordering::Release);
+        } else {
+            self.reset();
         }
-        self.pending.store(false, Ordering::Release);
         !descriptors[1].revents().is_empty()
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }
 

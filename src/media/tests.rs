@@ -10,11 +10,10 @@ use mixer::codec::{Codec, Encoding, Format, OpusOptions};
 use mixer::rtcp;
 use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::command::{Command, Event, MediaKey, MixKey, Stream};
-use super::{Io, Media, Options, backend};
+use super::{Events, Io, Media, Options, backend};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TICK: Duration = Duration::from_millis(20);
@@ -24,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The media threads, and the events that nobody has asked for yet.
 struct Bench {
     media: Media,
-    events: mpsc::Receiver<Event>,
+    events: Events,
     seen: VecDeque<Event>,
     runtime: tokio::runtime::Runtime,
 }
@@ -32,7 +31,7 @@ struct Bench {
 impl Bench {
     fn new(options: &Options) -> Self {
         let (media, events) = Media::start(options).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { media, events, seen: VecDeque::new(), runtime }
     }
 
@@ -54,7 +53,7 @@ impl Bench {
         }
         loop {
             let next = self.runtime.block_on(async { timeout(PATIENCE, self.events.recv()).await });
-            let event = next.expect("an event in time").expect("living workers");
+            let event = next.expect("an event in time").unwrap();
             match wanted(&event) {
                 Some(found) => return found,
                 None => self.seen.push_back(event),
@@ -64,7 +63,7 @@ impl Bench {
 
     /// Everything that has come by now.
     fn so_far(&mut self) -> &VecDeque<Event> {
-        while let Ok(event) = self.events.try_recv() {
+        while let Some(event) = self.events.try_recv() {
             self.seen.push_back(event);
         }
         &self.seen

@@ -57,7 +57,7 @@ impl Media {
             Command::Close { leg } => {
                 // A leg whose ports never came is closed too.
                 self.legs.remove(&leg);
-                let statistics = Box::new(Statistics::default());
+                let statistics = Statistics::default();
                 vec![Event::Statistics { leg, statistics }, Event::Closed { leg }]
             }
         }

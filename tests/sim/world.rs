@@ -45,6 +45,7 @@ impl Weather {
 
 /// On its way.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few at a time")]
 enum Arrival {
     Bridge(Packet),
     Phone(usize, Packet),

@@ -1,0 +1,195 @@
+//! The steady state of a media thread allocates nothing: sockets, jitter buffers, mixing, RTCP, statistics and meters.
+#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait")]
+#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "samples and their times are small"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
+use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use plenary::media::command::{Command, Event, MediaKey, MixKey, Stream};
+use plenary::media::{Events, Io, Media, Options};
+
+/// Counts what media threads ask for, then does what the system does.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts if this is a media thread; its name is the kernel's, since asking Rust for it may allocate.
+fn note() {
+    let mut name = [0_u8; 16];
+    // SAFETY: `PR_GET_NAME` writes up to 16 octets.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    if name.starts_with(b"media-") {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_media_thread_allocates_nothing_while_people_talk_in_turns() {
+    for (io, first_port) in [(Io::Plain, 31_700), (Io::Auto, 31_800)] {
+        let ports = first_port..=first_port + 99;
+        let workers = 1.try_into().ok();
+        let options = Options { ports, workers, seed: 1, io, ..Options::default() };
+        let (mut media, mut events) = Media::start(&options).unwrap();
+        let codecs = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::L16, Codec::Opus, Codec::Pcma];
+        let mut phones: Vec<Phone> = codecs
+            .iter()
+            .enumerate()
+            .map(|(number, &codec)| Phone::new(&mut media, &mut events, number as u64, codec))
+            .collect();
+        media.try_send(Command::Meters { on: true }).unwrap();
+
+        // On a busy machine packets come late, and a jitter buffer takes memory for more of them: not the steady state.
+        let mut windows = (0..WINDOWS).map(|window| {
+            ALLOCATIONS.store(0, Ordering::Relaxed);
+            let mut told = 0;
+            for round in window * ROUNDS..(window + 1) * ROUNDS {
+                let talker = round / 60 % phones.len();
+                for (number, phone) in phones.iter_mut().enumerate() {
+                    phone.say(round, number == talker || number == round / 45 % 6);
+                }
+                phones[0].wait();
+                told += std::iter::from_fn(|| events.try_recv()).count();
+            }
+            assert!(told > ROUNDS / 10, "there were events to tell: {told}");
+            ALLOCATIONS.load(Ordering::Relaxed)
+        });
+
+        assert!(windows.any(|allocations| allocations == 0), "{io:?}");
+    }
+}
+
+/// Rounds of 20 ms in which everybody speaks, RTCP comes and statistics are told.
+const ROUNDS: usize = 300;
+const WINDOWS: usize = 8;
+
+struct Phone {
+    rtp: UdpSocket,
+    bridge: SocketAddr,
+    format: Format,
+    voice: Vec<Vec<u8>>,
+    silence: Vec<Vec<u8>>,
+}
+
+impl Phone {
+    /// A leg with its phone, in the one mix.
+    fn new(media: &mut Media, events: &mut Events, number: u64, codec: Codec) -> Self {
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let leg = MediaKey(number);
+        media.try_send(Command::Open { leg, local }).unwrap();
+        let rtp_port = loop {
+            match events.try_recv() {
+                Some(Event::Opened { leg: opened, rtp_port }) if opened == leg => break rtp_port,
+                Some(_) => {}
+                None => std::thread::yield_now(),
+            }
+        };
+        let rtp = UdpSocket::bind((local, 0)).unwrap();
+        rtp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let format = format(codec);
+        let encoding = Encoding { format, ptime: Duration::from_millis(20), opus: OPUS };
+        let stream = Stream {
+            remote: rtp.local_addr().unwrap(),
+            remote_rtcp: None,
+            send: (PAYLOAD_TYPE, encoding),
+            receive: vec![(PAYLOAD_TYPE, format)],
+            receive_events: Vec::new(),
+            send_events: None,
+            sends: true,
+            receives: true,
+        };
+        media.try_send(Command::Configure { leg, stream }).unwrap();
+        media.try_send(Command::Join { leg, mix: MixKey(1), contributors: 3 }).unwrap();
+        Self {
+            rtp,
+            bridge: SocketAddr::new(local, rtp_port),
+            format,
+            voice: packets(encoding, 8_000.0),
+            silence: packets(encoding, 0.0),
+        }
+    }
+
+    fn say(&self, round: usize, talks: bool) {
+        let payload = &if talks { &self.voice } else { &self.silence }[round % PACKETS];
+        let header = Header {
+            marker: false,
+            payload_type: PAYLOAD_TYPE,
+            sequence: Sequence::new(u16::try_from(round).unwrap()),
+            timestamp: RtpTimestamp::new(
+                u32::try_from(round).unwrap() * self.format.clock_rate / 50,
+            ),
+            ssrc: Ssrc::new(7),
+        };
+        let mut packet = header.print().to_vec();
+        packet.extend_from_slice(payload);
+        self.rtp.send_to(&packet, self.bridge).unwrap();
+    }
+
+    /// Until the next packet of the bridge: its tick is the clock of this test.
+    fn wait(&self) {
+        self.rtp.recv(&mut [0; 2048]).unwrap();
+    }
+}
+
+fn format(codec: Codec) -> Format {
+    let (clock_rate, channels) = match codec {
+        Codec::Opus => (48_000, 2),
+        Codec::L16 => (16_000, 1),
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
+    };
+    Format { codec, clock_rate, channels }
+}
+
+/// Payloads of a buzz.
+fn packets(encoding: Encoding, amplitude: f64) -> Vec<Vec<u8>> {
+    let rate = encoding.format.sample_rate() as usize;
+    let mut encoder = Encoder::new(&encoding).unwrap();
+    let packet = |number: usize| {
+        let sample = |at: usize| {
+            let time = (number * rate / 50 + at) as f64 / rate as f64;
+            ((time * 200.0 * std::f64::consts::TAU).sin() * amplitude) as i16
+        };
+        let samples: Vec<i16> = (0..rate / 50).map(sample).collect();
+        let mut payload = vec![0; 1500];
+        let len = encoder.encode(&samples, &mut payload);
+        payload.truncate(len);
+        payload
+    };
+    (0..PACKETS).map(packet).collect()
+}
+
+const OPUS: OpusOptions = OpusOptions {
+    max_playback_rate: 48_000,
+    bitrate: 24_000,
+    fec: true,
+    dtx: false,
+    cbr: false,
+    complexity: 0,
+};
+const PAYLOAD_TYPE: u8 = 96;
+const PACKETS: usize = 100;
