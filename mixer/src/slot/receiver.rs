@@ -587,10 +587,13 @@ impl Voice {
     fn make_up(&mut self, next: Option<&[u8]>, samples: usize) {
         let at = self.space(samples);
         let pcm = &mut self.pcm[at..];
-        if self.decoder.conceal(next, pcm) {
-            self.concealer.remember(pcm);
+        if self.decoder.recover(next, pcm) {
+            self.concealer.heard(pcm);
+        } else if self.decoder.conceal(pcm) {
+            self.concealer.judge(pcm);
         } else {
             self.concealer.conceal(pcm);
+            self.decoder.follow(pcm, &self.concealer.beyond());
         }
         self.made_up += samples;
         self.sounds = true;
