@@ -6,7 +6,7 @@
 //! - `receiver`: sender ─▶ network ─▶ decoder with ITU-T G.711 Appendix I or what libopus makes up,
 //! - `tandem`: the same, coded and decoded once more, as a mixing bridge must.
 //!
-//! `tests/quality/score.py OUT` scores the files by PESQ and prints the table.
+//! `tests/quality/run` does this and scores the files by PESQ.
 #![expect(clippy::print_stdout, reason = "a command")]
 
 mod appendix_one;
