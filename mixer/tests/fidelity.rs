@@ -138,6 +138,33 @@ fn joining_and_leaving_do_not_click() {
 }
 
 #[test]
+fn moving_to_another_room_does_not_click() {
+    for codec in ALL {
+        let mut halls = [Hall::new(3), Hall::new(3)];
+        halls[1].now = halls[0].now;
+        for hall in &mut halls {
+            hall.admit(codec, tone_400);
+            hall.admit(codec, silence);
+        }
+        halls[0].admit(codec, tone_911);
+        for hall in &mut halls {
+            hall.run(800);
+        }
+
+        let [from, to] = &mut halls;
+        let slot = from.room.unseat(SlotId(2)).unwrap();
+        to.phones.push(from.phones.pop().unwrap());
+        from.expect_quiet(1, "moving away", |_| ());
+        to.expect_quiet(1, "moving in", |hall| {
+            hall.room.seat(SlotId(2), slot);
+        });
+
+        from.expect_tones(1, &[400.0]);
+        to.expect_tones(1, &[400.0, 911.0]);
+    }
+}
+
+#[test]
 fn mute_and_deafness_do_not_click() {
     for codec in ALL {
         let mut hall = Hall::new(3);
