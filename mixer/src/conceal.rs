@@ -1,9 +1,9 @@
 //! Makes up for lost frames of codecs that cannot do it themselves (in the spirit of G.711 App. I).
 //!
 //! ```text
-//!   heard ──lost──▶ repeats the last pitch period ──10 ms──▶ two ──20 ms──▶ three, turned down
-//!     ▲                                                                        │ 60 ms
-//!     └────────────── next good frame, cross-faded ◀───────────────────────────┴──▶ silence
+//!   heard ──lost──▶ repeats the last pitch period ──30 ms──▶ two, turned down ──60 ms──▶ three
+//!     ▲                                                                               │ 120 ms
+//!     └────────────── next good frame, cross-faded ◀──────────────────────────────────┴──▶ silence
 //! ```
 //! Unlike the appendix there is no added delay: instead of overlapping into samples that are
 //! already out, the first repeated samples take up the step at the seam and let it decay.
@@ -16,11 +16,22 @@ const HISTORY_MS: usize = 60;
 const SHORTEST: usize = 25;
 const LONGEST: usize = 150;
 /// Full level until here, ms.
-const STEADY_MS: usize = 10;
+const STEADY_MS: usize = 30;
 /// Silent from here, ms.
-const SILENT_MS: usize = 60;
-/// The longest cross-fade when good frames come again, ms.
-const REENTRY_MS: usize = 10;
+const SILENT_MS: usize = 120;
+/// The cross-fade when good frames come again, 0.1 ms: the two are out of step more often than not, and a longer one
+/// cancels more.
+const REENTRY_TENTHS: usize = 25;
+/// The same after a steady sound that a codec had lost: it takes the codec longer to find it again.
+const JUDGED_REENTRY_TENTHS: usize = 150;
+/// The same where the good frame still lacks the sound: most of it is left to what is made up.
+const LACKING_REENTRY_TENTHS: usize = 200;
+/// How much of the end the pitch is found by, ms: more of it has another pitch.
+const LIKENESS_MS: usize = 8;
+/// A sound whose periods are this much alike is steady.
+const STEADY_LIKENESS: f32 = 0.9;
+/// A tone is even more like itself.
+const PURE_LIKENESS: f32 = 0.98;
 
 /// Remembers the last good samples of a stream and goes on from them.
 #[derive(Clone, Debug)]
@@ -38,10 +49,15 @@ struct Loss {
     pitch: usize,
     /// Samples made up so far.
     made: usize,
-    /// Where in the repeated periods we are.
+    /// How many periods are repeated as one, and where in them we are.
+    periods: usize,
     at: usize,
     /// Step between the last good sample and its repetition.
     seam: f32,
+    /// Of the last two periods, up to 1.
+    likeness: f32,
+    /// In place of what a codec made up.
+    judged: bool,
 }
 
 impl Concealer {
@@ -54,16 +70,26 @@ impl Concealer {
     /// Takes a good frame and, after a loss, smooths its beginning in place.
     pub fn heard(&mut self, pcm: &mut [i16]) {
         if let Some(loss) = self.loss {
-            let grown = self.per_ms * (4 + loss.made / (self.per_ms * STEADY_MS) * 4);
-            let length = grown.min(REENTRY_MS * self.per_ms).min(pcm.len());
+            let (tenths, power) = self.reentry(loss, pcm);
+            let length = (tenths * self.per_ms / 10).min(pcm.len());
             for (i, sample) in pcm[..length].iter_mut().enumerate() {
                 let synthetic = self.next_sample();
-                let weight = share(i + 1, length + 1);
+                let weight = share(i + 1, length + 1).powi(power);
                 *sample = mix(synthetic, 1.0 - weight, *sample, weight);
             }
             self.loss = None;
         }
         self.remember(pcm);
+    }
+
+    /// How long the cross-fade is, 0.1 ms, and how late its middle.
+    fn reentry(&mut self, loss: Loss, pcm: &[i16]) -> (usize, i32) {
+        if !loss.judged {
+            return (REENTRY_TENTHS, 1);
+        }
+        let lacking = loss.likeness > PURE_LIKENESS && !self.is_kept(loss, pcm);
+        self.loss = Some(loss);
+        if lacking { (LACKING_REENTRY_TENTHS, 4) } else { (JUDGED_REENTRY_TENTHS, 1) }
     }
 
     /// Fills `pcm` in place of a lost frame.
@@ -72,6 +98,40 @@ impl Concealer {
         for sample in pcm {
             *sample = self.next_sample();
         }
+    }
+
+    /// Takes what a codec made up by itself, but for a steady sound that it has lost: that goes on here.
+    pub fn judge(&mut self, pcm: &mut [i16]) {
+        if self.loss.is_none() {
+            let loss = Loss { judged: true, ..self.begin() };
+            if loss.likeness < STEADY_LIKENESS || self.is_kept(loss, pcm) {
+                self.remember(pcm);
+                return;
+            }
+            self.loss = Some(loss);
+        }
+        self.conceal(pcm);
+    }
+
+    /// True if at least half of what would be made up after `loss` is in `pcm`.
+    fn is_kept(&mut self, loss: Loss, pcm: &[i16]) -> bool {
+        self.loss = Some(loss);
+        let (mut energy, mut shared) = (0.0, 0.0);
+        for &theirs in pcm {
+            let ours = f32::from(self.next_sample());
+            energy += ours * ours;
+            shared += ours * f32::from(theirs);
+        }
+        self.loss = None;
+        shared > 0.5 * energy
+    }
+
+    /// What would be made up next.
+    pub fn beyond<const SAMPLES: usize>(&mut self) -> [i16; SAMPLES] {
+        let before = self.loss;
+        let samples = std::array::from_fn(|_| self.next_sample());
+        self.loss = before;
+        samples
     }
 
     /// Something was left out here: the next good frame is led into as after a loss.
@@ -102,10 +162,10 @@ impl Concealer {
     }
 
     fn begin(&self) -> Loss {
-        let pitch = self.find_pitch();
+        let (likeness, pitch) = self.find_pitch();
         let last = self.history.len() - 1;
         let seam = f32::from(self.history[last]) - f32::from(self.history[last - pitch]);
-        Loss { pitch, made: 0, at: 0, seam }
+        Loss { pitch, made: 0, periods: 1, at: 0, seam, likeness, judged: false }
     }
 
     /// The sample that follows; needs `loss`.
@@ -117,17 +177,18 @@ impl Concealer {
         }
         let steady = STEADY_MS * self.per_ms;
         // One period, then two, then three: one alone soon buzzes.
-        let periods = (1 + loss.made / steady).min(3);
+        let periods_at = |made: usize| (1 + made / steady).min(3);
         let fade = (loss.pitch / 4).max(1);
-        if loss.at >= loss.pitch * periods {
+        if loss.at >= loss.pitch * loss.periods {
             loss.at = 0;
+            loss.periods = periods_at(loss.made);
         }
-        let start = self.history.len() - loss.pitch * periods;
-        let mut value = f32::from(self.history[start + loss.at]);
-        let left = loss.pitch * periods - loss.at;
+        let left = loss.pitch * loss.periods - loss.at;
+        let mut value = f32::from(self.history[self.history.len() - left]);
         if left <= fade {
             // The end of the last period leads over into the beginning of the first.
-            let before = f32::from(self.history[start - left]);
+            let next = loss.pitch * periods_at(loss.made + left);
+            let before = f32::from(self.history[self.history.len() - next - left]);
             let weight = share(fade - left + 1, fade + 1);
             value += (before - value) * weight;
         }
@@ -142,38 +203,37 @@ impl Concealer {
         narrow(value)
     }
 
-    /// The lag, samples, at which the last 20 ms are most like what was before.
-    fn find_pitch(&self) -> usize {
+    /// The lag, samples, at which the end is most like what was before, and how much.
+    fn find_pitch(&self) -> (f32, usize) {
         let coarse = (self.per_ms / 8).max(1); // search at about 8 kHz, then refine
         let (shortest, longest) = (SHORTEST * self.per_ms / 10, LONGEST * self.per_ms / 10);
         if level::peak(&self.history) <= level::INAUDIBLE_PEAK {
-            return longest;
+            return (0.0, longest);
         }
         let rough = self.best_lag((shortest..=longest).step_by(coarse), coarse);
         if coarse == 1 {
             return rough;
         }
-        let near = rough.saturating_sub(coarse).max(shortest)..=(rough + coarse).min(longest);
+        let near = rough.1.saturating_sub(coarse).max(shortest)..=(rough.1 + coarse).min(longest);
         self.best_lag(near, 1)
     }
 
-    fn best_lag(&self, lags: impl Iterator<Item = usize>, step: usize) -> usize {
-        let length = 20 * self.per_ms;
-        let start = self.history.len() - length;
+    fn best_lag(&self, lags: impl Iterator<Item = usize>, step: usize) -> (f32, usize) {
+        let start = self.history.len() - LIKENESS_MS * self.per_ms;
+        let places = || (start..self.history.len()).step_by(step);
+        let energy_at = |lag: usize| {
+            places().map(|i| f32::from(self.history[i - lag]).powi(2)).fold(1.0, |sum, x| sum + x)
+        };
+        let own = energy_at(0);
         let mut best = (f32::MIN, LONGEST * self.per_ms / 10);
         for lag in lags {
-            let (mut product, mut energy) = (0.0, 1.0);
-            for i in (start..self.history.len()).step_by(step) {
-                let earlier = f32::from(self.history[i - lag]);
-                product += f32::from(self.history[i]) * earlier;
-                energy += earlier * earlier;
-            }
-            let score = product / energy.sqrt();
-            if score > best.0 {
-                best = (score, lag);
+            let product = |i: usize| f32::from(self.history[i]) * f32::from(self.history[i - lag]);
+            let likeness = places().map(product).sum::<f32>() / (energy_at(lag) * own).sqrt();
+            if likeness > best.0 {
+                best = (likeness, lag);
             }
         }
-        best.1
+        best
     }
 }
 
@@ -223,20 +283,72 @@ mod tests {
     }
 
     #[test]
-    fn a_long_loss_is_silent_after_60_ms() {
+    fn a_long_loss_is_silent_after_120_ms() {
         for rate in RATES {
             let frame = rate as usize / 50;
             let mut concealer = Concealer::new(rate);
             for i in 0..10 {
                 concealer.heard(&mut tone(200.0, rate, i * frame, frame));
             }
-            let mut pcm = vec![0; 4 * frame];
+            let mut pcm = vec![0; 7 * frame];
             concealer.conceal(&mut pcm);
 
-            assert!(level::peak(&pcm[frame..2 * frame]) > 500);
-            assert_eq!(level::peak(&pcm[3 * frame + frame / 4..]), 0);
+            assert!(level::peak(&pcm[2 * frame..3 * frame]) > 5_000);
+            assert!((500..5_000).contains(&level::peak(&pcm[4 * frame..5 * frame])));
+            assert_eq!(level::peak(&pcm[6 * frame + frame / 4..]), 0);
             assert!(concealer.is_silent());
         }
+    }
+
+    #[test]
+    fn a_steady_sound_that_a_codec_lost_goes_on_and_what_it_kept_is_kept() {
+        let sound = |i: usize| tone(437.0, 48_000, i * 960, 960);
+        let mut concealer = Concealer::new(48_000);
+        for i in 0..10 {
+            concealer.heard(&mut sound(i));
+        }
+
+        let mut kept = sound(10);
+        concealer.judge(&mut kept);
+        let mut lost = vec![0; 960];
+        concealer.judge(&mut lost);
+
+        assert_eq!(kept, sound(10));
+        assert!(level::dbov(&lost) > -16.5, "{}", level::dbov(&lost));
+    }
+
+    #[test]
+    fn noise_is_left_to_the_codec() {
+        let mut noise = 1_u32;
+        let mut frame = || -> Vec<i16> {
+            let mut next = || {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                i16::try_from(noise >> 18).unwrap() - 8_192
+            };
+            (0..960).map(|_| next()).collect()
+        };
+        let mut concealer = Concealer::new(48_000);
+        for _ in 0..10 {
+            concealer.heard(&mut frame());
+        }
+
+        let mut pcm = vec![0; 960];
+        concealer.judge(&mut pcm);
+
+        assert_eq!(level::peak(&pcm), 0);
+    }
+
+    #[test]
+    fn what_lies_beyond_is_what_comes_next() {
+        let mut concealer = Concealer::new(16_000);
+        concealer.heard(&mut tone(200.0, 16_000, 0, 1_600));
+        concealer.conceal(&mut [0; 320]);
+
+        let beyond = concealer.beyond::<22>();
+        let mut next = [0; 22];
+        concealer.conceal(&mut next);
+
+        assert_eq!(beyond, next);
     }
 
     #[test]

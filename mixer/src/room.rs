@@ -18,7 +18,7 @@ use outlets::{OutletId, Outlets};
 
 use crate::gain::Gain;
 use crate::limiter::Limiter;
-use crate::slot::{Attention, Slot};
+use crate::slot::{Attention, Receiver, Slot};
 
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -119,6 +119,8 @@ struct Mix {
     limiter: Limiter,
     /// Samples of a tick.
     frame: usize,
+    /// Last words of who has left since the last tick, as a voice of the next.
+    farewell: Option<Box<[i16; MAX_FRAME]>>,
 }
 
 impl Room {
@@ -158,6 +160,12 @@ impl Room {
             self.outlets.leave(outlet);
         }
         let mut slot = seat.slot;
+        if seat.role != Role::Listener {
+            self.mix.say_farewell(&mut slot.receiver, self.rate);
+        }
+        if self.seats.is_empty() {
+            self.mix.forget_farewell();
+        }
         slot.receiver.gain.jump(0.0);
         Some(slot)
     }
@@ -227,6 +235,7 @@ impl Room {
         if self.next_rate != self.rate {
             self.rate = self.next_rate;
             self.mix.frame = self.rate as usize / 50;
+            self.mix.forget_farewell();
             self.outlets.set_rate(self.rate);
             self.fade = Fade::In;
         }
@@ -440,12 +449,33 @@ impl Mix {
             common: [0; MAX_FRAME],
             limiter: Limiter::default(),
             frame: rate / 50,
+            farewell: None,
         }
+    }
+
+    /// Lets who leaves in the middle of a word fade out.
+    fn say_farewell(&mut self, receiver: &mut Receiver, rate: u32) {
+        let mut words = [0; MAX_FRAME];
+        if receiver.say_farewell(rate, &mut words[..self.frame]) {
+            let farewell = self.farewell.get_or_insert_with(|| Box::new([0; MAX_FRAME]));
+            for (sum, word) in farewell.iter_mut().zip(words) {
+                *sum = sum.saturating_add(word);
+            }
+        }
+    }
+
+    fn forget_farewell(&mut self) {
+        self.farewell = None;
     }
 
     fn begin(&mut self) {
         self.count = 0;
         self.sum[..self.frame].fill(0);
+        if let Some(farewell) = self.farewell.take() {
+            let voice = self.next_voice();
+            voice.copy_from_slice(&farewell[..voice.len()]);
+            self.add();
+        }
     }
 
     /// Space for a voice, which [`Self::add`] then adds.

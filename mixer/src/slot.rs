@@ -7,8 +7,7 @@ mod watch;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use receiver::Attention;
-use receiver::Receiver;
+pub(crate) use receiver::{Attention, Receiver};
 use sender::Sender;
 pub use watch::Vitals;
 use watch::Watch;

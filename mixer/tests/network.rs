@@ -97,8 +97,8 @@ fn a_clean_path_is_neither_stretched_nor_delayed() {
 
 #[test]
 fn a_tone_goes_on_through_loss() {
-    for codec in [Codec::Pcmu, Codec::G722, Codec::L16] {
-        for (percent, least) in [(5, 0.99), (10, 0.97), (20, 0.90)] {
+    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16, Codec::Opus] {
+        for (percent, least) in [(5, 0.99), (10, 0.99), (20, 0.97)] {
             let mut line = Line::new(encoding(codec), |time| 8_000.0 * (TAU * 437.0 * time).sin());
             line.encoder.expect_loss(percent);
             let mut random = Random(7);

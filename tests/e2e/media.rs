@@ -21,23 +21,21 @@ fn heard_through(codec: &str, impairments: Value) -> Value {
     bert.call.hear(&[440], LONG, SECOND)
 }
 
-// For the tone in Opus libopus itself, decoding what is left, reaches 0.993 and 0.965.
-
 #[test]
 fn five_percent_of_loss_is_concealed() {
-    for (codec, bar) in [("PCMU", 0.99), ("opus", 0.98)] {
+    for codec in ["PCMU", "opus"] {
         let heard = heard_through(codec, json!({"loss_percent": 5}));
 
-        assert!(continuity(&heard) >= bar, "{codec}: {heard}");
+        assert!(continuity(&heard) >= 0.99, "{codec}: {heard}");
     }
 }
 
 #[test]
 fn twenty_percent_of_loss_is_survived() {
-    for (codec, bar) in [("PCMU", 0.97), ("opus", 0.94)] {
+    for codec in ["PCMU", "opus"] {
         let heard = heard_through(codec, json!({"loss_percent": 20}));
 
-        assert!(continuity(&heard) >= bar, "{codec}: {heard}");
+        assert!(continuity(&heard) >= 0.97, "{codec}: {heard}");
     }
 }
 

@@ -1,12 +1,12 @@
 //! How speech sounds after a lossy network and a room, beside what the codec could do at best.
 //!
-//! `cargo run --release -p mixer --example quality -- OUT [pcmu|g722|opus …] [WAV …]` sends speech (16 kHz, mono, 16 bits; made up
+//! `cargo run --release -p mixer --example quality -- OUT [pcmu|pcma|g722|opus …] [WAV …]` sends speech (16 kHz, mono, 16 bits; made up
 //! if no file is given) through each codec and pattern of loss, and writes into `OUT`, for each seed:
 //! - `bridge`: sender ─▶ network ─▶ slot ─▶ room ─▶ slot ─▶ listener,
 //! - `receiver`: sender ─▶ network ─▶ decoder with ITU-T G.711 Appendix I or what libopus makes up,
 //! - `tandem`: the same, coded and decoded once more, as a mixing bridge must.
 //!
-//! `tests/quality/score.py OUT` scores the files by PESQ and prints the table.
+//! `tests/quality/run` does this and scores the files by PESQ.
 #![expect(clippy::print_stdout, reason = "a command")]
 
 mod appendix_one;
@@ -28,14 +28,14 @@ use network::Pattern;
 
 /// Patterns of loss that are drawn for each codec and rate.
 const SEEDS: u64 = 4;
-const CODECS: [(Codec, &str); 3] =
-    [(Codec::Pcmu, "pcmu"), (Codec::G722, "g722"), (Codec::Opus, "opus")];
+const CODECS: [(Codec, &str); 4] =
+    [(Codec::Pcmu, "pcmu"), (Codec::Pcma, "pcma"), (Codec::G722, "g722"), (Codec::Opus, "opus")];
 /// Room for one decoded packet: 120 ms at 48 kHz.
 const MAX_SAMPLES: usize = 5_760;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let out = arguments.next().context("usage: quality OUT [pcmu|g722|opus …] [WAV …]")?;
+    let out = arguments.next().context("usage: quality OUT [pcmu|pcma|g722|opus …] [WAV …]")?;
     let (names, files): (Vec<_>, Vec<_>) = arguments
         .partition(|argument| CODECS.iter().any(|(_, name)| argument.as_os_str() == *name));
     std::fs::create_dir_all(&out)?;
@@ -98,7 +98,8 @@ fn receive(codec: Codec, packets: &[Option<Vec<u8>>]) -> Vec<i16> {
                     concealer.heard(&mut pcm[..frame]);
                 }
             }
-            None if decoder.conceal(next, &mut pcm[..frame]) => {}
+            None if decoder.recover(next, &mut pcm[..frame]) => {}
+            None if decoder.conceal(&mut pcm[..frame]) => {}
             None => concealer.conceal(&mut pcm[..frame]),
         }
         heard.extend_from_slice(&pcm[..frame]);

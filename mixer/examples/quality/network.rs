@@ -13,7 +13,7 @@ pub(crate) struct Pattern {
 impl Pattern {
     pub(crate) const NONE: Self = Self { name: "0", percent: 0, burst: 1.0 };
 
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::NONE,
         Self { name: "r1", percent: 1, burst: 1.0 },
         Self { name: "r5", percent: 5, burst: 1.0 },
@@ -21,6 +21,7 @@ impl Pattern {
         Self { name: "r20", percent: 20, burst: 1.0 },
         Self { name: "b5", percent: 5, burst: 3.0 },
         Self { name: "b10", percent: 10, burst: 3.0 },
+        Self { name: "b20", percent: 20, burst: 3.0 },
     ];
 
     /// Says of each packet in turn whether it is lost: at random, or in bursts of a Gilbert channel.

@@ -91,6 +91,9 @@ pub struct Malformed;
 /// The most audio taken from one packet (RFC 6716 §3); what a longer one carries is cut.
 pub const MAX_PACKET: Duration = Duration::from_millis(120);
 
+/// Samples that [`Decoder::follow`] wants beyond a lost packet.
+pub(crate) const BEYOND: usize = g722::DELAY;
+
 impl Format {
     /// Rate of the audio itself, Hz; not always the RTP clock (RFC 3551 §4.5.2).
     pub fn sample_rate(self) -> u32 {
@@ -181,13 +184,26 @@ impl Decoder {
         })
     }
 
-    /// Fills `pcm` for a lost packet if the codec itself knows how; false if it does not.
-    ///
-    /// `next` is the packet after the lost one: Opus may carry a copy in it (RFC 6716 §2.1.7).
-    pub fn conceal(&mut self, next: Option<&[u8]>, pcm: &mut [i16]) -> bool {
+    /// Fills `pcm` for a lost packet from the copy that the one after it, `next`, may carry (RFC 6716 §2.1.7); false if
+    /// there is none.
+    pub fn recover(&mut self, next: Option<&[u8]>, pcm: &mut [i16]) -> bool {
         let DecoderState::Opus(decoder) = &mut self.state else { return false };
+        let next = next.filter(|next| opus::may_carry_fec(next));
         next.is_some_and(|next| decoder.recover(next, pcm) == Ok(pcm.len()))
-            || decoder.conceal(pcm) == Ok(pcm.len())
+    }
+
+    /// Fills `pcm` for a lost packet if the codec itself knows how; false if it does not.
+    pub fn conceal(&mut self, pcm: &mut [i16]) -> bool {
+        let DecoderState::Opus(decoder) = &mut self.state else { return false };
+        decoder.conceal(pcm) == Ok(pcm.len())
+    }
+
+    /// Takes `pcm`, made up by others for a lost packet, for what it said; `beyond` is what would have come next.
+    pub(crate) fn follow(&mut self, pcm: &[i16], beyond: &[i16; BEYOND]) {
+        match &mut self.state {
+            DecoderState::G722(decoder) => decoder.follow(pcm, beyond),
+            DecoderState::Opus(_) | DecoderState::G711(_) | DecoderState::L16 => {}
+        }
     }
 
     /// True if the codec makes up for lost packets itself.

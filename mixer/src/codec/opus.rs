@@ -208,6 +208,12 @@ pub(crate) fn carries_fec(payload: &[u8]) -> bool {
     silk_flags(payload).is_some_and(|(flags, frames)| flags >> (7 - frames) & 1 != 0)
 }
 
+/// False if the packet certainly carries no such copy.
+pub(crate) fn may_carry_fec(payload: &[u8]) -> bool {
+    let has_speech_coder = payload.first().is_some_and(|toc| toc >> 3 < 16);
+    has_speech_coder && (silk_flags(payload).is_none() || carries_fec(payload))
+}
+
 /// The first octet of a lone SILK or hybrid frame, and how many voice-activity bits it begins with.
 fn silk_flags(payload: &[u8]) -> Option<(u8, u8)> {
     let &[toc, flags, ..] = payload else { return None };

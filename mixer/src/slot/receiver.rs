@@ -101,12 +101,24 @@ struct Voice {
     /// Samples made up in a row.
     made_up: usize,
     playing: bool,
+    entry: Entry,
     /// Ticks since the length was changed.
     unstretched: u8,
     /// A packet kept aside: the last one not decoded, to warm the decoder up, …
     skipped: Vec<u8>,
     /// … or the first of another format, for the next tick.
     switch: Option<(Format, Vec<u8>)>,
+}
+
+/// How the next packet begins to be heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Entry {
+    /// As it is: it goes on from what was heard, or from silence.
+    AtOnce,
+    /// By a short ramp.
+    Softly,
+    /// By a ramp after so many samples: until then the decoder finds its place.
+    Late(usize),
 }
 
 impl Receiver {
@@ -233,12 +245,13 @@ impl Receiver {
             self.digits.handle_timeout(now);
         }
         self.attention = attention;
-        if !self.receives {
-            self.audible = false;
-            return false;
+        if self.receives {
+            self.fill(now, attention);
+            self.note_turns();
+        } else if let Some(voice) = &mut self.voice {
+            voice.advance();
+            voice.fade_out();
         }
-        self.fill(now, attention);
-        self.note_turns();
         self.measure();
         self.audible
     }
@@ -374,6 +387,15 @@ impl Receiver {
         true
     }
 
+    /// Writes what would have been said next, turned down to silence; false if that is silence anyway.
+    pub(crate) fn say_farewell(&mut self, rate: u32, mix: &mut [i16]) -> bool {
+        let Some(voice) = &mut self.voice else { return false };
+        voice.advance();
+        voice.fade_out();
+        self.gain.aim(0.0); // The resampler is behind.
+        self.speak(rate, mix)
+    }
+
     /// Forgets what the resampler remembers: nobody listened for a while.
     pub(crate) fn rest(&mut self) {
         if let Some((_, _, resampler)) = &mut self.resampler {
@@ -400,6 +422,7 @@ impl Voice {
             sounds: false,
             made_up: 0,
             playing: false,
+            entry: Entry::at_start(format),
             unstretched: 0,
             skipped: Vec::with_capacity(if may_skip { MAX_STASH } else { 0 }),
             switch: None,
@@ -513,7 +536,14 @@ impl Voice {
                 self.decode(payload);
             }
             Attention::Voice if !self.decoder.remembers() => self.rest(interval),
-            Attention::Voice | Attention::None => self.skip(payload, interval),
+            Attention::Voice => {
+                self.skip(payload, interval);
+                self.entry = Entry::Softly; // From silence to silence there is little to miss.
+            }
+            Attention::None => {
+                self.skip(payload, interval);
+                self.entry = Entry::after_cut(self.decoder.format());
+            }
         }
     }
 
@@ -532,7 +562,7 @@ impl Voice {
         if self.playing {
             self.concealer.reset();
         }
-        self.playing = false;
+        (self.playing, self.entry) = (false, Entry::AtOnce);
         self.made_up = 0;
         if self.held() < self.frame {
             self.pause(self.samples(interval));
@@ -540,8 +570,7 @@ impl Voice {
     }
 
     fn decode(&mut self, payload: &[u8]) {
-        let warm = !self.skipped.is_empty();
-        if warm {
+        if !self.skipped.is_empty() {
             self.warm_up();
         }
         let at = self.space(self.most());
@@ -553,9 +582,7 @@ impl Voice {
         self.pcm.truncate(at + samples);
         self.sounds |= samples > 0;
         self.concealer.heard(&mut self.pcm[at..]);
-        if warm {
-            fade_in(&mut self.pcm[at..]);
-        }
+        self.entry = self.entry.lead_in(&mut self.pcm[at..]);
         self.made_up = 0;
         self.playing = true;
     }
@@ -587,10 +614,13 @@ impl Voice {
     fn make_up(&mut self, next: Option<&[u8]>, samples: usize) {
         let at = self.space(samples);
         let pcm = &mut self.pcm[at..];
-        if self.decoder.conceal(next, pcm) {
-            self.concealer.remember(pcm);
+        if self.decoder.recover(next, pcm) {
+            self.concealer.heard(pcm);
+        } else if self.decoder.conceal(pcm) {
+            self.concealer.judge(pcm);
         } else {
             self.concealer.conceal(pcm);
+            self.decoder.follow(pcm, &self.concealer.beyond());
         }
         self.made_up += samples;
         self.sounds = true;
@@ -607,7 +637,7 @@ impl Voice {
                 fade_out(&mut self.pcm);
             }
             if (own && self.made_up >= most) || self.concealer.is_silent() {
-                self.playing = false;
+                (self.playing, self.entry) = (false, Entry::Softly);
                 self.concealer.reset();
             }
         } else if self.held() > 0 {
@@ -617,10 +647,13 @@ impl Voice {
 
     /// Fills the tick with what would have come, turned down to silence.
     fn fade_out(&mut self) {
-        let missing = self.frame.saturating_sub(self.held());
-        if missing > 0 && self.playing {
+        if self.playing {
+            let missing = self.frame.saturating_sub(self.held());
             self.make_up(None, missing.next_multiple_of(self.frame / 2));
+            self.pcm.truncate(self.frame);
             fade_out(&mut self.pcm);
+            self.concealer.reset();
+            self.entry = Entry::after_cut(self.decoder.format());
         }
         self.playing = false;
     }
@@ -631,8 +664,42 @@ impl Voice {
         if let Some(next) = Self::new(format) {
             *self = next;
             self.decode(&payload);
-            fade_in(&mut self.pcm);
         }
+    }
+}
+
+impl Entry {
+    /// A stream begins anywhere, and the codec's own beginning is rough.
+    fn at_start(format: Format) -> Self {
+        match format.codec {
+            Codec::Pcmu | Codec::Pcma | Codec::L16 => Self::Softly,
+            Codec::Opus | Codec::G722 => Self::Late(format.sample_rate() as usize / 100),
+        }
+    }
+
+    /// The last that was heard broke off, and the decoder has missed packets since.
+    fn after_cut(format: Format) -> Self {
+        match format.codec {
+            Codec::G722 => Self::Late(format.sample_rate() as usize / 20),
+            Codec::Pcmu | Codec::Pcma | Codec::L16 | Codec::Opus => Self::at_start(format),
+        }
+    }
+
+    /// Lets a packet of at least 10 ms begin to be heard, and says how the next does.
+    fn lead_in(self, pcm: &mut [i16]) -> Self {
+        let silent = match self {
+            Self::AtOnce => return Self::AtOnce,
+            Self::Softly => 0,
+            Self::Late(samples) => samples,
+        };
+        if silent >= pcm.len() {
+            pcm.fill(0);
+            return Self::Late(silent - pcm.len());
+        }
+        pcm[..silent].fill(0);
+        let ramp = (pcm.len() / 2).min(pcm.len() - silent);
+        fade_in(&mut pcm[silent..silent + ramp]);
+        Self::AtOnce
     }
 }
 
@@ -643,8 +710,7 @@ fn find<T: Copy>(table: &[(u8, T)], payload_type: u8) -> Option<T> {
 fn fade_in(pcm: &mut [i16]) {
     let mut gain = Gain::ZERO;
     gain.aim(1.0);
-    let length = pcm.len() / 4;
-    gain.apply(&mut pcm[..length]);
+    gain.apply(pcm);
 }
 
 fn fade_out(pcm: &mut [i16]) {
