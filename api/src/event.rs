@@ -102,6 +102,8 @@ event_types! {
     RoomUnlocked = "room.unlocked",
     /// A room is over.
     RoomEnded = "room.ended",
+    /// Somebody else speaks to the room: `data.floor`, before it `data.previous`; null is nobody.
+    RoomFloorChanged = "room.floor_changed",
     /// Somebody was refused; `data.reason` says why.
     RoomJoinRejected = "room.join_rejected",
     /// An INVITE to a participant is on its way.

@@ -29,6 +29,8 @@ pub struct Room {
     pub contributors: u32,
     /// Joined participants now.
     pub participants: u32,
+    /// Who has the floor: speaks, or spoke last.
+    pub floor: Option<LegId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ended.

@@ -55,6 +55,7 @@ pub fn room() -> Room {
         max_participants: 20,
         contributors: 3,
         participants: 2,
+        floor: Some(leg_id()),
         created_at: time(0),
         ended_at: None,
     }

@@ -59,6 +59,11 @@ impl TalkDetector {
         Some(self.talking)
     }
 
+    /// True for the level of a frame that is part of talking, not a pause in it.
+    pub fn is_speech(&self, dbov: f32) -> bool {
+        self.talking && dbov >= STOP
+    }
+
     /// True while somebody talks.
     pub fn is_talking(&self) -> bool {
         self.talking

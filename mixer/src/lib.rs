@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod conceal;
 pub mod dtmf;
+mod floor;
 mod gain;
 pub mod jitter;
 pub mod level;

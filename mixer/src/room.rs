@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use outlets::{OutletId, Outlets};
 
+use crate::floor::{Activity, Floor};
 use crate::gain::Gain;
 use crate::limiter::Limiter;
-use crate::slot::{Attention, Slot};
+use crate::slot::{Attention, Event, Slot};
 
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -73,6 +74,7 @@ pub struct Room {
     ticks: u64,
     /// Loudness and position of who wants to be heard.
     candidates: Vec<(f32, usize)>,
+    floor: Floor,
     mix: Mix,
 }
 
@@ -97,6 +99,7 @@ struct Seated {
     was_audible: bool,
     pause: u32,
     alike: u32,
+    activity: Activity,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -134,6 +137,7 @@ impl Room {
             ticks_above_need: 0,
             ticks: 0,
             candidates: Vec::new(),
+            floor: Floor::default(),
             mix: Mix::new(8_000),
         }
     }
@@ -157,6 +161,7 @@ impl Room {
         if let Some(outlet) = seat.outlet {
             self.outlets.leave(outlet);
         }
+        self.floor.leave(id);
         let mut slot = seat.slot;
         slot.receiver.gain.jump(0.0);
         Some(slot)
@@ -254,7 +259,10 @@ impl Room {
                 self.candidates.push((receiver.loudness() + advantage, at));
             }
             seat.step_down();
+            seat.activity.note(seat.slot.receiver.speech());
+            self.floor.consider(seat.id, seat.activity);
         }
+        self.give_floor();
         let places = self.options.contributors;
         if self.candidates.len() > places {
             self.candidates.select_nth_unstable_by(places, |a, b| b.0.total_cmp(&a.0));
@@ -262,6 +270,14 @@ impl Room {
         }
         for &(_, at) in &self.candidates {
             self.seats[at].step_up();
+        }
+    }
+
+    /// Tells who takes the floor in this tick.
+    fn give_floor(&mut self) {
+        let taken = self.floor.decide().and_then(|id| self.slot_mut(id));
+        if let Some(slot) = taken {
+            slot.note(Event::TookFloor);
         }
     }
 
@@ -397,6 +413,7 @@ impl Seated {
             was_audible: true,
             pause: HOLD,
             alike: 0,
+            activity: Activity::default(),
         }
     }
 

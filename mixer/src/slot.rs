@@ -84,6 +84,8 @@ pub enum Event {
     },
     /// Talking started or ended, with hysteresis.
     Talking(bool),
+    /// It has the floor of its room from now on.
+    TookFloor,
 }
 
 /// Why a datagram was not taken.
@@ -330,7 +332,7 @@ impl Slot {
         }
     }
 
-    fn note(&mut self, event: Event) {
+    pub(crate) fn note(&mut self, event: Event) {
         if self.events.len() < MAX_EVENTS {
             self.events.push_back(event);
         }

@@ -162,6 +162,13 @@ pub enum Event {
         /// Which of the two.
         talking: bool,
     },
+    /// The leg has the floor of its mix from now on, until another has it or it leaves.
+    TookFloor {
+        /// The leg.
+        leg: MediaKey,
+        /// Of which mix.
+        mix: MixKey,
+    },
     /// No RTP for the configured time while the direction allows some; once per pause.
     Silent {
         /// The leg.

@@ -1,6 +1,6 @@
 //! Rooms: who hears whom.
 
-use crate::support::{Options, SECOND, SETTLE, json, level, scene, scene_with};
+use crate::support::{Options, SECOND, SETTLE, Value, json, level, scene, scene_with};
 
 #[test]
 fn callers_hear_each_other_but_not_themselves() {
@@ -247,6 +247,33 @@ fn a_talker_is_reported_with_level() {
     anna.call.hush();
 
     scene.bridge.wait_leg("participant.talk_ended", &anna.leg);
+}
+
+#[test]
+fn the_floor_goes_to_who_speaks_and_stays_when_all_pause() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let first = scene.bridge.wait("room.floor_changed", |event| event["leg"] == anna.leg.as_str());
+    let bert = scene.join("bert", "standup", 880);
+
+    anna.call.hush();
+    let second = scene.bridge.wait("room.floor_changed", |event| event["leg"] == bert.leg.as_str());
+    bert.call.hush();
+    scene.bridge.wait_leg("participant.talk_ended", &bert.leg);
+    let room = scene.bridge.get("/v1/rooms/standup");
+    anna.call.play(440);
+    let third = scene.bridge.wait("room.floor_changed", |event| event["leg"] == anna.leg.as_str());
+    anna.call.hang_up();
+    let last = scene.bridge.wait("room.floor_changed", |event| event["leg"].is_null());
+
+    let change =
+        |event: &Value| [event["data"]["previous"].clone(), event["data"]["floor"].clone()];
+    let (anna, bert) = (json!(anna.leg), json!(bert.leg));
+    assert_eq!(change(&first), [Value::Null, anna.clone()]);
+    assert_eq!(change(&second), [anna.clone(), bert.clone()]);
+    assert_eq!(room["floor"], bert, "{room}");
+    assert_eq!(change(&third), [bert, anna.clone()]);
+    assert_eq!(change(&last), [anna, Value::Null]);
 }
 
 #[test]

@@ -248,14 +248,18 @@ impl World {
         }
     }
 
-    /// Somebody talks, presses a key or falls silent.
+    /// Somebody talks, takes the floor, presses a key or falls silent.
     fn media_news(&mut self) {
         let keys: Vec<_> = self.media.legs.keys().copied().collect();
         let Some(leg) = pick(&mut self.dice, &keys) else { return };
-        let event = match self.dice.next_u32() % 8 {
-            0 => MediaEvent::Silent { leg, since: Duration::from_secs(30) },
-            1 | 2 => MediaEvent::Digit { leg, digit: '5', duration: Duration::from_millis(100) },
-            other => MediaEvent::Talking { leg, talking: other % 2 == 0 },
+        let mix = self.media.legs[&leg].mix;
+        let event = match (self.dice.next_u32() % 8, mix) {
+            (0, _) => MediaEvent::Silent { leg, since: Duration::from_secs(30) },
+            (1 | 2, _) => {
+                MediaEvent::Digit { leg, digit: '5', duration: Duration::from_millis(100) }
+            }
+            (3, Some(mix)) => MediaEvent::TookFloor { leg, mix },
+            (other, _) => MediaEvent::Talking { leg, talking: other % 2 == 0 },
         };
         self.input(Input::Media(event));
     }

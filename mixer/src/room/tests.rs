@@ -259,6 +259,30 @@ fn talking_is_told() {
 }
 
 #[test]
+fn the_floor_goes_from_talker_to_talker() {
+    let mut hall = Hall::new(3);
+    hall.admit(linear(8_000), Voice::Tone(400.0));
+    hall.admit(linear(8_000), Voice::Silence);
+    let mut took = Vec::new();
+
+    for (first, second) in [
+        (Voice::Tone(400.0), Voice::Silence),
+        (Voice::Silence, Voice::Silence),
+        (Voice::Silence, Voice::Tone(900.0)),
+    ] {
+        (hall.phones[0].voice, hall.phones[1].voice) = (first, second);
+        hall.run(75);
+        for id in 0..2 {
+            while let Some(event) = hall.slot_mut(id).poll_event() {
+                took.extend((event == Event::TookFloor).then_some(id));
+            }
+        }
+    }
+
+    assert_eq!(took, [0, 1]);
+}
+
+#[test]
 fn a_new_codec_goes_on_with_the_same_stream() {
     let mut hall = Hall::new(3);
     hall.admit(encoding(Codec::Pcmu), Voice::Tone(437.0));

@@ -340,6 +340,11 @@ impl Receiver {
         self.ticks_without_talk
     }
 
+    /// Level of the last tick if it was speech, dBov.
+    pub(crate) fn speech(&self) -> Option<f32> {
+        Some(self.dbov).filter(|&dbov| self.talk.is_speech(dbov))
+    }
+
     /// Level of the last tick, dBov.
     pub(crate) fn dbov(&self) -> f32 {
         self.dbov
