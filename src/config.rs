@@ -131,6 +131,10 @@ pub struct Media {
     pub sleep_after: Duration,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
+    /// Whether everybody is brought to the same loudness who does not say otherwise.
+    pub agc: bool,
+    /// Whether everybody is freed from noise who does not say otherwise.
+    pub noise_suppression: bool,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.

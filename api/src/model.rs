@@ -117,6 +117,10 @@ pub struct Participant {
     pub gain_in_db: f32,
     /// Gain of what they hear, −60 to 30 dB.
     pub gain_out_db: f32,
+    /// What they say is brought to the loudness of the others.
+    pub agc: bool,
+    /// What they say is freed from noise.
+    pub noise_suppression: bool,
     /// Audio group (reserved for sidebars).
     pub group: Option<String>,
     /// Speaks now.
@@ -253,6 +257,12 @@ pub struct Invite {
     /// Seat them muted.
     #[serde(default)]
     pub muted: bool,
+    /// Bring what they say to the loudness of the others; default: `media.agc`.
+    #[serde(default)]
+    pub agc: Option<bool>,
+    /// Free what they say from noise; default: `media.noise_suppression`.
+    #[serde(default)]
+    pub noise_suppression: Option<bool>,
     /// Seconds to let it ring (1 to 600, default 60).
     #[serde(default)]
     pub timeout_s: Option<u32>,
@@ -277,6 +287,10 @@ pub struct UpdateParticipant {
     pub gain_in_db: Option<f32>,
     /// −60 to 30 dB.
     pub gain_out_db: Option<f32>,
+    /// Bring what they say to the loudness of the others, by up to 15 dB.
+    pub agc: Option<bool>,
+    /// Free what they say from noise; it comes 10 to 16 ms later.
+    pub noise_suppression: Option<bool>,
     /// Their name in lists.
     pub display_name: Option<String>,
     /// Audio group; an empty string clears it.

@@ -77,6 +77,8 @@ pub fn participant() -> Participant {
         held_by: None,
         gain_in_db: 0.0,
         gain_out_db: 0.0,
+        agc: false,
+        noise_suppression: false,
         group: None,
         talking: true,
         level_dbov: Some(-24),

@@ -1,7 +1,9 @@
 //! Sans-IO conference audio.
 
+mod agc;
 pub mod codec;
 pub mod conceal;
+mod denoise;
 pub mod dtmf;
 mod floor;
 mod gain;

@@ -20,7 +20,7 @@ use crate::sdp::{self, Negotiation};
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::uri::Uri;
 
-use super::{Place, quality};
+use super::{Place, Settings, quality};
 
 /// A live leg. It is dropped when it ends; [`super::history`] keeps what can be read afterwards.
 #[derive(Debug)]
@@ -106,23 +106,29 @@ impl fmt::Display for Caller {
 
 /// What the API set.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings of a resource")]
 pub(super) struct Controls {
     pub(super) muted: bool,
     pub(super) deaf: bool,
     pub(super) role: Role,
     pub(super) gain_in_db: f32,
     pub(super) gain_out_db: f32,
+    pub(super) agc: bool,
+    pub(super) noise_suppression: bool,
     pub(super) group: Option<String>,
 }
 
-impl Default for Controls {
-    fn default() -> Self {
+impl Controls {
+    /// Of a leg about which the API said nothing.
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
             muted: false,
             deaf: false,
             role: Role::default(),
             gain_in_db: 0.0,
             gain_out_db: 0.0,
+            agc: settings.agc,
+            noise_suppression: settings.noise_suppression,
             group: None,
         }
     }
@@ -191,6 +197,8 @@ impl Leg {
             deaf: held || self.controls.deaf,
             gain_in_db: self.controls.gain_in_db,
             gain_out_db: self.controls.gain_out_db,
+            agc: self.controls.agc,
+            noise_suppression: self.controls.noise_suppression,
         }
     }
 
@@ -261,6 +269,8 @@ impl Leg {
             held_by: self.hold.by(),
             gain_in_db: self.controls.gain_in_db,
             gain_out_db: self.controls.gain_out_db,
+            agc: self.controls.agc,
+            noise_suppression: self.controls.noise_suppression,
             group: self.controls.group.clone(),
             talking: self.talking,
             level_dbov: self.level,

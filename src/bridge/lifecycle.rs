@@ -37,7 +37,7 @@ impl Bridge {
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,
-            controls: Controls::default(),
+            controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
             offering: false,
@@ -336,7 +336,7 @@ impl Bridge {
                 place: Place::Call(id),
                 call: Some(id),
                 display_name: None,
-                controls: Controls::default(),
+                controls: Controls::new(&self.settings),
                 timeout: next.timeout,
             });
         } else if call.connected_at.is_none() {

@@ -24,6 +24,10 @@ pub struct Settings {
     pub max_participants: u32,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
+    /// Whether a participant of whom nothing is said is brought to the loudness of the others.
+    pub agc: bool,
+    /// Whether such a participant is freed from noise.
+    pub noise_suppression: bool,
     /// Codecs offered and accepted, best first.
     pub codecs: Vec<Format>,
     /// Packet interval we ask for.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
 pub use mixer::quality::{Cause, Quality};
-pub use mixer::slot::Vitals;
+pub use mixer::slot::{Seat, Vitals};
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -100,26 +100,6 @@ pub struct Stream {
     pub sends: bool,
     /// The direction allows them to be heard.
     pub receives: bool,
-}
-
-/// How a leg takes part in its mix.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seat {
-    /// Not heard by the others.
-    pub muted: bool,
-    /// Hears nobody (is sent silence).
-    pub deaf: bool,
-    /// Gain of what it says, dB.
-    pub gain_in_db: f32,
-    /// Gain of what it hears, dB.
-    pub gain_out_db: f32,
-}
-
-impl Default for Seat {
-    /// Heard and hearing, at 0 dB.
-    fn default() -> Self {
-        Self { muted: false, deaf: false, gain_in_db: 0.0, gain_out_db: 0.0 }
-    }
 }
 
 /// What the media threads report.

@@ -1,5 +1,7 @@
 //! Rooms: who hears whom.
 
+use std::time::Duration;
+
 use crate::support::{Options, SECOND, SETTLE, Value, json, level, scene, scene_with};
 
 #[test]
@@ -126,6 +128,52 @@ fn gain_changes_what_others_hear() {
     let heard = bert.call.hear(&[440], SECOND, SETTLE);
 
     assert!((level(&heard, 0) + 28.0).abs() < 1.5, "{heard}");
+}
+
+#[test]
+fn a_quiet_participant_becomes_as_loud_as_the_others() {
+    let config = "[media]\nagc = true\n".to_owned();
+    let scene = scene_with(Options { config, ..Options::default() });
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    anna.call.order("play", json!({"tones_hz": [440], "level_db": -33.0}));
+    bert.call.expect(&[440], &[]);
+
+    // 5 dB in a second, up to 15.
+    bert.call.hear(&[440], SECOND * 5, Duration::ZERO);
+    let louder = bert.call.hear(&[440], SECOND, SETTLE);
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    let off = scene.bridge.patch(&path, &json!({"agc": false}));
+    let quiet = bert.call.hear(&[440], SECOND, SETTLE);
+
+    assert_eq!(off["agc"], false, "{off}");
+    // A full-scale sine is at −3 dBov.
+    assert!((level(&louder, 0) + 17.0).abs() < 1.5, "{louder}");
+    assert!((level(&quiet, 0) + 33.0).abs() < 1.5, "{quiet}");
+}
+
+#[test]
+fn noise_suppression_takes_what_is_no_voice() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+    anna.call.order("play", json!({"noise_db": -30.0}));
+    let noise = |skip: Duration| {
+        let heard = bert.call.hear(&[440], SECOND, skip);
+        heard["level_db"].as_f64().expect("a report of `hear`")
+    };
+    let before = noise(SETTLE);
+
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    let on = scene.bridge.patch(&path, &json!({"noise_suppression": true}));
+    let clean = noise(SECOND * 2);
+    scene.bridge.patch(&path, &json!({"noise_suppression": false}));
+    let after = noise(SETTLE);
+
+    assert_eq!(on["noise_suppression"], true, "{on}");
+    assert!(clean < before - 10.0, "{before} dB became {clean} dB");
+    assert!((after - before).abs() < 1.5, "{before} dB became {after} dB");
 }
 
 #[test]
