@@ -100,6 +100,7 @@ pub struct Sip {
 /// Audio.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct Media {
     /// Media threads; otherwise one a core.
     #[serde(with = "text")]
@@ -135,6 +136,8 @@ pub struct Media {
     pub agc: bool,
     /// Whether everybody is freed from noise who does not say otherwise.
     pub noise_suppression: bool,
+    /// Whether echoes are held back where the API does not say otherwise.
+    pub echo_suppression: bool,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.

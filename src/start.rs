@@ -304,6 +304,7 @@ fn bridge_settings(config: &Config) -> bridge::Settings {
         contributors: media.contributors,
         agc: media.agc,
         noise_suppression: media.noise_suppression,
+        echo_suppression: media.echo_suppression,
         codecs: media.codecs.iter().map(|name| name.0).collect(),
         ptime: media.ptime,
         opus: OpusOptions {

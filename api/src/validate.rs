@@ -237,6 +237,7 @@ mod tests {
             muted: false,
             agc: None,
             noise_suppression: None,
+            echo_suppression: None,
             timeout_s: Some(0),
             codecs: Some(vec!["PCMU".to_owned(), "pcmu".to_owned(), "GSM".to_owned()]),
         };

@@ -5,6 +5,7 @@ pub mod codec;
 pub mod conceal;
 mod denoise;
 pub mod dtmf;
+mod echo;
 mod floor;
 mod gain;
 pub mod jitter;

@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 
 use outlets::{OutletId, Outlets};
 
+use crate::echo::Envelope;
 use crate::floor::{Activity, Floor};
 use crate::gain::Gain;
+use crate::level;
 use crate::limiter::Limiter;
 use crate::slot::{Attention, Event, Slot};
 
@@ -75,6 +77,8 @@ pub struct Room {
     /// Loudness and position of who wants to be heard.
     candidates: Vec<(f32, usize)>,
     floor: Floor,
+    /// Of what everybody is sent who says nothing.
+    common: Envelope,
     mix: Mix,
 }
 
@@ -100,6 +104,8 @@ struct Seated {
     pause: u32,
     alike: u32,
     activity: Activity,
+    /// Level of what it was sent in this tick if that was not what everybody was sent, dBov.
+    sent: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -138,6 +144,7 @@ impl Room {
             ticks: 0,
             candidates: Vec::new(),
             floor: Floor::default(),
+            common: Envelope::SILENCE,
             mix: Mix::new(8_000),
         }
     }
@@ -163,6 +170,7 @@ impl Room {
         }
         self.floor.leave(id);
         let mut slot = seat.slot;
+        slot.leave_room();
         slot.receiver.gain.jump(0.0);
         Some(slot)
     }
@@ -214,6 +222,7 @@ impl Room {
         self.assign();
         self.follow_loss();
         self.feed();
+        self.follow_echoes();
         self.send(now, sink);
         self.ticks += 1;
     }
@@ -259,7 +268,8 @@ impl Room {
                 self.candidates.push((receiver.loudness() + advantage, at));
             }
             seat.step_down();
-            seat.activity.note(seat.slot.receiver.speech());
+            let audible = seat.audible; // neither muted nor held back
+            seat.activity.note(seat.slot.receiver.speech().filter(|_| audible));
             self.floor.consider(seat.id, seat.activity);
         }
         self.give_floor();
@@ -377,16 +387,32 @@ impl Room {
             if entry.shared {
                 continue;
             }
+            let is_watched = seat.slot.echo.is_awake();
             let gain = &mut seat.slot.gain_out;
             let sounds = !gain.is_zero() && self.mix.without(seat.voice, &mut entry.limiter, own);
             if sounds {
                 gain.apply(own);
+                seat.sent = is_watched.then(|| level::dbov(own));
                 entry.outlet.feed(Some(own));
             } else {
                 gain.settle();
+                seat.sent = Some(level::SILENCE);
                 entry.outlet.feed(None);
             }
         }
+    }
+
+    /// Lets the legs that make a sound compare it with what they were sent.
+    fn follow_echoes(&mut self) {
+        let dbov = self.mix.common().map_or(level::SILENCE, level::dbov);
+        for seat in &mut self.seats {
+            let usual = if seat.outlet.is_some() { dbov } else { level::SILENCE };
+            let sent = seat.sent.take().unwrap_or(usual);
+            if seat.slot.echo.is_awake() {
+                seat.slot.follow_echo(sent, &self.common);
+            }
+        }
+        self.common.push(dbov);
     }
 
     fn send(&mut self, now: Instant, sink: &mut impl Sink) {
@@ -414,6 +440,7 @@ impl Seated {
             pause: HOLD,
             alike: 0,
             activity: Activity::default(),
+            sent: None,
         }
     }
 

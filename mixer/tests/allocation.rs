@@ -128,7 +128,7 @@ impl Phone {
         slot.configure(start(), &plan);
         // Every treatment at every rate, and none.
         let (agc, noise_suppression) = (self.id % 2 == 1, self.id < 3);
-        slot.set_seat(Seat { agc, noise_suppression, ..Seat::default() });
+        slot.set_seat(Seat { agc, noise_suppression, echo_suppression: true, ..Seat::default() });
         slot
     }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use mixer::codec::Format;
 
-use crate::media::command::{MediaKey, Seat, Statistics};
+use crate::media::command::{EchoPath, MediaKey, Seat, Statistics};
 use crate::sdp::{self, Negotiation};
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::uri::Uri;
@@ -48,6 +48,8 @@ pub(super) struct Leg {
     pub(super) reoffer: bool,
     pub(super) talking: bool,
     pub(super) level: Option<i8>,
+    /// It returns what it is sent.
+    pub(super) echo: Option<EchoPath>,
     pub(super) codec: Option<Format>,
     pub(super) statistics: Statistics,
     pub(super) created_at: Timestamp,
@@ -115,6 +117,7 @@ pub(super) struct Controls {
     pub(super) gain_out_db: f32,
     pub(super) agc: bool,
     pub(super) noise_suppression: bool,
+    pub(super) echo_suppression: bool,
     pub(super) group: Option<String>,
 }
 
@@ -129,6 +132,7 @@ impl Controls {
             gain_out_db: 0.0,
             agc: settings.agc,
             noise_suppression: settings.noise_suppression,
+            echo_suppression: settings.echo_suppression,
             group: None,
         }
     }
@@ -199,6 +203,7 @@ impl Leg {
             gain_out_db: self.controls.gain_out_db,
             agc: self.controls.agc,
             noise_suppression: self.controls.noise_suppression,
+            echo_suppression: self.controls.echo_suppression,
         }
     }
 
@@ -229,6 +234,10 @@ impl Leg {
             muted: self.controls.muted,
             transfer: self.transfer,
             quality: quality::in_short(&self.statistics.vitals),
+            echo: self.echo.map(|path| model::LegEcho {
+                delay_ms: quality::ms(path.delay),
+                level_db: path.level_db,
+            }),
             created_at: self.created_at,
             answered_at: self.answered_at,
             ended_at: None,
@@ -271,6 +280,7 @@ impl Leg {
             gain_out_db: self.controls.gain_out_db,
             agc: self.controls.agc,
             noise_suppression: self.controls.noise_suppression,
+            echo_suppression: self.controls.echo_suppression,
             group: self.controls.group.clone(),
             talking: self.talking,
             level_dbov: self.level,

@@ -44,6 +44,7 @@ impl Bridge {
             reoffer: false,
             talking: false,
             level: None,
+            echo: None,
             codec: None,
             statistics: Statistics::default(),
             created_at: self.wall(),

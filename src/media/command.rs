@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
 pub use mixer::quality::{Cause, Quality};
-pub use mixer::slot::{Seat, Vitals};
+pub use mixer::slot::{EchoPath, Seat, Vitals};
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -148,6 +148,13 @@ pub enum Event {
         leg: MediaKey,
         /// Of which mix.
         mix: MixKey,
+    },
+    /// The leg returns what it is sent, or does so no more: others hear their own voices.
+    Echo {
+        /// The leg: where the echo is made.
+        leg: MediaKey,
+        /// How it comes back; `None` is no more.
+        path: Option<EchoPath>,
     },
     /// No RTP for the configured time while the direction allows some; once per pause.
     Silent {

@@ -177,6 +177,36 @@ fn noise_suppression_takes_what_is_no_voice() {
 }
 
 #[test]
+fn who_returns_an_echo_is_named_and_can_be_held_back() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    let carl = scene.join("carl", "standup", 1320);
+    carl.call.expect(&[440, 880], &[]);
+    bert.call.hush();
+    carl.call.hush();
+    anna.call.order("play", json!({"tones_hz": [440], "babble": 3}));
+
+    bert.call.order("echo", json!({"delay_ms": 160, "level_db": -12.0}));
+    let found = scene.bridge.wait("leg.echo_detected", |_| true);
+    let heard = anna.call.hear(&[440], SECOND * 3, Duration::ZERO);
+    let path = format!("/v1/rooms/standup/participants/{}", bert.leg);
+    scene.bridge.patch(&path, &json!({"echo_suppression": true}));
+    let suppressed = anna.call.hear(&[440], SECOND * 3, SECOND);
+    bert.call.order("echo", json!({}));
+    scene.bridge.wait_leg("leg.echo_cleared", &bert.leg);
+
+    assert_eq!(found["leg"], bert.leg.as_str(), "{found}");
+    let (delay, loss) = (&found["data"]["delay_ms"], &found["data"]["level_db"]);
+    assert!((160.0..320.0).contains(&delay.as_f64().unwrap()), "{found}");
+    assert!((-15..=-9).contains(&loss.as_i64().unwrap()), "{found}");
+    assert_eq!(found["data"]["echo"]["level_db"], *loss, "{found}");
+    let [before, after] = [heard, suppressed].map(|heard| level(&heard, 0));
+    assert!(before > -45.0 && after < before - 15.0, "{before} dB became {after} dB");
+    assert_eq!(scene.bridge.count("leg.echo_detected", |_| true), 1);
+}
+
+#[test]
 fn a_kicked_participant_gets_bye_and_leaves_with_a_reason() {
     let scene = scene();
     let anna = scene.join("anna", "standup", 440);

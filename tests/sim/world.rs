@@ -12,7 +12,7 @@ use api::model::{
 };
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::bridge::{Bridge, Clock, Input, Network, Output, Pattern, ResolveId, Settings};
-use plenary::media::command::{Cause, Event as MediaEvent, Statistics};
+use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
 use plenary::sip::endpoint::{self, Packet, Transmit};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -249,7 +249,7 @@ impl World {
         }
     }
 
-    /// Somebody talks, takes the floor, presses a key, sounds bad or falls silent.
+    /// Somebody talks, takes the floor, presses a key, sounds bad, returns an echo or falls silent.
     fn media_news(&mut self) {
         let keys: Vec<_> = self.media.legs.keys().copied().collect();
         let Some(leg) = pick(&mut self.dice, &keys) else { return };
@@ -261,6 +261,7 @@ impl World {
             }
             (3, Some(mix)) => MediaEvent::TookFloor { leg, mix },
             (4, _) => MediaEvent::Statistics { leg, statistics: Box::new(self.figures()) },
+            (5, _) => MediaEvent::Echo { leg, path: self.echo() },
             (other, _) => MediaEvent::Talking { leg, talking: other % 2 == 0 },
         };
         self.input(Input::Media(event));
@@ -273,6 +274,11 @@ impl World {
         vitals.at_ceiling = one_in(&mut self.dice, 2);
         vitals.received.degraded = one_in(&mut self.dice, 2).then_some(Cause::Loss);
         statistics
+    }
+
+    fn echo(&mut self) -> Option<EchoPath> {
+        let path = EchoPath { delay: Duration::from_millis(180), level_db: -20 };
+        one_in(&mut self.dice, 2).then_some(path)
     }
 
     fn some_phone(&mut self) -> String {
@@ -428,6 +434,7 @@ fn invite(to: String) -> Invite {
         muted: false,
         agc: None,
         noise_suppression: None,
+        echo_suppression: None,
         timeout_s: Some(15),
         codecs: None,
     }
@@ -444,6 +451,7 @@ fn settings() -> Settings {
         contributors: 3,
         agc: false,
         noise_suppression: false,
+        echo_suppression: false,
         codecs: [(Codec::Opus, 48_000, 2), (Codec::G722, 8000, 1), (Codec::Pcmu, 8000, 1)]
             .map(|(codec, clock_rate, channels)| Format { codec, clock_rate, channels })
             .to_vec(),

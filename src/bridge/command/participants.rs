@@ -80,6 +80,7 @@ impl Bridge {
             role: body.role,
             agc: body.agc.unwrap_or(usual.agc),
             noise_suppression: body.noise_suppression.unwrap_or(usual.noise_suppression),
+            echo_suppression: body.echo_suppression.unwrap_or(usual.echo_suppression),
             ..usual
         };
         let leg = self.dial(Outbound {
@@ -196,6 +197,7 @@ impl Bridge {
         controls.agc = body.agc.unwrap_or(controls.agc);
         let noise_suppression = body.noise_suppression;
         controls.noise_suppression = noise_suppression.unwrap_or(controls.noise_suppression);
+        controls.echo_suppression = body.echo_suppression.unwrap_or(controls.echo_suppression);
         if let Some(group) = &body.group {
             controls.group = Some(group.clone()).filter(|group| !group.is_empty());
         }
