@@ -112,6 +112,7 @@ pub struct Sip {
 /// Audio.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct Media {
     /// Media threads; otherwise one a core.
     #[serde(with = "text")]
@@ -145,6 +146,12 @@ pub struct Media {
     pub sleep_after: Duration,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
+    /// Whether everybody is brought to the same loudness who does not say otherwise.
+    pub agc: bool,
+    /// Whether everybody is freed from noise who does not say otherwise.
+    pub noise_suppression: bool,
+    /// Whether echoes are held back where the API does not say otherwise.
+    pub echo_suppression: bool,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.

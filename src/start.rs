@@ -307,6 +307,9 @@ fn bridge_settings(config: &Config) -> bridge::Settings {
         calls_per_second: limits.calls_per_second,
         max_participants: limits.participants_per_room,
         contributors: media.contributors,
+        agc: media.agc,
+        noise_suppression: media.noise_suppression,
+        echo_suppression: media.echo_suppression,
         codecs: media.codecs.iter().map(|name| name.0).collect(),
         ptime: media.ptime,
         opus: OpusOptions {

@@ -146,6 +146,7 @@ impl Bridge {
             max_participants: body.max_participants.unwrap_or(100),
             contributors: body.contributors.unwrap_or(3),
             participants: 0,
+            floor: None,
             created_at: Timestamp::now(),
             ended_at: None,
         };

@@ -102,6 +102,8 @@ event_types! {
     RoomUnlocked = "room.unlocked",
     /// A room is over.
     RoomEnded = "room.ended",
+    /// Somebody else speaks to the room: `data.floor`, before it `data.previous`; null is nobody.
+    RoomFloorChanged = "room.floor_changed",
     /// Somebody was refused; `data.reason` says why.
     RoomJoinRejected = "room.join_rejected",
     /// An INVITE to a participant is on its way.
@@ -153,6 +155,10 @@ event_types! {
     LegQualityRecovered = "leg.quality_recovered",
     /// The jitter buffer is as long as it may be; `data.buffer_target_ms`.
     LegDelayCeiling = "leg.delay_ceiling",
+    /// The leg returns what it is sent, so that others hear their own voices; `data.delay_ms`, `data.level_db`.
+    LegEchoDetected = "leg.echo_detected",
+    /// It does so no more.
+    LegEchoCleared = "leg.echo_cleared",
     /// No media for the configured time.
     LegMediaTimeout = "leg.media_timeout",
     /// Over; the leg with its reason.

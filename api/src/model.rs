@@ -29,6 +29,8 @@ pub struct Room {
     pub contributors: u32,
     /// Joined participants now.
     pub participants: u32,
+    /// Who has the floor: speaks, or spoke last.
+    pub floor: Option<LegId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ended.
@@ -115,6 +117,12 @@ pub struct Participant {
     pub gain_in_db: f32,
     /// Gain of what they hear, −60 to 30 dB.
     pub gain_out_db: f32,
+    /// What they say is brought to the loudness of the others.
+    pub agc: bool,
+    /// What they say is freed from noise.
+    pub noise_suppression: bool,
+    /// What they say is held back while it is only the echo of what they hear.
+    pub echo_suppression: bool,
     /// Audio group (reserved for sidebars).
     pub group: Option<String>,
     /// Speaks now.
@@ -251,6 +259,15 @@ pub struct Invite {
     /// Seat them muted.
     #[serde(default)]
     pub muted: bool,
+    /// Bring what they say to the loudness of the others; default: `media.agc`.
+    #[serde(default)]
+    pub agc: Option<bool>,
+    /// Free what they say from noise; default: `media.noise_suppression`.
+    #[serde(default)]
+    pub noise_suppression: Option<bool>,
+    /// Hold them back while they only return an echo; default: `media.echo_suppression`.
+    #[serde(default)]
+    pub echo_suppression: Option<bool>,
     /// Seconds to let it ring (1 to 600, default 60).
     #[serde(default)]
     pub timeout_s: Option<u32>,
@@ -275,6 +292,12 @@ pub struct UpdateParticipant {
     pub gain_in_db: Option<f32>,
     /// −60 to 30 dB.
     pub gain_out_db: Option<f32>,
+    /// Bring what they say to the loudness of the others, by up to 15 dB.
+    pub agc: Option<bool>,
+    /// Free what they say from noise; it comes 10 to 16 ms later.
+    pub noise_suppression: Option<bool>,
+    /// Once `leg.echo_detected` named them, hold them back by 30 dB while they only return an echo.
+    pub echo_suppression: Option<bool>,
     /// Their name in lists.
     pub display_name: Option<String>,
     /// Audio group; an empty string clears it.
@@ -320,6 +343,8 @@ pub struct Leg {
     pub transfer: Option<TransferState>,
     /// How it sounds now.
     pub quality: LegQuality,
+    /// How it returns what it is sent, while it does: others hear their own voices come back from here.
+    pub echo: Option<LegEcho>,
     /// When the INVITE came or went.
     pub created_at: Timestamp,
     /// When it was answered.
@@ -330,6 +355,15 @@ pub struct Leg {
     pub end_reason: Option<LeftReason>,
     /// The SIP answer that ended it, if one did.
     pub sip: Option<SipFailure>,
+}
+
+/// An echo that a leg returns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct LegEcho {
+    /// From our sending to our hearing it.
+    pub delay_ms: f32,
+    /// Level relative to what was sent: the echo return loss, negated.
+    pub level_db: i8,
 }
 
 /// Where a leg is in its life.

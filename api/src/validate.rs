@@ -235,6 +235,9 @@ mod tests {
             display_name: Some("x\n".to_owned()),
             role: crate::model::Role::Speaker,
             muted: false,
+            agc: None,
+            noise_suppression: None,
+            echo_suppression: None,
             timeout_s: Some(0),
             codecs: Some(vec!["PCMU".to_owned(), "pcmu".to_owned(), "GSM".to_owned()]),
         };

@@ -59,6 +59,11 @@ impl TalkDetector {
         Some(self.talking)
     }
 
+    /// True for the level of a frame that is part of talking, not a pause in it.
+    pub fn is_speech(&self, dbov: f32) -> bool {
+        self.talking && dbov >= STOP
+    }
+
     /// True while somebody talks.
     pub fn is_talking(&self) -> bool {
         self.talking
@@ -67,7 +72,55 @@ impl TalkDetector {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Syllables of 60 ms and more with pauses of up to half a second, in the noise of a quiet office.
+        #[test]
+        fn an_utterance_starts_once_soon_and_ends_once(
+            syllables in prop::collection::vec((-36.0_f32..-8.0, 3_usize..16, 0_usize..26), 1..40),
+            noise in -80.0_f32..-52.0,
+        ) {
+            let mut detector = TalkDetector::default();
+            let mut changes = Vec::new();
+            let silence = std::iter::repeat_n(noise, 100);
+            let said = syllables.iter().flat_map(|&(level, ticks, pause)| {
+                std::iter::repeat_n(level, ticks).chain(std::iter::repeat_n(noise, pause))
+            });
+
+            for (tick, level) in silence.clone().chain(said).chain(silence).enumerate() {
+                changes.extend(detector.handle_level(level).map(|talking| (tick, talking)));
+            }
+
+            prop_assert_eq!(changes.len(), 2, "{:?}", changes);
+            let (start, talking) = changes[0];
+            prop_assert!(talking && (100..=104).contains(&start), "started at tick {}", start);
+        }
+
+        #[test]
+        fn steady_noise_is_not_talking(levels in prop::collection::vec(-54.0_f32..-46.0, 1..2_000)) {
+            let mut detector = TalkDetector::default();
+
+            prop_assert!(levels.iter().all(|&level| detector.handle_level(level).is_none()));
+        }
+
+        /// Whatever happens, who starts to talk stops 600 ms later at the earliest.
+        #[test]
+        fn nothing_makes_it_flutter(levels in prop::collection::vec(-127.0_f32..0.0, 1..2_000)) {
+            let mut detector = TalkDetector::default();
+            let mut started = 0;
+
+            for (tick, &level) in levels.iter().enumerate() {
+                match detector.handle_level(level) {
+                    Some(true) => started = tick,
+                    Some(false) => prop_assert!(tick - started >= usize::from(HANGOVER)),
+                    None => {}
+                }
+            }
+        }
+    }
 
     #[test]
     fn full_scale_square_is_0_and_silence_the_least() {

@@ -1,8 +1,12 @@
 //! Sans-IO conference audio.
 
+mod agc;
 pub mod codec;
 pub mod conceal;
+mod denoise;
 pub mod dtmf;
+mod echo;
+mod floor;
 mod gain;
 pub mod jitter;
 pub mod level;

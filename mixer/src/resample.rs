@@ -6,6 +6,7 @@
 
 use std::f64::consts::PI;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 /// Taps at the lower of both rates.
 const TAPS: usize = 48;
@@ -103,6 +104,11 @@ impl Resampler {
     }
 }
 
+/// By how much a conversion is late whose lower rate is `rate` Hz: half of its taps.
+pub(crate) fn delay(rate: u32) -> Duration {
+    Duration::from_secs(1) * u32::try_from(TAPS / 2).unwrap_or(0) / rate
+}
+
 fn dot(taps: &[f32], window: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     let (taps, _) = taps.as_chunks::<LANES>();
@@ -115,8 +121,9 @@ fn dot(taps: &[f32], window: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
+/// Rounds to 16 bits.
 #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
-fn narrow(sample: f32) -> i16 {
+pub(crate) fn narrow(sample: f32) -> i16 {
     // Half away from zero; `round` would be a call without SSE4.1.
     (sample + 0.5_f32.copysign(sample)) as i16
 }

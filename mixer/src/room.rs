@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 
 use outlets::{OutletId, Outlets};
 
+use crate::echo::Envelope;
+use crate::floor::{Activity, Floor};
 use crate::gain::Gain;
+use crate::level;
 use crate::limiter::Limiter;
-use crate::slot::{Attention, Receiver, Slot};
+use crate::slot::{Attention, Event, Receiver, Slot};
 
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -73,6 +76,9 @@ pub struct Room {
     ticks: u64,
     /// Loudness and position of who wants to be heard.
     candidates: Vec<(f32, usize)>,
+    floor: Floor,
+    /// Of what everybody is sent who says nothing.
+    common: Envelope,
     mix: Mix,
 }
 
@@ -97,6 +103,9 @@ struct Seated {
     was_audible: bool,
     pause: u32,
     alike: u32,
+    activity: Activity,
+    /// Level of what it was sent in this tick if that was not what everybody was sent, dBov.
+    sent: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -136,6 +145,8 @@ impl Room {
             ticks_above_need: 0,
             ticks: 0,
             candidates: Vec::new(),
+            floor: Floor::default(),
+            common: Envelope::SILENCE,
             mix: Mix::new(8_000),
         }
     }
@@ -159,6 +170,7 @@ impl Room {
         if let Some(outlet) = seat.outlet {
             self.outlets.leave(outlet);
         }
+        self.floor.leave(id);
         let mut slot = seat.slot;
         if seat.role != Role::Listener {
             self.mix.say_farewell(&mut slot.receiver, self.rate);
@@ -166,6 +178,7 @@ impl Room {
         if self.seats.is_empty() {
             self.mix.forget_farewell();
         }
+        slot.leave_room();
         slot.receiver.gain.jump(0.0);
         Some(slot)
     }
@@ -222,6 +235,7 @@ impl Room {
         self.assign();
         self.follow_loss();
         self.feed();
+        self.follow_echoes();
         self.send(now, sink);
         self.ticks += 1;
     }
@@ -268,7 +282,11 @@ impl Room {
                 self.candidates.push((receiver.loudness() + advantage, at));
             }
             seat.step_down();
+            let audible = seat.audible; // neither muted nor held back
+            seat.activity.note(seat.slot.receiver.speech().filter(|_| audible));
+            self.floor.consider(seat.id, seat.activity);
         }
+        self.give_floor();
         let places = self.options.contributors;
         if self.candidates.len() > places {
             self.candidates.select_nth_unstable_by(places, |a, b| b.0.total_cmp(&a.0));
@@ -276,6 +294,14 @@ impl Room {
         }
         for &(_, at) in &self.candidates {
             self.seats[at].step_up();
+        }
+    }
+
+    /// Tells who takes the floor in this tick.
+    fn give_floor(&mut self) {
+        let taken = self.floor.decide().and_then(|id| self.slot_mut(id));
+        if let Some(slot) = taken {
+            slot.note(Event::TookFloor);
         }
     }
 
@@ -375,16 +401,32 @@ impl Room {
             if entry.shared {
                 continue;
             }
+            let is_watched = seat.slot.echo.is_awake();
             let gain = &mut seat.slot.gain_out;
             let sounds = !gain.is_zero() && self.mix.without(seat.voice, &mut entry.limiter, own);
             if sounds {
                 gain.apply(own);
+                seat.sent = is_watched.then(|| level::dbov(own));
                 entry.outlet.feed(Some(own));
             } else {
                 gain.settle();
+                seat.sent = Some(level::SILENCE);
                 entry.outlet.feed(None);
             }
         }
+    }
+
+    /// Lets the legs that make a sound compare it with what they were sent.
+    fn follow_echoes(&mut self) {
+        let dbov = self.mix.common().map_or(level::SILENCE, level::dbov);
+        for seat in &mut self.seats {
+            let usual = if seat.outlet.is_some() { dbov } else { level::SILENCE };
+            let sent = seat.sent.take().unwrap_or(usual);
+            if seat.slot.echo.is_awake() {
+                seat.slot.follow_echo(sent, &self.common);
+            }
+        }
+        self.common.push(dbov);
     }
 
     fn send(&mut self, now: Instant, sink: &mut impl Sink) {
@@ -411,6 +453,8 @@ impl Seated {
             was_audible: true,
             pause: HOLD,
             alike: 0,
+            activity: Activity::default(),
+            sent: None,
         }
     }
 

@@ -10,7 +10,7 @@ use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
-use mixer::slot::{Slot, SlotOptions, StreamPlan};
+use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
 
 /// Counts, then does what the system does.
 struct Counting;
@@ -127,6 +127,9 @@ impl Phone {
             receives: true,
         };
         slot.configure(start(), &plan);
+        // Every treatment at every rate, and none.
+        let (agc, noise_suppression) = (self.id % 2 == 1, self.id < 3);
+        slot.set_seat(Seat { agc, noise_suppression, echo_suppression: true, ..Seat::default() });
         slot
     }
 

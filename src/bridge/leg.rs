@@ -15,12 +15,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use mixer::codec::Format;
 
-use crate::media::command::{MediaKey, Seat, Statistics};
+use crate::media::command::{EchoPath, MediaKey, Seat, Statistics};
 use crate::sdp::{self, Negotiation};
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::uri::Uri;
 
-use super::{Place, quality};
+use super::{Place, Settings, quality};
 
 /// A live leg. It is dropped when it ends; [`super::history`] keeps what can be read afterwards.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Leg {
     pub(super) reoffer: bool,
     pub(super) talking: bool,
     pub(super) level: Option<i8>,
+    /// It returns what it is sent.
+    pub(super) echo: Option<EchoPath>,
     pub(super) codec: Option<Format>,
     pub(super) statistics: Statistics,
     pub(super) created_at: Timestamp,
@@ -106,23 +108,31 @@ impl fmt::Display for Caller {
 
 /// What the API set.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings of a resource")]
 pub(super) struct Controls {
     pub(super) muted: bool,
     pub(super) deaf: bool,
     pub(super) role: Role,
     pub(super) gain_in_db: f32,
     pub(super) gain_out_db: f32,
+    pub(super) agc: bool,
+    pub(super) noise_suppression: bool,
+    pub(super) echo_suppression: bool,
     pub(super) group: Option<String>,
 }
 
-impl Default for Controls {
-    fn default() -> Self {
+impl Controls {
+    /// Of a leg about which the API said nothing.
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
             muted: false,
             deaf: false,
             role: Role::default(),
             gain_in_db: 0.0,
             gain_out_db: 0.0,
+            agc: settings.agc,
+            noise_suppression: settings.noise_suppression,
+            echo_suppression: settings.echo_suppression,
             group: None,
         }
     }
@@ -191,6 +201,9 @@ impl Leg {
             deaf: held || self.controls.deaf,
             gain_in_db: self.controls.gain_in_db,
             gain_out_db: self.controls.gain_out_db,
+            agc: self.controls.agc,
+            noise_suppression: self.controls.noise_suppression,
+            echo_suppression: self.controls.echo_suppression,
         }
     }
 
@@ -221,6 +234,10 @@ impl Leg {
             muted: self.controls.muted,
             transfer: self.transfer,
             quality: quality::in_short(&self.statistics.vitals),
+            echo: self.echo.map(|path| model::LegEcho {
+                delay_ms: quality::ms(path.delay),
+                level_db: path.level_db,
+            }),
             created_at: self.created_at,
             answered_at: self.answered_at,
             ended_at: None,
@@ -261,6 +278,9 @@ impl Leg {
             held_by: self.hold.by(),
             gain_in_db: self.controls.gain_in_db,
             gain_out_db: self.controls.gain_out_db,
+            agc: self.controls.agc,
+            noise_suppression: self.controls.noise_suppression,
+            echo_suppression: self.controls.echo_suppression,
             group: self.controls.group.clone(),
             talking: self.talking,
             level_dbov: self.level,

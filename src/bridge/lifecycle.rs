@@ -37,13 +37,14 @@ impl Bridge {
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,
-            controls: Controls::default(),
+            controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
             offering: false,
             reoffer: false,
             talking: false,
             level: None,
+            echo: None,
             codec: None,
             statistics: Statistics::default(),
             created_at: self.wall(),
@@ -273,6 +274,7 @@ impl Bridge {
             legs: Vec::new(),
             left: std::collections::VecDeque::new(),
             ending: false,
+            floor: None,
             created_at: self.wall(),
         };
         self.names.insert(new.name, id);
@@ -282,9 +284,25 @@ impl Bridge {
         id
     }
 
+    /// Notes who speaks to the room now, and tells if that has changed.
+    pub(super) fn give_floor(&mut self, id: RoomId, holder: Option<LegId>) {
+        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.floor != holder) else {
+            return;
+        };
+        let previous = std::mem::replace(&mut room.floor, holder);
+        let Some(view) = self.room_view(id) else { return };
+        let subject = Subject { room: Some(id), leg: holder, ..Subject::default() };
+        let data = merge(json(&view), json!({ "previous": previous }));
+        self.happened(EventType::RoomFloorChanged, subject, data);
+    }
+
     fn left_room(&mut self, id: RoomId, leg: LegId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         room.legs.retain(|other| *other != leg);
+        if room.floor == Some(leg) {
+            self.give_floor(id, None);
+        }
+        let Some(room) = self.rooms.get(&id) else { return };
         if room.legs.is_empty() && room.end_when_empty && !room.ending {
             self.end_room(id);
         }
@@ -319,7 +337,7 @@ impl Bridge {
                 place: Place::Call(id),
                 call: Some(id),
                 display_name: None,
-                controls: Controls::default(),
+                controls: Controls::new(&self.settings),
                 timeout: next.timeout,
             });
         } else if call.connected_at.is_none() {

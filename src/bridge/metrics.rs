@@ -26,6 +26,7 @@ pub(super) struct Counters {
     pub(super) ports_exhausted: u64,
     pub(super) commands: u64,
     pub(super) delay_ceilings: u64,
+    pub(super) echoes: u64,
     /// Alarms by stream and cause.
     degraded: BTreeMap<(&'static str, &'static str), u64>,
     /// Of the legs that ended: received and sent.
@@ -302,6 +303,8 @@ impl Bridge {
         }
         let help = "Times a jitter buffer reached its ceiling.";
         page.counter("plenary_delay_ceilings_total", help, counters.delay_ceilings);
+        let help = "Times a leg began to return what it was sent.";
+        page.counter("plenary_echoes_total", help, counters.echoes);
         let help = "Mean opinion scores of the legs that ended.";
         page.histograms("plenary_ended_leg_mos", help, &MOS_BOUNDS, &counters.opinions);
         let help = "Share of packets that ended legs missed.";

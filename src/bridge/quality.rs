@@ -159,7 +159,7 @@ fn cause_of(cause: Cause) -> QualityCause {
     }
 }
 
-fn ms(duration: Duration) -> f32 {
+pub(super) fn ms(duration: Duration) -> f32 {
     rounded(duration.as_secs_f32() * 1000.0)
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Room {
     pub(super) legs: Vec<LegId>,
     pub(super) left: VecDeque<model::Participant>,
     pub(super) ending: bool,
+    /// Who speaks, or spoke last.
+    pub(super) floor: Option<LegId>,
     pub(super) created_at: Timestamp,
 }
 
@@ -38,6 +40,7 @@ impl Room {
             max_participants: self.max_participants,
             contributors: self.contributors,
             participants: joined,
+            floor: self.floor,
             created_at: self.created_at,
             ended_at: None,
         }

@@ -9,6 +9,7 @@ use mixer::codec::{Format, OpusOptions};
 
 /// Settings of the bridge; each is a key of the configuration.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct Settings {
     /// Callable names that make a room when nobody has: `*`, `conf-*`, or nothing.
     pub auto_create: Pattern,
@@ -24,6 +25,12 @@ pub struct Settings {
     pub max_participants: u32,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
+    /// Whether a participant of whom nothing is said is brought to the loudness of the others.
+    pub agc: bool,
+    /// Whether such a participant is freed from noise.
+    pub noise_suppression: bool,
+    /// Whether the echo that such a participant returns is held back.
+    pub echo_suppression: bool,
     /// Codecs offered and accepted, best first.
     pub codecs: Vec<Format>,
     /// Packet interval we ask for.

@@ -8,7 +8,7 @@ use api::model::{LeftReason, LegId, SipFailure};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::media::command::{Event, MediaKey};
+use crate::media::command::{EchoPath, Event, MediaKey, MixKey};
 
 use super::leg::{self, Dial, Key, KeySource, Stage};
 use super::{Bridge, Output, quality};
@@ -32,6 +32,8 @@ impl Bridge {
                 }
             }
             Event::Talking { leg, talking } => self.talks(leg, talking),
+            Event::TookFloor { leg, mix } => self.took_floor(leg, mix),
+            Event::Echo { leg, path } => self.echoes(leg, path),
             Event::Silent { leg, since } => self.fell_silent(leg, since),
             Event::Statistics { leg, statistics } => self.measured(leg, statistics),
             Event::Levels(levels) => self.levels(levels.as_slice()),
@@ -127,6 +129,32 @@ impl Bridge {
             EventType::ParticipantTalkEnded
         };
         self.participant_happened(kind, id, json!({}));
+    }
+
+    fn took_floor(&mut self, media: MediaKey, mix: MixKey) {
+        let Some(leg) = self.leg_of(media).filter(|leg| leg.is_up()) else { return };
+        let (id, place) = (leg.id, leg.place);
+        // On its way here the leg may have moved on.
+        if let Some(room) = place.room().filter(|_| self.mix_of(place) == Some(mix)) {
+            self.give_floor(room, Some(id));
+        }
+    }
+
+    fn echoes(&mut self, media: MediaKey, path: Option<EchoPath>) {
+        let Some(leg) = self.leg_of(media).filter(|leg| leg.is_up()) else { return };
+        let known = std::mem::replace(&mut leg.echo, path);
+        let id = leg.id;
+        match (known, path) {
+            (None, Some(path)) => {
+                self.counters.echoes += 1;
+                let data = json!({
+                    "delay_ms": quality::ms(path.delay), "level_db": path.level_db,
+                });
+                self.leg_happened(EventType::LegEchoDetected, id, data);
+            }
+            (Some(_), None) => self.leg_happened(EventType::LegEchoCleared, id, json!({})),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
     }
 
     fn fell_silent(&mut self, media: MediaKey, since: Duration) {

@@ -155,7 +155,7 @@ impl Bridge {
             place,
             call,
             display_name: None,
-            controls: Controls::default(),
+            controls: Controls::new(&self.settings),
             timeout: self.settings.ring_timeout,
         });
         if let Some(leg) = self.legs.get_mut(&new) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
 pub use mixer::quality::{Cause, Quality};
-pub use mixer::slot::Vitals;
+pub use mixer::slot::{EchoPath, Seat, Vitals};
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -102,26 +102,6 @@ pub struct Stream {
     pub receives: bool,
 }
 
-/// How a leg takes part in its mix.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seat {
-    /// Not heard by the others.
-    pub muted: bool,
-    /// Hears nobody (is sent silence).
-    pub deaf: bool,
-    /// Gain of what it says, dB.
-    pub gain_in_db: f32,
-    /// Gain of what it hears, dB.
-    pub gain_out_db: f32,
-}
-
-impl Default for Seat {
-    /// Heard and hearing, at 0 dB.
-    fn default() -> Self {
-        Self { muted: false, deaf: false, gain_in_db: 0.0, gain_out_db: 0.0 }
-    }
-}
-
 /// What the media threads report.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a box would be allocated on the tick")]
@@ -162,6 +142,20 @@ pub enum Event {
         leg: MediaKey,
         /// Which of the two.
         talking: bool,
+    },
+    /// The leg has the floor of its mix from now on, until another has it or it leaves.
+    TookFloor {
+        /// The leg.
+        leg: MediaKey,
+        /// Of which mix.
+        mix: MixKey,
+    },
+    /// The leg returns what it is sent, or does so no more: others hear their own voices.
+    Echo {
+        /// The leg: where the echo is made.
+        leg: MediaKey,
+        /// How it comes back; `None` is no more.
+        path: Option<EchoPath>,
     },
     /// No RTP for the configured time while the direction allows some; once per pause.
     Silent {

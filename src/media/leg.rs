@@ -252,6 +252,11 @@ impl Leg {
             outbox.push(match event {
                 slot::Event::Digit { digit, duration } => Event::Digit { leg, digit, duration },
                 slot::Event::Talking(talking) => Event::Talking { leg, talking },
+                slot::Event::Echo(path) => Event::Echo { leg, path },
+                slot::Event::TookFloor => match self.mix {
+                    Some(mix) => Event::TookFloor { leg, mix },
+                    None => continue, // It has left that mix since.
+                },
             });
         }
     }

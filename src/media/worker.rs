@@ -20,10 +20,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, TICK};
-use mixer::slot::{self, Slot, SlotOptions};
+use mixer::slot::{Slot, SlotOptions};
 
 use super::backend::Backend;
-use super::command::{Command, Event, MediaKey, MixKey, Seat, WorkerReport};
+use super::command::{Command, Event, MediaKey, MixKey, WorkerReport};
 use super::leg::{Leg, Ports, Upkeep};
 use super::legs::Legs;
 use super::mix::{Mix, next_deadline};
@@ -236,7 +236,7 @@ impl Worker {
             Command::Join { leg, mix, contributors } => self.join(leg, mix, contributors),
             Command::Leave { leg } => self.leave(leg),
             Command::Seat { leg, seat } => {
-                self.with_slot(leg, |_, slot| slot.set_seat(slot_seat(seat)));
+                self.with_slot(leg, |_, slot| slot.set_seat(seat));
                 self.hurry(leg);
             }
             Command::SendDigits { leg, digits, duration } => {
@@ -561,15 +561,6 @@ fn io(backend: Backend, clock: Clock) -> (Inbox, Outgoing) {
         }
     }
     (inbox, outgoing)
-}
-
-fn slot_seat(seat: Seat) -> slot::Seat {
-    slot::Seat {
-        muted: seat.muted,
-        deaf: seat.deaf,
-        gain_in_db: seat.gain_in_db,
-        gain_out_db: seat.gain_out_db,
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the worker is the shell around the mixer")]

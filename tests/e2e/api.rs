@@ -168,12 +168,13 @@ fn state_and_events_agree() {
     let anna = scene.join("anna", "standup", 440);
     let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
 
-    scene.bridge.patch(&path, &json!({"muted": true, "gain_in_db": 3.0}));
+    scene.bridge.patch(&path, &json!({"muted": true, "gain_in_db": 3.0, "agc": true}));
     let muted = scene.bridge.wait_leg("participant.muted", &anna.leg);
     let seen = scene.bridge.get(&path);
 
     assert_eq!(muted["data"]["muted"], seen["muted"]);
     assert_eq!(seen["gain_in_db"], Value::from(3.0));
+    assert_eq!([&seen["agc"], &seen["noise_suppression"]], [true, false]);
     anna.call.hang_up();
     scene.bridge.wait_leg("participant.left", &anna.leg);
     let all = scene.bridge.get("/v1/rooms");

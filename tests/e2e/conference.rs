@@ -1,6 +1,8 @@
 //! Rooms: who hears whom.
 
-use crate::support::{Options, SECOND, SETTLE, json, level, scene, scene_with};
+use std::time::Duration;
+
+use crate::support::{Options, SECOND, SETTLE, Value, json, level, scene, scene_with};
 
 #[test]
 fn callers_hear_each_other_but_not_themselves() {
@@ -129,6 +131,82 @@ fn gain_changes_what_others_hear() {
 }
 
 #[test]
+fn a_quiet_participant_becomes_as_loud_as_the_others() {
+    let config = "[media]\nagc = true\n".to_owned();
+    let scene = scene_with(Options { config, ..Options::default() });
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    anna.call.order("play", json!({"tones_hz": [440], "level_db": -33.0}));
+    bert.call.expect(&[440], &[]);
+
+    // 5 dB in a second, up to 15.
+    bert.call.hear(&[440], SECOND * 5, Duration::ZERO);
+    let louder = bert.call.hear(&[440], SECOND, SETTLE);
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    let off = scene.bridge.patch(&path, &json!({"agc": false}));
+    let quiet = bert.call.hear(&[440], SECOND, SETTLE);
+
+    assert_eq!(off["agc"], false, "{off}");
+    // A full-scale sine is at −3 dBov.
+    assert!((level(&louder, 0) + 17.0).abs() < 1.5, "{louder}");
+    assert!((level(&quiet, 0) + 33.0).abs() < 1.5, "{quiet}");
+}
+
+#[test]
+fn noise_suppression_takes_what_is_no_voice() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    bert.call.expect(&[440], &[]);
+    anna.call.order("play", json!({"noise_db": -30.0}));
+    let noise = |skip: Duration| {
+        let heard = bert.call.hear(&[440], SECOND, skip);
+        heard["level_db"].as_f64().expect("a report of `hear`")
+    };
+    let before = noise(SETTLE);
+
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+    let on = scene.bridge.patch(&path, &json!({"noise_suppression": true}));
+    let clean = noise(SECOND * 2);
+    scene.bridge.patch(&path, &json!({"noise_suppression": false}));
+    let after = noise(SETTLE);
+
+    assert_eq!(on["noise_suppression"], true, "{on}");
+    assert!(clean < before - 10.0, "{before} dB became {clean} dB");
+    assert!((after - before).abs() < 1.5, "{before} dB became {after} dB");
+}
+
+#[test]
+fn who_returns_an_echo_is_named_and_can_be_held_back() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    let carl = scene.join("carl", "standup", 1320);
+    carl.call.expect(&[440, 880], &[]);
+    bert.call.hush();
+    carl.call.hush();
+    anna.call.order("play", json!({"tones_hz": [440], "babble": 3}));
+
+    bert.call.order("echo", json!({"delay_ms": 160, "level_db": -12.0}));
+    let found = scene.bridge.wait("leg.echo_detected", |_| true);
+    let heard = anna.call.hear(&[440], SECOND * 3, Duration::ZERO);
+    let path = format!("/v1/rooms/standup/participants/{}", bert.leg);
+    scene.bridge.patch(&path, &json!({"echo_suppression": true}));
+    let suppressed = anna.call.hear(&[440], SECOND * 3, SECOND);
+    bert.call.order("echo", json!({}));
+    scene.bridge.wait_leg("leg.echo_cleared", &bert.leg);
+
+    assert_eq!(found["leg"], bert.leg.as_str(), "{found}");
+    let (delay, loss) = (&found["data"]["delay_ms"], &found["data"]["level_db"]);
+    assert!((160.0..320.0).contains(&delay.as_f64().unwrap()), "{found}");
+    assert!((-15..=-9).contains(&loss.as_i64().unwrap()), "{found}");
+    assert_eq!(found["data"]["echo"]["level_db"], *loss, "{found}");
+    let [before, after] = [heard, suppressed].map(|heard| level(&heard, 0));
+    assert!(before > -45.0 && after < before - 15.0, "{before} dB became {after} dB");
+    assert_eq!(scene.bridge.count("leg.echo_detected", |_| true), 1);
+}
+
+#[test]
 fn a_kicked_participant_gets_bye_and_leaves_with_a_reason() {
     let scene = scene();
     let anna = scene.join("anna", "standup", 440);
@@ -247,6 +325,33 @@ fn a_talker_is_reported_with_level() {
     anna.call.hush();
 
     scene.bridge.wait_leg("participant.talk_ended", &anna.leg);
+}
+
+#[test]
+fn the_floor_goes_to_who_speaks_and_stays_when_all_pause() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let first = scene.bridge.wait("room.floor_changed", |event| event["leg"] == anna.leg.as_str());
+    let bert = scene.join("bert", "standup", 880);
+
+    anna.call.hush();
+    let second = scene.bridge.wait("room.floor_changed", |event| event["leg"] == bert.leg.as_str());
+    bert.call.hush();
+    scene.bridge.wait_leg("participant.talk_ended", &bert.leg);
+    let room = scene.bridge.get("/v1/rooms/standup");
+    anna.call.play(440);
+    let third = scene.bridge.wait("room.floor_changed", |event| event["leg"] == anna.leg.as_str());
+    anna.call.hang_up();
+    let last = scene.bridge.wait("room.floor_changed", |event| event["leg"].is_null());
+
+    let change =
+        |event: &Value| [event["data"]["previous"].clone(), event["data"]["floor"].clone()];
+    let (anna, bert) = (json!(anna.leg), json!(bert.leg));
+    assert_eq!(change(&first), [Value::Null, anna.clone()]);
+    assert_eq!(change(&second), [anna.clone(), bert.clone()]);
+    assert_eq!(room["floor"], bert, "{room}");
+    assert_eq!(change(&third), [bert, anna.clone()]);
+    assert_eq!(change(&last), [anna, Value::Null]);
 }
 
 #[test]

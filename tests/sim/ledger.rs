@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::event::{EventType, Happened};
 use api::model::{LegId, Participant, ParticipantState, RoomId};
+use serde_json::Value;
 
 /// A participant as the events tell it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +32,7 @@ impl Seen {
 pub struct Ledger {
     legs: BTreeMap<LegId, Seen>,
     rooms: BTreeMap<RoomId, bool>,
+    floors: BTreeMap<RoomId, Value>,
     history: Vec<String>,
     kinds: BTreeMap<EventType, usize>,
 }
@@ -62,6 +64,12 @@ impl Ledger {
                 assert_eq!(before, Some(true), "room ended that was not open");
                 let inside = self.legs.values().any(|leg| leg.room == event.room && !leg.ended);
                 assert!(!inside, "room ended with people in it");
+            }
+            EventType::RoomFloorChanged => {
+                let (now, before) = (&event.data["floor"], &event.data["previous"]);
+                let known = self.floors.insert(event.room.unwrap(), now.clone());
+                assert_eq!(known.unwrap_or_default(), *before, "who had the floor");
+                assert_ne!(now, before, "the floor changed to where it was");
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use api::model::{
 };
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::bridge::{Bridge, Clock, Input, Network, Output, Pattern, ResolveId, Settings};
-use plenary::media::command::Event as MediaEvent;
+use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
 use plenary::sip::endpoint::{self, Packet, Transmit};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -217,6 +217,7 @@ impl World {
                     held: Some(flag),
                     deaf: Some(!flag),
                     gain_in_db: Some(-3.0),
+                    agc: Some(flag),
                     ..UpdateParticipant::default()
                 };
                 let room = "alpha".to_owned();
@@ -249,16 +250,36 @@ impl World {
         }
     }
 
-    /// Somebody talks, presses a key or falls silent.
+    /// Somebody talks, takes the floor, presses a key, sounds bad, returns an echo or falls silent.
     fn media_news(&mut self) {
         let keys: Vec<_> = self.media.legs.keys().copied().collect();
         let Some(leg) = pick(&mut self.dice, &keys) else { return };
-        let event = match self.dice.next_u32() % 8 {
-            0 => MediaEvent::Silent { leg, since: Duration::from_secs(30) },
-            1 | 2 => MediaEvent::Digit { leg, digit: '5', duration: Duration::from_millis(100) },
-            other => MediaEvent::Talking { leg, talking: other % 2 == 0 },
+        let mix = self.media.legs[&leg].mix;
+        let event = match (self.dice.next_u32() % 10, mix) {
+            (0, _) => MediaEvent::Silent { leg, since: Duration::from_secs(30) },
+            (1 | 2, _) => {
+                MediaEvent::Digit { leg, digit: '5', duration: Duration::from_millis(100) }
+            }
+            (3, Some(mix)) => MediaEvent::TookFloor { leg, mix },
+            (4, _) => MediaEvent::Statistics { leg, statistics: self.figures() },
+            (5, _) => MediaEvent::Echo { leg, path: self.echo() },
+            (other, _) => MediaEvent::Talking { leg, talking: other % 2 == 0 },
         };
         self.input(Input::Media(event));
+    }
+
+    /// How a leg may sound.
+    fn figures(&mut self) -> Statistics {
+        let mut statistics = Statistics::default();
+        let vitals = &mut statistics.vitals;
+        vitals.at_ceiling = one_in(&mut self.dice, 2);
+        vitals.received.degraded = one_in(&mut self.dice, 2).then_some(Cause::Loss);
+        statistics
+    }
+
+    fn echo(&mut self) -> Option<EchoPath> {
+        let path = EchoPath { delay: Duration::from_millis(180), level_db: -20 };
+        one_in(&mut self.dice, 2).then_some(path)
     }
 
     fn some_phone(&mut self) -> String {
@@ -412,6 +433,9 @@ fn invite(to: String) -> Invite {
         display_name: None,
         role: api::model::Role::default(),
         muted: false,
+        agc: None,
+        noise_suppression: None,
+        echo_suppression: None,
         timeout_s: Some(15),
         codecs: None,
     }
@@ -426,6 +450,9 @@ fn settings() -> Settings {
         calls_per_second: 5,
         max_participants: 12,
         contributors: 3,
+        agc: false,
+        noise_suppression: false,
+        echo_suppression: false,
         codecs: [(Codec::Opus, 48_000, 2), (Codec::G722, 8000, 1), (Codec::Pcmu, 8000, 1)]
             .map(|(codec, clock_rate, channels)| Format { codec, clock_rate, channels })
             .to_vec(),

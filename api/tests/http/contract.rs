@@ -62,6 +62,13 @@ const ROOM_AND_CALL_ROUTES: &[Case] = &[
         "Participant { room: \"board\", leg: LegId",
     ),
     ("PATCH", "/v1/rooms/board/participants/LEG", r#"{"room":"b"}"#, 200, "UpdateParticipant {"),
+    (
+        "PATCH",
+        "/v1/rooms/board/participants/LEG",
+        r#"{"agc":true,"noise_suppression":false,"echo_suppression":true}"#,
+        200,
+        "UpdateParticipant {",
+    ),
     ("DELETE", "/v1/rooms/board/participants/LEG", "", 204, "Kick {"),
     ("GET", "/v1/calls", "", 200, "ListCalls"),
     ("POST", "/v1/calls", r#"{"legs":[{"to":"sip:a@b"},{"to":"sip:c@d"}]}"#, 202, "CreateCall"),

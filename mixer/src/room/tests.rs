@@ -259,6 +259,60 @@ fn talking_is_told() {
 }
 
 #[test]
+fn the_floor_goes_from_talker_to_talker() {
+    let mut hall = Hall::new(3);
+    hall.admit(linear(8_000), Voice::Tone(400.0));
+    hall.admit(linear(8_000), Voice::Silence);
+    let mut took = Vec::new();
+
+    for (first, second) in [
+        (Voice::Tone(400.0), Voice::Silence),
+        (Voice::Silence, Voice::Silence),
+        (Voice::Silence, Voice::Tone(900.0)),
+    ] {
+        (hall.phones[0].voice, hall.phones[1].voice) = (first, second);
+        hall.run(75);
+        for id in 0..2 {
+            while let Some(event) = hall.slot_mut(id).poll_event() {
+                took.extend((event == Event::TookFloor).then_some(id));
+            }
+        }
+    }
+
+    assert_eq!(took, [0, 1]);
+}
+
+#[test]
+fn who_returns_what_it_is_sent_is_named_and_held_back() {
+    let mut hall = Hall::new(3);
+    hall.admit(linear(8_000), Voice::Babble(437.0));
+    hall.admit(linear(8_000), Voice::Echo(1_200, 0.1));
+    hall.admit(linear(8_000), Voice::Silence);
+
+    hall.run(350);
+    let echoes = |hall: &mut Hall, id: u64| -> Vec<Event> {
+        let slot = hall.slot_mut(id);
+        let events = std::iter::from_fn(|| slot.poll_event());
+        events.filter(|event| matches!(event, Event::Echo(_))).collect()
+    };
+    assert_eq!([echoes(&mut hall, 0), echoes(&mut hall, 2)], [vec![], vec![]]);
+    let [Event::Echo(Some(path))] = echoes(&mut hall, 1)[..] else { panic!("no echo was found") };
+    // 150 ms, the packet on its way and the jitter buffer.
+    assert!((150..=210).contains(&path.delay.as_millis()), "{path:?}");
+    assert!((-22..=-18).contains(&path.level_db), "{path:?}");
+
+    // Everybody else hears the talker; the talker hears himself come back.
+    let returned =
+        |hall: &Hall| level::dbov(&hall.phones[0].heard[hall.phones[0].heard.len() - 16_000..]);
+    let before = returned(&hall);
+    hall.slot_mut(1).set_seat(Seat { echo_suppression: true, ..Seat::default() });
+    hall.run(150);
+    let after = returned(&hall);
+
+    assert!(before > -60.0 && after < before - 20.0, "{before} dBov became {after}");
+}
+
+#[test]
 fn a_new_codec_goes_on_with_the_same_stream() {
     let mut hall = Hall::new(3);
     hall.admit(encoding(Codec::Pcmu), Voice::Tone(437.0));
@@ -383,6 +437,10 @@ enum Voice {
     Tone(f32),
     Scaled(f32, f32),
     Noise(i16),
+    /// A tone in the rhythm of speech.
+    Babble(f32),
+    /// What it hears, so many samples later and at this factor.
+    Echo(usize, f32),
 }
 
 /// The far side of one leg.
@@ -474,6 +532,23 @@ impl Phone {
                 tone(hz, rate, self.made, frame).into_iter().map(scale).collect()
             }
             Voice::Noise(level) => (0..frame).map(|_| self.random(level)).collect(),
+            Voice::Babble(hz) => {
+                let syllable = u32::try_from(self.made / (6 * frame)).unwrap();
+                let dice = syllable.wrapping_mul(2_654_435_761) >> 16;
+                let divisor =
+                    if dice % 6 == 0 { 8192 } else { 1 + i16::try_from(dice % 12).unwrap() };
+                tone(hz, rate, self.made, frame).into_iter().map(|s| s / divisor).collect()
+            }
+            Voice::Echo(delay, by) => {
+                #[expect(clippy::cast_possible_truncation, reason = "scaled down")]
+                let scale = |s: i16| (f32::from(s) * by) as i16;
+                let from = self.made.checked_sub(delay);
+                let heard = from.and_then(|from| self.heard.get(from..from + frame));
+                heard.map_or_else(
+                    || vec![0; frame],
+                    |heard| heard.iter().copied().map(scale).collect(),
+                )
+            }
         }
     }
 

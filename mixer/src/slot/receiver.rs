@@ -14,6 +14,7 @@ use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
 use crate::rtp::Packet;
+use crate::slot::polish::Polish;
 use crate::slot::{Rejected, StreamPlan};
 use crate::stretch::{self, Likeness};
 
@@ -73,6 +74,8 @@ pub(crate) struct Receiver {
     events: Vec<(u8, u32)>,
     receives: bool,
     voice: Option<Voice>,
+    /// What is done to the voice before it is mixed.
+    polish: Option<Box<Polish>>,
     resampler: Option<(u32, u32, Resampler)>,
     /// What the first packet is expected to be.
     expected: Option<Format>,
@@ -136,6 +139,7 @@ impl Receiver {
             events: Vec::new(),
             receives: false,
             voice: None,
+            polish: None,
             resampler: None,
             expected: None,
             attention: Attention::Full,
@@ -353,6 +357,11 @@ impl Receiver {
         self.ticks_without_talk
     }
 
+    /// Level of the last tick if it was speech, dBov.
+    pub(crate) fn speech(&self) -> Option<f32> {
+        Some(self.dbov).filter(|&dbov| self.talk.is_speech(dbov))
+    }
+
     /// Level of the last tick, dBov.
     pub(crate) fn dbov(&self) -> f32 {
         self.dbov
@@ -365,9 +374,13 @@ impl Receiver {
 
     /// Writes the last tick at `rate` Hz, gain applied, into `mix`; false if it is silence.
     pub(crate) fn speak(&mut self, rate: u32, mix: &mut [i16]) -> bool {
+        self.polish.take_if(|polish| polish.is_spent());
         let Some(voice) = &self.voice else { return false };
         let own_rate = voice.decoder.format().sample_rate();
-        let heard = voice.heard();
+        let heard = match &mut self.polish {
+            Some(polish) => polish.run(voice.heard(), own_rate, self.talk.is_speech(self.dbov)),
+            None => voice.heard(),
+        };
         if own_rate == rate {
             self.resampler = None;
             let Some(heard) = heard else { return false };
@@ -396,8 +409,28 @@ impl Receiver {
         self.speak(rate, mix)
     }
 
-    /// Forgets what the resampler remembers: nobody listened for a while.
+    /// Turns gain control and noise suppression on or off, without a click.
+    pub(crate) fn set_polish(&mut self, agc: bool, noise_suppression: bool) {
+        if self.polish.is_none() && !agc && !noise_suppression {
+            return;
+        }
+        let rate = self.rate().unwrap_or(8_000);
+        let polish = self.polish.get_or_insert_with(|| Box::new(Polish::new()));
+        polish.set_agc(agc);
+        polish.set_denoiser(noise_suppression, rate);
+    }
+
+    /// By how much that makes the voice late.
+    pub(crate) fn polish_delay(&self) -> Duration {
+        let delay = |polish: &Polish| polish.delay(self.rate().unwrap_or(8_000));
+        self.polish.as_deref().map_or(Duration::ZERO, delay)
+    }
+
+    /// Forgets what the filters remember: nobody listens for a while.
     pub(crate) fn rest(&mut self) {
+        if let Some(polish) = &mut self.polish {
+            polish.rest();
+        }
         if let Some((_, _, resampler)) = &mut self.resampler {
             resampler.reset();
         }

@@ -191,7 +191,7 @@ fn budget(receiver: &Receiver, sender: &Sender, session: &Session) -> DelayBudge
     DelayBudget {
         network: session.round_trip().map(|round_trip| round_trip / 2),
         buffer: receiver.jitter.delay(),
-        mix: receiver.waiting(),
+        mix: receiver.waiting() + receiver.polish_delay(),
         packet: packet.unwrap_or_default(),
     }
 }

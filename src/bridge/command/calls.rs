@@ -46,7 +46,7 @@ impl Bridge {
             place: Place::Call(id),
             call: Some(id),
             display_name: None,
-            controls: Controls::default(),
+            controls: Controls::new(&self.settings),
             timeout,
         });
         self.api_call(id)

@@ -74,12 +74,21 @@ impl Bridge {
         }
         found.has_seat().map_err(refused)?;
         let from = from.unwrap_or_else(|| Caller::User(found.name.clone()));
+        let usual = Controls::new(&self.settings);
+        let controls = Controls {
+            muted: body.muted,
+            role: body.role,
+            agc: body.agc.unwrap_or(usual.agc),
+            noise_suppression: body.noise_suppression.unwrap_or(usual.noise_suppression),
+            echo_suppression: body.echo_suppression.unwrap_or(usual.echo_suppression),
+            ..usual
+        };
         let leg = self.dial(Outbound {
             dial: Dial { target, from, codecs },
             place: Place::Room(id),
             call: None,
             display_name: body.display_name,
-            controls: Controls { muted: body.muted, role: body.role, ..Controls::default() },
+            controls,
             timeout,
         });
         self.api_participant(&id.to_string(), leg)
@@ -185,6 +194,10 @@ impl Bridge {
         controls.role = body.role.unwrap_or(controls.role);
         controls.gain_in_db = body.gain_in_db.unwrap_or(controls.gain_in_db);
         controls.gain_out_db = body.gain_out_db.unwrap_or(controls.gain_out_db);
+        controls.agc = body.agc.unwrap_or(controls.agc);
+        let noise_suppression = body.noise_suppression;
+        controls.noise_suppression = noise_suppression.unwrap_or(controls.noise_suppression);
+        controls.echo_suppression = body.echo_suppression.unwrap_or(controls.echo_suppression);
         if let Some(group) = &body.group {
             controls.group = Some(group.clone()).filter(|group| !group.is_empty());
         }

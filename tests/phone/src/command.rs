@@ -51,6 +51,17 @@ pub enum Command {
         tones_hz: Vec<f64>,
         #[serde(default = "default_level")]
         level_db: f64,
+        /// Breaks them into syllables and pauses, in the rhythm of this seed.
+        babble: Option<u64>,
+        /// Adds the noise of a fan at this level.
+        noise_db: Option<f64>,
+    },
+    /// Returns what is heard, as a loudspeaker beside a microphone does; without `level_db` no more.
+    Echo {
+        call: String,
+        #[serde(default)]
+        delay_ms: u32,
+        level_db: Option<f64>,
     },
     /// Stops or resumes sending RTP at all.
     Media { call: String, send: bool },

@@ -7,6 +7,7 @@
 mod call;
 mod codec;
 mod command;
+mod echo;
 mod hearing;
 mod impair;
 mod media;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::codec::{Codec, Decoder, Encoder};
 use crate::command::Impairments;
+use crate::echo::Echo;
 use crate::hearing::{Chunk, Heard, Recording};
 use crate::impair::Network;
 use crate::random::Random;
@@ -63,6 +64,7 @@ struct State {
     encoder: Option<(Codec, Encoder)>,
     decoders: Vec<(Codec, Decoder)>,
     generator: Generator,
+    echo: Option<Echo>,
     burst: Option<Burst>,
     digits: VecDeque<Digit>,
     network: Network,
@@ -107,6 +109,7 @@ impl Media {
             encoder: None,
             decoders: Vec::new(),
             generator: Generator::default(),
+            echo: None,
             burst: None,
             digits: VecDeque::new(),
             network: Network::default(),
@@ -173,6 +176,21 @@ impl Media {
 
     pub fn play(&self, tones_hz: &[f64], level_db: f64) {
         self.lock().generator.set(tones_hz, level_db);
+    }
+
+    /// Breaks what plays into syllables, or no more.
+    pub fn babble(&self, seed: Option<u64>) {
+        self.lock().generator.babble(seed);
+    }
+
+    /// Adds noise at this level, or no more.
+    pub fn noise(&self, level_db: Option<f64>) {
+        self.lock().generator.noise(level_db);
+    }
+
+    /// Returns what is heard so much later and at this level, or no more.
+    pub fn echo(&self, path: Option<(u32, f64)>) {
+        self.lock().echo = path.map(|(delay_ms, level_db)| Echo::new(delay_ms, level_db));
     }
 
     pub fn send(&self, sending: bool) {
@@ -325,6 +343,9 @@ impl State {
             }
             _ => self.generator.fill(rate, &mut samples),
         }
+        if let Some(echo) = &mut self.echo {
+            echo.say(rate, &mut samples);
+        }
         let Some((codec, encoder)) = &mut self.encoder else { return };
         let payload = encoder.encode(&samples);
         let payload_type = codec.payload_type;
@@ -429,6 +450,9 @@ impl State {
             self.decoders.iter_mut().find(|(codec, _)| codec.payload_type == payload_type)?;
         let samples = decoder.decode(payload)?;
         let (clock_rate, sample_rate) = (codec.clock_rate, codec.sample_rate());
+        if let Some(echo) = &mut self.echo {
+            echo.hear(sample_rate, &samples);
+        }
         self.recording.push(Chunk { at, ssrc, timestamp, clock_rate, sample_rate, samples });
         self.statistics.received += 1;
         Some(())

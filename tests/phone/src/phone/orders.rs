@@ -32,8 +32,14 @@ impl Phone {
             Command::Answer { call } => self.answer(&call)?,
             Command::Reject { call, status } => self.reject(&call, status, Parts::default())?,
             Command::Hangup { call } => self.hang_up(&call)?,
-            Command::Play { call, tones_hz, level_db } => {
-                self.call(&call)?.media.play(&tones_hz, level_db);
+            Command::Play { call, tones_hz, level_db, babble, noise_db } => {
+                let media = &self.call(&call)?.media;
+                media.play(&tones_hz, level_db);
+                media.babble(babble);
+                media.noise(noise_db);
+            }
+            Command::Echo { call, delay_ms, level_db } => {
+                self.call(&call)?.media.echo(level_db.map(|level_db| (delay_ms, level_db)));
             }
             Command::Media { call, send } => self.call(&call)?.media.send(send),
             Command::Impair { call, impairments } => self.call(&call)?.media.impair(impairments),
