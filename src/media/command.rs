@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
 pub use mixer::quality::{Cause, Quality};
+use mixer::room::TICK;
 pub use mixer::slot::Vitals;
 
 /// A leg's media, named by the bridge; never reused.
@@ -176,6 +177,20 @@ pub enum Event {
         /// Totals since it was opened.
         statistics: Box<Statistics>,
     },
+    /// The first leg of a mix has taken its seat.
+    MixBegan {
+        /// The mix.
+        mix: MixKey,
+        /// Where it is.
+        worker: usize,
+    },
+    /// The last leg of a mix has left it; news of another worker may have it begun again there already.
+    MixEnded {
+        /// The mix.
+        mix: MixKey,
+        /// Where it was.
+        worker: usize,
+    },
     /// Levels of the legs that were heard lately, about ten times a second; dropped when the queue is full.
     Levels {
         /// Leg and dBov.
@@ -233,7 +248,7 @@ pub struct Statistics {
     pub vitals: Vitals,
 }
 
-/// How a worker fared in the last second.
+/// How a worker fared in the last second. A worker without legs sends one that says so, and no more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerReport {
     /// Which worker.
@@ -246,10 +261,26 @@ pub struct WorkerReport {
     pub legs: usize,
     /// Mixes it owns.
     pub mixes: usize,
-    /// Share of the second spent working, 0 to 1.
+    /// Legs of mixes that tick steadily, on average over the second; those of mixes that sleep cost next to nothing.
+    pub active_legs: f32,
+    /// Share of the second spent working, by the wall: being preempted counts. 0 to 1.
     pub busy: f32,
+    /// The longest that the ticks of a wake-up took to be done after they were due.
+    pub lateness: Duration,
     /// Commands that waited when it last looked.
     pub queued_commands: usize,
     /// Events dropped because the bridge did not read them.
     pub dropped_events: u64,
+}
+
+impl WorkerReport {
+    /// Deadline slack: the share of the period that is left when the ticks are done, at the worst. 0 to 1.
+    pub fn slack(&self) -> f32 {
+        (1.0 - self.busy.max(self.periods_late())).clamp(0.0, 1.0)
+    }
+
+    /// The lateness in periods.
+    pub fn periods_late(&self) -> f32 {
+        self.lateness.div_duration_f32(TICK)
+    }
 }

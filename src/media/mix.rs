@@ -108,11 +108,13 @@ impl Mix {
     }
 
     fn catch_up(&mut self, now: Instant, sink: &mut impl Sink, tally: &mut Tally) {
+        let legs = u32::try_from(self.room.len()).unwrap_or(u32::MAX);
         for _ in 0..CATCH_UP_MAX {
             self.room.tick(self.due, sink);
             self.due += TICK;
             self.ticks += 1;
             tally.ticks += 1;
+            tally.leg_ticks += legs;
             if self.due > now {
                 return;
             }

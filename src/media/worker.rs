@@ -132,7 +132,7 @@ impl Worker {
             inbox: Inbox::new(clock),
             report: Vec::new(),
             lobby_due: clock.now,
-            tally: Tally::new(clock.now),
+            tally: Tally::new(clock.now, false),
             precedence: Precedence::default(),
         }
     }
@@ -153,12 +153,12 @@ impl Worker {
             let woke = self.clock.now;
             let has_more = self.handle_orders();
             self.settle();
-            self.run_due_mixes();
+            let due = self.run_due_mixes();
             self.look_after_lobby();
-            self.report_tally();
             self.links.outbox.flush();
             self.read_clock();
-            self.tally.busy += self.clock.now - woke;
+            self.tally.note_wake_up(woke, self.clock.now, due);
+            self.report_tally();
             if !has_more && self.links.waker.sleep(&self.links.watch, self.pause()) {
                 self.note_packets();
             }
@@ -175,7 +175,7 @@ impl Worker {
     fn pause(&self) -> Option<Duration> {
         let ticks = self.mixes.values().map(|mix| mix.due);
         let lobby = (!self.legs.is_lobby_empty()).then_some(self.lobby_due);
-        let tally = (!self.legs.is_empty()).then_some(self.tally.due);
+        let tally = (!self.legs.is_empty() || self.tally.owed).then_some(self.tally.due);
         let retry = self.has_unsent().then_some(self.clock.now + RETRY_AFTER);
         let rest = [lobby, tally, retry, self.quarantine.deadline()];
         let due = ticks.chain(rest.into_iter().flatten()).min();
@@ -304,7 +304,12 @@ impl Worker {
         let Some(id) = self.legs.id(key) else { return };
         let phase = self.best_phase();
         let room = || Room::new(RoomOptions { contributors });
-        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix::new(room(), phase));
+        let worker = self.index;
+        let outbox = &mut self.links.outbox;
+        let mix = self.mixes.entry(mix_key).or_insert_with(|| {
+            outbox.push(Event::MixBegan { mix: mix_key, worker });
+            Mix::new(room(), phase)
+        });
         mix.room.set_contributors(contributors);
         if let Some(leg) = self.legs.at_mut(id)
             && let Some(slot) = leg.slot.take()
@@ -324,6 +329,7 @@ impl Worker {
             self.links.watch.remove(leg.rtp_socket());
             if mix.room.is_empty() {
                 self.mixes.remove(&mix_key);
+                self.links.outbox.push(Event::MixEnded { mix: mix_key, worker: self.index });
             }
         }
         self.legs.note_lobby(id);
@@ -422,12 +428,13 @@ impl Worker {
         }
     }
 
-    /// Receives for every mix that is due, then mixes them all, then sends.
-    fn run_due_mixes(&mut self) {
+    /// Receives for every mix that is due, then mixes them all, then sends; tells when the first of them was due.
+    fn run_due_mixes(&mut self) -> Option<Instant> {
         let Self { mixes, due, legs, inbox, report, links, .. } = self;
         let now = self.clock.now;
         due.clear();
         due.extend(mixes.iter().filter(|(_, mix)| mix.due <= now).map(|(&key, _)| key));
+        let first_due = due.iter().filter_map(|key| mixes.get(key)).map(|mix| mix.due).min();
         let Settings { silence_after, asleep_after, .. } = self.settings;
         let outbox = &mut links.outbox;
         let mut upkeep = Upkeep { clock: self.clock, silence_after, inbox, report, outbox };
@@ -449,6 +456,7 @@ impl Worker {
                 mix.keep_watch(legs, &links.watch);
             }
         }
+        first_due
     }
 
     fn look_after_lobby(&mut self) {
@@ -475,14 +483,16 @@ impl Worker {
         if now < self.tally.due {
             return;
         }
-        let tally = std::mem::replace(&mut self.tally, Tally::new(now));
+        let tally = std::mem::replace(&mut self.tally, Tally::new(now, !self.legs.is_empty()));
         let report = WorkerReport {
             worker: self.index,
             ticks: tally.ticks,
             late_ticks: tally.late_ticks,
             legs: self.legs.len(),
             mixes: self.mixes.len(),
+            active_legs: tally.active_legs(now),
             busy: tally.share_busy(now),
+            lateness: tally.lateness,
             queued_commands: tally.queued_commands,
             dropped_events: self.links.outbox.take_dropped(),
         };
