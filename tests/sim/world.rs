@@ -12,7 +12,7 @@ use api::model::{
 };
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::bridge::{Bridge, Clock, Input, Network, Output, Pattern, ResolveId, Settings};
-use plenary::media::command::Event as MediaEvent;
+use plenary::media::command::{Cause, Event as MediaEvent, Statistics};
 use plenary::sip::endpoint::{self, Packet, Transmit};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -252,12 +252,21 @@ impl World {
     fn media_news(&mut self) {
         let keys: Vec<_> = self.media.legs.keys().copied().collect();
         let Some(leg) = pick(&mut self.dice, &keys) else { return };
-        let event = match self.dice.next_u32() % 8 {
+        let event = match self.dice.next_u32() % 10 {
             0 => MediaEvent::Silent { leg, since: Duration::from_secs(30) },
+            8.. => MediaEvent::Statistics { leg, statistics: Box::new(self.some_statistics()) },
             1 | 2 => MediaEvent::Digit { leg, digit: '5', duration: Duration::from_millis(100) },
             other => MediaEvent::Talking { leg, talking: other % 2 == 0 },
         };
         self.input(Input::Media(event));
+    }
+
+    /// Of a leg that sounds well or not.
+    fn some_statistics(&mut self) -> Statistics {
+        let mut statistics = Statistics::default();
+        statistics.vitals.received.degraded = one_in(&mut self.dice, 2).then_some(Cause::Loss);
+        statistics.vitals.at_ceiling = one_in(&mut self.dice, 4);
+        statistics
     }
 
     fn some_phone(&mut self) -> String {
