@@ -701,7 +701,8 @@ pub struct NodeWorker {
     pub mixes: u32,
     /// Share of its time spent working, 0 to 1.
     pub busy: f32,
-    /// Share of the 20 ms that was left when its ticks were done, at the worst of the second, 0 to 1.
+    /// Share of the time for its ticks that was left at the worst of the second, 0 to 1: at 0 they are late, or it is
+    /// busy all the time.
     pub slack: f32,
     /// Ticks since the start.
     pub ticks: u64,

@@ -6,7 +6,7 @@
 //!   room          = (most − load) ÷ cost − legs that no report tells of yet
 //! ```
 //! All of it is in shares of a worker's time. Legs that sleep count with the cost of a leg that ticks, since all may wake
-//! at once. Lateness is how late ticks were done, in periods: the least of the last reports, so that one stall does not
+//! at once. Lateness is how near ticks came to being late: the least of the last reports, so that one stall does not
 //! count but a room that takes long, or a machine that does not let us run, does.
 //!
 //! A worker is full once it has no room, and until its load has fallen by a twentieth. It is also full while it is
@@ -38,7 +38,7 @@ struct Worker {
     /// Legs that tick.
     active: f32,
     busy: f32,
-    /// Of the last reports, in periods.
+    /// Of the last reports.
     lateness: [f32; 4],
     /// Rises with each report of late ticks, falls with each other.
     alarm: u8,
@@ -105,7 +105,7 @@ impl Worker {
         self.active += (report.active_legs - self.active) * NEWS;
         self.busy += (report.busy - self.busy) * NEWS;
         self.lateness.rotate_right(1);
-        self.lateness[0] = report.periods_late();
+        self.lateness[0] = report.lateness();
         let is_late = report.late_ticks > LATE_TICKS.max(report.ticks / LATE_SHARE);
         self.alarm =
             if is_late { (self.alarm + 1).min(ALARM_MOST) } else { self.alarm.saturating_sub(1) };
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn lateness_counts_once_it_lasts() {
         let mut watch = Watch::new(1);
-        let late = |ms| WorkerReport { lateness: Duration::from_millis(ms), ..report(100, 0.03) };
+        let late = |ms| WorkerReport { latest_end: Duration::from_millis(ms), ..report(100, 0.03) };
         watch.hear(10, &late(1));
         let usual = watch.room();
 

@@ -347,7 +347,7 @@ impl Bridge {
             ),
             (
                 "plenary_worker_slack_ratio",
-                "Share of the period left when the ticks were done, at the worst of the last second.",
+                "Share of the time for ticks that was left, at the worst of the last second.",
                 "gauge",
                 |w| w.last.slack().into(),
             ),

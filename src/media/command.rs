@@ -265,8 +265,10 @@ pub struct WorkerReport {
     pub active_legs: f32,
     /// Share of the second spent working, by the wall: being preempted counts. 0 to 1.
     pub busy: f32,
-    /// The longest that the ticks of a wake-up took to be done after they were due.
-    pub lateness: Duration,
+    /// The longest after a tick was due that it began.
+    pub latest_start: Duration,
+    /// The longest after the ticks of a wake-up were due that they were done.
+    pub latest_end: Duration,
     /// Commands that waited when it last looked.
     pub queued_commands: usize,
     /// Events dropped because the bridge did not read them.
@@ -274,13 +276,15 @@ pub struct WorkerReport {
 }
 
 impl WorkerReport {
-    /// Deadline slack: the share of the period that is left when the ticks are done, at the worst. 0 to 1.
+    /// Deadline slack: the share of the time for ticks that is left when they are done, at the worst. 0 to 1.
     pub fn slack(&self) -> f32 {
-        (1.0 - self.busy.max(self.periods_late())).clamp(0.0, 1.0)
+        (1.0 - self.busy.max(self.lateness())).clamp(0.0, 1.0)
     }
 
-    /// The lateness in periods.
-    pub fn periods_late(&self) -> f32 {
-        self.lateness.div_duration_f32(TICK)
+    /// How late ticks were at the worst: 1 is half a period for a start, which counts as a late tick, or a whole one for
+    /// the end.
+    pub fn lateness(&self) -> f32 {
+        let (start, end) = (self.latest_start * 2, self.latest_end);
+        start.max(end).div_duration_f32(TICK)
     }
 }

@@ -78,7 +78,9 @@ impl Mix {
         sink: &mut impl Sink,
         tally: &mut Tally,
     ) {
-        if now > self.due + TICK / 2 {
+        let late_by = now.saturating_duration_since(self.due);
+        tally.latest_start = tally.latest_start.max(late_by);
+        if late_by > TICK / 2 {
             tally.late_ticks += 1;
         }
         self.choose_pace(now, asleep_after);

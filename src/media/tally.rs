@@ -14,8 +14,10 @@ pub(super) struct Tally {
     /// Legs mixed, summed over the ticks.
     pub(super) leg_ticks: u32,
     pub(super) busy: Duration,
+    /// The longest from when a tick was due until it began.
+    pub(super) latest_start: Duration,
     /// The longest from when ticks were due until the wake-up that ran them was over.
-    pub(super) lateness: Duration,
+    pub(super) latest_end: Duration,
     pub(super) queued_commands: usize,
     /// The report before told of legs, so one that tells that they have gone is still owed.
     pub(super) owed: bool,
@@ -30,7 +32,8 @@ impl Tally {
             late_ticks: 0,
             leg_ticks: 0,
             busy: Duration::ZERO,
-            lateness: Duration::ZERO,
+            latest_start: Duration::ZERO,
+            latest_end: Duration::ZERO,
             queued_commands: 0,
             owed,
         }
@@ -40,7 +43,7 @@ impl Tally {
     pub(super) fn note_wake_up(&mut self, woke: Instant, done: Instant, due: Option<Instant>) {
         self.busy += done - woke;
         if let Some(due) = due {
-            self.lateness = self.lateness.max(done.saturating_duration_since(due));
+            self.latest_end = self.latest_end.max(done.saturating_duration_since(due));
         }
     }
 
@@ -78,7 +81,7 @@ mod tests {
         tally.leg_ticks = 50 * 40; // 40 legs each tick of one second
 
         assert!((tally.share_busy(at(2_000)) - 0.056).abs() < 1e-6);
-        assert_eq!(tally.lateness, Duration::from_millis(10));
+        assert_eq!(tally.latest_end, Duration::from_millis(10));
         assert!((tally.active_legs(at(1_000)) - 40.0).abs() < 1e-3);
         assert!((tally.active_legs(at(2_000)) - 20.0).abs() < 1e-3);
     }

@@ -535,7 +535,7 @@ fn a_worker_says_where_a_mix_is_and_how_much_time_is_left() {
     let idle = bench.wait(|event| report(event).filter(|report| report.legs == 0));
 
     assert_eq!((busy.worker, busy.legs, idle.worker), (began, 1, began));
-    assert!(busy.busy > 0.0 && busy.lateness > Duration::ZERO, "{busy:?}");
+    assert!(busy.busy > 0.0 && busy.latest_end > busy.latest_start, "{busy:?}");
     assert!(busy.slack() < 1.0, "{busy:?}");
 }
 

@@ -492,7 +492,8 @@ impl Worker {
             mixes: self.mixes.len(),
             active_legs: tally.active_legs(now),
             busy: tally.share_busy(now),
-            lateness: tally.lateness,
+            latest_start: tally.latest_start,
+            latest_end: tally.latest_end,
             queued_commands: tally.queued_commands,
             dropped_events: self.links.outbox.take_dropped(),
         };
