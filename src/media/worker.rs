@@ -338,11 +338,12 @@ impl Worker {
     /// The next deadline in the part of the period where a mix goes best.
     ///
     /// A wake-up costs as much as some packets, so parts are filled before another is begun; only what would delay
-    /// the last packets of a part by a millisecond is spread.
+    /// the last packets of a part by a millisecond is spread. A mix counts with the legs it is likely to get: it begins
+    /// with one.
     fn best_phase(&self) -> Instant {
         let mut loads = [0; PHASES];
         for mix in self.mixes.values() {
-            loads[self.phase_of(mix.due)] += mix.room.len();
+            loads[self.phase_of(mix.due)] += mix.room.len().max(LEGS_LIKELY);
         }
         let unfilled = (0..PHASES).filter(|&phase| loads[phase] < PHASE_FULL);
         let best = unfilled
@@ -578,6 +579,8 @@ const PHASES: usize = 10;
 const PHASES_U32: u32 = 10;
 /// Legs in one part before another is begun: their packets take a millisecond.
 const PHASE_FULL: usize = 160;
+/// Legs that a mix is taken to get.
+const LEGS_LIKELY: usize = 8;
 /// An order costs up to 50 µs (opening two sockets), so these delay a tick by 2 ms at most.
 const ORDERS_AT_ONCE: usize = 32;
 /// Orders that wait for one leg; it is under way for some milliseconds.
