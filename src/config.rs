@@ -173,7 +173,7 @@ pub struct Rooms {
 }
 
 /// What is refused beyond.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Octets of a SIP message.
@@ -188,6 +188,8 @@ pub struct Limits {
     pub connections: usize,
     /// Legs at once, ringing ones included.
     pub legs: usize,
+    /// Share of its time that a media thread may be busy and take one more leg.
+    pub media_load: f32,
     /// Rooms at once.
     pub rooms: usize,
     /// Participants of a room that does not say.
@@ -280,6 +282,11 @@ impl Config {
         expect(limits.dialogs >= 1, "limits.dialogs", "at least 1");
         expect(limits.connections >= 1, "limits.connections", "at least 1");
         expect(limits.legs >= 1, "limits.legs", "at least 1");
+        expect(
+            limits.media_load > 0.0 && limits.media_load <= 1.0,
+            "limits.media_load",
+            "more than 0, at most 1",
+        );
         expect(limits.rooms >= 1, "limits.rooms", "at least 1");
         expect(limits.participants_per_room >= 1, "limits.participants_per_room", "at least 1");
         expect(limits.calls_per_second >= 1, "limits.calls_per_second", "at least 1");
@@ -293,7 +300,7 @@ impl Config {
         let mut warnings = Vec::new();
         if self.rtp_ports.pairs() < self.limits.legs {
             warnings.push(format!(
-                "rtp_ports = {} has room for {} legs, limits.legs allows {}: further calls will fail; widen rtp_ports",
+                "rtp_ports = {} has room for {} legs, limits.legs allows {}: further calls will be refused; widen rtp_ports",
                 self.rtp_ports,
                 self.rtp_ports.pairs(),
                 self.limits.legs

@@ -115,7 +115,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     );
     let clock = read_clock();
     let bridge = Bridge::new(
-        bridge_settings(config),
+        bridge_settings(config, media.workers()),
         endpoint_settings(config, &sip_udp, &sip_tcp),
         clock,
         seed()?,
@@ -295,15 +295,19 @@ fn unless_zero(duration: Duration) -> Duration {
     if duration.is_zero() { Duration::MAX } else { duration }
 }
 
-fn bridge_settings(config: &Config) -> bridge::Settings {
+fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
     let Config { sip, media, rooms, limits, events, .. } = config;
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
     let media_addresses = sip.udp.0.iter().chain(&sip.tcp.0).filter(|a| specific(a));
     bridge::Settings {
+        node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         auto_create: rooms.auto_create.clone(),
         auto_create_from: rooms.auto_create_from.clone(),
         max_rooms: limits.rooms,
         max_legs: limits.legs,
+        port_pairs: config.rtp_ports.pairs(),
+        media_workers,
+        media_load: limits.media_load,
         calls_per_second: limits.calls_per_second,
         max_participants: limits.participants_per_room,
         contributors: media.contributors,

@@ -438,6 +438,8 @@ impl Bridge {
             Command::Transfer { leg, body, reply } => reply.send(self.transfer(leg, &body)),
             Command::SendDtmf { reply, .. } => reply.send(Ok(())),
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
+            Command::ListNodes { reply, .. } => send(reply, &[api::samples::node()]),
+            Command::Node { reply, .. } => reply.send(Ok(api::samples::node())),
             Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),
             Command::Metrics { reply } => reply.send(Ok(String::new())),
             _ => {}

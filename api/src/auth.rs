@@ -138,6 +138,7 @@ mod tests {
             (Method::POST, "/v1/legs/x/transfer", Scope::CallsWrite),
             (Method::GET, "/v1/events/stream", Scope::EventsRead),
             (Method::GET, "/metrics", Scope::Admin),
+            (Method::GET, "/v1/nodes", Scope::Admin),
         ];
 
         for (method, path, needed) in cases {

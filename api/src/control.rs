@@ -4,8 +4,8 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Page, PageQuery,
-    Participant, Readiness, Room, SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
+    Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
+    PageQuery, Participant, Readiness, Room, SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -153,6 +153,15 @@ pub enum Command {
         reply: Reply<LegStats>,
     },
 
+    ListNodes {
+        query: PageQuery,
+        reply: Reply<Page<Node>>,
+    },
+    /// By id or name.
+    Node {
+        node: String,
+        reply: Reply<Node>,
+    },
     Readiness {
         reply: Reply<Readiness>,
     },
@@ -165,7 +174,7 @@ pub enum Command {
 /// Why a command was not carried out. One function maps each to an HTTP problem.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ControlError {
-    /// 404. `what` is `room`, `participant`, `leg` or `call`.
+    /// 404. `what` is `room`, `participant`, `leg`, `call` or `node`.
     #[error("no such {what}: {name}")]
     NotFound {
         /// Kind of resource.
@@ -193,6 +202,14 @@ pub enum ControlError {
     #[error("{detail}")]
     Busy {
         /// Which limit, and how to raise it.
+        detail: String,
+        /// Seconds.
+        retry_after_s: u32,
+    },
+    /// 503 with Retry-After: the media threads have no time for what was asked.
+    #[error("{detail}")]
+    Saturated {
+        /// What to do.
         detail: String,
         /// Seconds.
         retry_after_s: u32,

@@ -110,7 +110,9 @@ impl ApiError {
             Self::Control(ControlError::Invalid { .. })
             | Self::Content(_)
             | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Control(ControlError::Busy { .. } | ControlError::Stopping)
+            Self::Control(
+                ControlError::Busy { .. } | ControlError::Saturated { .. } | ControlError::Stopping,
+            )
             | Self::TooManyStreams(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::EventsGone(_) => StatusCode::GONE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
@@ -135,6 +137,9 @@ impl ApiError {
                 ("invalid_content", "Content not acceptable")
             }
             Self::Control(ControlError::Busy { .. }) => ("busy", "A limit is reached"),
+            Self::Control(ControlError::Saturated { .. }) => {
+                ("no_capacity", "No media capacity for more legs")
+            }
             Self::Control(ControlError::Stopping) => ("stopping", "The bridge is stopping"),
             Self::EventsGone(_) => ("events_gone", "These events can no longer be read"),
             Self::Unauthorized(_) => ("unauthorized", "A valid key is needed"),
@@ -153,7 +158,11 @@ impl ApiError {
 
     /// Seconds after which to try again, where that makes sense.
     fn retry_after_s(&self) -> Option<u32> {
-        if let Self::Control(ControlError::Busy { retry_after_s, .. }) = self {
+        if let Self::Control(
+            ControlError::Busy { retry_after_s, .. }
+            | ControlError::Saturated { retry_after_s, .. },
+        ) = self
+        {
             return Some(*retry_after_s);
         }
         let soon = matches!(self, Self::IdempotencyKeyInUse).then_some(1);

@@ -85,6 +85,10 @@ id!(
     CallId, "call_"
 );
 id!(
+    /// Names a node, from one start to the next.
+    NodeId, "node_"
+);
+id!(
     /// Names an event of the log.
     EventId, "evt_"
 );

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::event::{Event, EventType};
-use crate::id::{CallId, EventId, LegId, RoomId};
+use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
-    BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
-    Participant, ParticipantState, QualityStats, ReceivedStats, Role, Room, RoomState, SentStats,
-    StreamQuality,
+    BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats, Node,
+    NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats, Role, Room,
+    RoomState, SentStats, StreamQuality,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -186,6 +186,34 @@ pub fn leg_stats() -> LegStats {
             total_ms: 75.5,
             at_ceiling: false,
         },
+    }
+}
+
+/// A node whose first worker carries most.
+pub fn node() -> Node {
+    let (ms, random) = parts(0x71b0_2f6d_08c4_0006_e606);
+    let worker = |worker, legs, busy, room_for_legs| NodeWorker {
+        worker,
+        legs,
+        mixes: legs / 10,
+        busy,
+        slack: 0.98 - busy,
+        ticks: 1_264_000,
+        late_ticks: 0,
+        room_for_legs,
+    };
+    Node {
+        id: NodeId::new(ms, random),
+        name: "bridge-1".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: NodeState::Ready,
+        started_at: time(-3600),
+        uptime_s: 3600,
+        legs: 440,
+        rooms: 44,
+        calls: 0,
+        room_for_legs: 4400,
+        workers: vec![worker(0, 240, 0.06, 2300), worker(1, 200, 0.05, 2100)],
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub(super) invited: u64,
     pub(super) answered: u64,
     pub(super) refused: u64,
+    /// Refused for want of media capacity, over SIP and over the API.
+    pub(super) saturated: u64,
     pub(super) rooms_total: u64,
     pub(super) calls_total: u64,
     pub(super) transfers: u64,
@@ -56,12 +58,13 @@ struct Histogram {
     count: u64,
 }
 
+/// Of one worker.
 #[derive(Debug, Default)]
-struct WorkerTotals {
-    ticks: u64,
-    late_ticks: u64,
+pub(super) struct WorkerTotals {
+    pub(super) ticks: u64,
+    pub(super) late_ticks: u64,
     dropped_events: u64,
-    last: WorkerReport,
+    pub(super) last: WorkerReport,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,6 +164,11 @@ impl Counters {
         totals.dropped_events += report.dropped_events;
         totals.last = report;
     }
+
+    /// Of a worker that has reported.
+    pub(super) fn worker_totals(&self, worker: usize) -> Option<&WorkerTotals> {
+        self.workers.get(&worker)
+    }
 }
 
 impl Bridge {
@@ -180,6 +188,8 @@ impl Bridge {
         page.gauge("plenary_rooms", "Open rooms now.", self.rooms.len());
         page.gauge("plenary_calls", "Two-party calls now.", self.calls.len());
         let draining = u8::from(self.draining != Draining::No);
+        let help = "Legs that can be added now.";
+        page.gauge("plenary_capacity_legs", help, self.room_for_legs());
         page.gauge("plenary_draining", "1 while no new calls are taken.", draining);
         page.head("plenary_legs_total", "Legs since the start.", "counter");
         let outbound = counters.legs_total - counters.legs_inbound;
@@ -193,6 +203,11 @@ impl Bridge {
             ("plenary_invites_total", "New calls that reached us.", counters.invited),
             ("plenary_answered_total", "Legs that were answered.", counters.answered),
             ("plenary_refused_total", "Callers we refused.", counters.refused),
+            (
+                "plenary_capacity_refusals_total",
+                "Calls and dial-outs refused for want of media capacity.",
+                counters.saturated,
+            ),
             ("plenary_rooms_total", "Rooms made since the start.", counters.rooms_total),
             ("plenary_calls_total", "Two-party calls since the start.", counters.calls_total),
             ("plenary_transfers_total", "Transfers asked for.", counters.transfers),
@@ -314,7 +329,7 @@ impl Bridge {
     fn show_workers(&self, page: &mut Page) {
         type Figure = (&'static str, &'static str, &'static str, fn(&WorkerTotals) -> f64);
         #[expect(clippy::cast_precision_loss, reason = "Prometheus values are doubles")]
-        let figures: [Figure; 7] = [
+        let figures: [Figure; 8] = [
             ("plenary_ticks_total", "Media ticks run.", "counter", |w| w.ticks as f64),
             ("plenary_late_ticks_total", "Media ticks that began late.", "counter", |w| {
                 w.late_ticks as f64
@@ -332,6 +347,12 @@ impl Bridge {
                 "Share of the last second spent working.",
                 "gauge",
                 |w| w.last.busy.into(),
+            ),
+            (
+                "plenary_worker_slack_ratio",
+                "Share of the time for ticks that was left, at the worst of the last second.",
+                "gauge",
+                |w| w.last.slack().into(),
             ),
             (
                 "plenary_worker_queued_commands",

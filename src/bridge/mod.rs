@@ -9,9 +9,12 @@
 //!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
 //!                                           transfer .rs)
 //! ```
+//! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
+mod admission;
 mod bucket;
 mod call;
+mod capacity;
 mod clock;
 mod command;
 mod dial;
@@ -32,7 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::{EventType, Happened, Level};
-use api::model::{CallId, LegId, RoomId};
+use api::model::{CallId, LegId, NodeId, RoomId};
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -47,6 +50,7 @@ pub use settings::{Network, Pattern, Settings};
 
 use bucket::Bucket;
 use call::Call;
+use capacity::Capacity;
 use history::History;
 use leg::Leg;
 use metrics::Counters;
@@ -153,6 +157,11 @@ pub struct Bridge {
     outputs: VecDeque<Output>,
     keys: u64,
     rate: Bucket,
+    capacity: Capacity,
+    /// When somebody was last refused for want of it.
+    saturated_at: Option<Instant>,
+    node: NodeId,
+    started: Clock,
     draining: Draining,
     counters: Counters,
 }
@@ -193,6 +202,9 @@ impl Bridge {
         let sip_seed = dice.next_u64();
         let history = History::new(settings.history);
         let rate = Bucket::new(start.instant, settings.calls_per_second);
+        let capacity = Capacity::new(settings.media_workers, settings.media_load);
+        let unix_ms = u64::try_from(start.wall.as_millisecond()).unwrap_or(0);
+        let node = NodeId::new(unix_ms, dice.next_u64().into());
         let mut bridge = Self {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             sip_deadline: None,
@@ -214,6 +226,10 @@ impl Bridge {
             outputs: VecDeque::new(),
             keys: 0,
             rate,
+            capacity,
+            saturated_at: None,
+            node,
+            started: start,
             draining: Draining::No,
             counters: Counters::default(),
         };

@@ -85,6 +85,11 @@ pub(super) enum Refusal {
     Ending,
     /// The bridge has all the rooms or legs it may have.
     Overloaded,
+    /// The media threads would be late with one more leg.
+    Saturated {
+        /// When to come again; not the same for all.
+        retry_after_s: u32,
+    },
     /// More new calls a second than allowed.
     TooFast,
     /// The bridge is stopping.
@@ -100,6 +105,7 @@ impl Refusal {
             Self::Full => (486, "The room is full", None),
             Self::Ending => (480, "The room is ending", None),
             Self::Overloaded => (503, "All lines are busy", Some(10)),
+            Self::Saturated { retry_after_s } => (503, "No media capacity", Some(retry_after_s)),
             Self::TooFast => (503, "Too many calls at once", Some(1)),
             Self::Draining => (503, "Stopping", Some(60)),
         }
@@ -113,6 +119,7 @@ impl Refusal {
             Self::Full => "full",
             Self::Ending => "ending",
             Self::Overloaded => "overloaded",
+            Self::Saturated { .. } => "no_capacity",
             Self::TooFast => "too_many_calls",
             Self::Draining => "draining",
         }

@@ -11,6 +11,8 @@ use mixer::codec::{Format, OpusOptions};
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct Settings {
+    /// What the API calls this node.
+    pub node_name: String,
     /// Callable names that make a room when nobody has: `*`, `conf-*`, or nothing.
     pub auto_create: Pattern,
     /// Networks whose callers may make a room by calling.
@@ -19,6 +21,12 @@ pub struct Settings {
     pub max_rooms: usize,
     /// Legs at once, dialling included.
     pub max_legs: usize,
+    /// Pairs of ports for media, one a leg.
+    pub port_pairs: usize,
+    /// Media threads.
+    pub media_workers: usize,
+    /// Share of its time that a media thread may be busy and take one more leg, 0 to 1.
+    pub media_load: f32,
     /// New calls a second from outside; one more is told 503.
     pub calls_per_second: u32,
     /// Seats of a room that does not say.

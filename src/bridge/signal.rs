@@ -17,7 +17,7 @@ use crate::sip::uri::Uri;
 use super::leg::{KeySource, Stage};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
-use super::{Bridge, Draining, Place, Subject};
+use super::{Bridge, Place, Subject};
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
@@ -118,8 +118,9 @@ impl Bridge {
         if !self.rate.take(self.now) {
             return Err(Refusal::TooFast);
         }
-        if let Some(room) = self.names.get(name) {
-            return self.rooms[room].admit().map(|()| *room);
+        if let Some(room) = self.names.get(name).copied() {
+            self.rooms[&room].admit()?;
+            return self.has_room(Some(Place::Room(room)), 1).map(|()| room);
         }
         let may_create = is_room_name(name)
             && self.settings.auto_create.matches(name)
@@ -130,20 +131,16 @@ impl Bridge {
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(Refusal::Overloaded);
         }
+        self.has_room(None, 1)?;
         Ok(self.create_room(NewRoom::ad_hoc(name.to_owned())))
-    }
-
-    /// Whether one more leg may be made.
-    pub(super) fn has_line(&self) -> Result<(), Refusal> {
-        if self.draining != Draining::No {
-            return Err(Refusal::Draining);
-        }
-        if self.legs.len() >= self.settings.max_legs { Err(Refusal::Overloaded) } else { Ok(()) }
     }
 
     /// What an INVITE to this address would be told (RFC 3261 §11.2).
     fn would_admit(&self, target: &Uri) -> Result<(), Refusal> {
         self.has_line()?;
+        if self.room_for_legs() == 0 {
+            return Err(Refusal::Overloaded);
+        }
         let name = user_of(target);
         match self.names.get(&name) {
             Some(room) => self.rooms[room].admit(),
@@ -198,11 +195,12 @@ impl Bridge {
     /// Refuses a caller whose INVITE we had taken up.
     pub(super) fn refuse_caller(&mut self, id: LegId, status: u16, reason: &str) {
         let Some(session) = self.legs.get(&id).and_then(|leg| leg.session) else { return };
-        let rejection = Rejection {
-            status: status_code(status),
-            reason: None,
-            headers: vec![("Warning".to_owned(), format!("399 plenary \"{}\"", quoted(reason)))],
-        };
+        let mut headers =
+            vec![("Warning".to_owned(), format!("399 plenary \"{}\"", quoted(reason)))];
+        if status == 503 {
+            headers.push(("Retry-After".to_owned(), self.soon().to_string()));
+        }
+        let rejection = Rejection { status: status_code(status), reason: None, headers };
         self.endpoint.reject(self.now, session, rejection);
         self.forget_session(id);
         self.counters.refused += 1;

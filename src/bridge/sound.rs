@@ -41,7 +41,12 @@ impl Bridge {
                 self.media.remove(&leg);
                 self.counters.closed(leg);
             }
-            Event::Worker(report) => self.counters.worker(report),
+            Event::MixBegan { mix, worker } => self.capacity.mix_began(mix, worker),
+            Event::MixEnded { mix, worker } => self.capacity.mix_ended(mix, worker),
+            Event::Worker(report) => {
+                self.capacity.handle_report(self.now, &report);
+                self.counters.worker(report);
+            }
         }
     }
 

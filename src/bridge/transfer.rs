@@ -119,8 +119,9 @@ impl Bridge {
     }
 
     /// Who may have a REFER carried out: a leg that is up, towards a `sip:` URI we can call.
-    fn may_refer(&self, leg: Option<LegId>, target: &Uri) -> Result<LegId, u16> {
+    fn may_refer(&mut self, leg: Option<LegId>, target: &Uri) -> Result<LegId, u16> {
         let leg = leg.and_then(|leg| self.legs.get(&leg)).ok_or(403_u16)?;
+        let (id, place) = (leg.id, leg.place);
         if !self.settings.transfer_by_phones || !leg.is_up() {
             return Err(403);
         }
@@ -131,11 +132,12 @@ impl Bridge {
             return Err(416);
         }
         self.has_line().map_err(|refusal| refusal.answer().0)?;
-        if let Place::Room(room) = leg.place {
+        if let Place::Room(room) = place {
             let seat = self.rooms.get(&room).map_or(Ok(()), super::room::Room::has_seat);
             seat.map_err(|refusal| refusal.answer().0)?;
         }
-        Ok(leg.id)
+        self.has_room(Some(place), 1).map_err(|refusal| refusal.answer().0)?;
+        Ok(id)
     }
 
     fn carry_out(&mut self, refer: ReferId, by: LegId, target: &Uri) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
 pub use mixer::quality::{Cause, Quality};
+use mixer::room::TICK;
 pub use mixer::slot::{EchoPath, Seat, Vitals};
 
 /// A leg's media, named by the bridge; never reused.
@@ -171,6 +172,20 @@ pub enum Event {
         /// Totals since it was opened.
         statistics: Statistics,
     },
+    /// The first leg of a mix has taken its seat.
+    MixBegan {
+        /// The mix.
+        mix: MixKey,
+        /// Where it is.
+        worker: usize,
+    },
+    /// The last leg of a mix has left it; news of another worker may have it begun again there already.
+    MixEnded {
+        /// The mix.
+        mix: MixKey,
+        /// Where it was.
+        worker: usize,
+    },
     /// Levels of some legs that were heard lately, about ten times a second; dropped when the queue is full.
     Levels(Levels),
     /// The ports are free again.
@@ -246,7 +261,7 @@ pub struct Statistics {
     pub vitals: Vitals,
 }
 
-/// How a worker fared in the last second.
+/// How a worker fared in the last second. A worker without legs sends one that says so, and no more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerReport {
     /// Which worker.
@@ -259,10 +274,30 @@ pub struct WorkerReport {
     pub legs: usize,
     /// Mixes it owns.
     pub mixes: usize,
-    /// Share of the second spent working, 0 to 1.
+    /// Legs of mixes that tick steadily, on average over the second; those of mixes that sleep cost next to nothing.
+    pub active_legs: f32,
+    /// Share of the second spent working, by the wall: being preempted counts. 0 to 1.
     pub busy: f32,
+    /// The longest after a tick was due that it began.
+    pub latest_start: Duration,
+    /// The longest after the ticks of a wake-up were due that they were done.
+    pub latest_end: Duration,
     /// Commands that waited when it last looked.
     pub queued_commands: usize,
     /// Events dropped because the bridge did not read them.
     pub dropped_events: u64,
+}
+
+impl WorkerReport {
+    /// Deadline slack: the share of the time for ticks that is left when they are done, at the worst. 0 to 1.
+    pub fn slack(&self) -> f32 {
+        (1.0 - self.busy.max(self.lateness())).clamp(0.0, 1.0)
+    }
+
+    /// How late ticks were at the worst: 1 is half a period for a start, which counts as a late tick, or a whole one for
+    /// the end.
+    pub fn lateness(&self) -> f32 {
+        let (start, end) = (self.latest_start * 2, self.latest_end);
+        start.max(end).div_duration_f32(TICK)
+    }
 }

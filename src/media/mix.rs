@@ -78,7 +78,9 @@ impl Mix {
         sink: &mut impl Sink,
         tally: &mut Tally,
     ) {
-        if now > self.due + TICK / 2 {
+        let late_by = now.saturating_duration_since(self.due);
+        tally.latest_start = tally.latest_start.max(late_by);
+        if late_by > TICK / 2 {
             tally.late_ticks += 1;
         }
         self.choose_pace(now, asleep_after);
@@ -108,11 +110,13 @@ impl Mix {
     }
 
     fn catch_up(&mut self, now: Instant, sink: &mut impl Sink, tally: &mut Tally) {
+        let legs = u32::try_from(self.room.len()).unwrap_or(u32::MAX);
         for _ in 0..CATCH_UP_MAX {
             self.room.tick(self.due, sink);
             self.due += TICK;
             self.ticks += 1;
             tally.ticks += 1;
+            tally.leg_ticks += legs;
             if self.due > now {
                 return;
             }

@@ -136,7 +136,7 @@ impl Worker {
             inbox,
             report: Vec::new(),
             lobby_due: clock.now,
-            tally: Tally::new(clock.now),
+            tally: Tally::new(clock.now, false),
             precedence: Precedence::default(),
         }
     }
@@ -157,12 +157,12 @@ impl Worker {
             let woke = self.clock.now;
             let has_more = self.handle_orders();
             self.settle();
-            self.run_due_mixes();
+            let due = self.run_due_mixes();
             self.look_after_lobby();
-            self.report_tally();
             self.links.outbox.flush();
             self.read_clock();
-            self.tally.busy += self.clock.now - woke;
+            self.tally.note_wake_up(woke, self.clock.now, due);
+            self.report_tally();
             if !has_more && self.links.waker.sleep(&self.links.watch, self.pause()) {
                 self.note_packets();
             }
@@ -179,7 +179,7 @@ impl Worker {
     fn pause(&self) -> Option<Duration> {
         let ticks = self.mixes.values().map(|mix| mix.due);
         let lobby = (!self.legs.is_lobby_empty()).then_some(self.lobby_due);
-        let tally = (!self.legs.is_empty()).then_some(self.tally.due);
+        let tally = (!self.legs.is_empty() || self.tally.owed).then_some(self.tally.due);
         let retry = self.has_unsent().then_some(self.clock.now + RETRY_AFTER);
         let rest = [lobby, tally, retry, self.quarantine.deadline()];
         let due = ticks.chain(rest.into_iter().flatten()).min();
@@ -308,7 +308,12 @@ impl Worker {
         let Some(id) = self.legs.id(key) else { return };
         let phase = self.best_phase();
         let room = || Room::new(RoomOptions { contributors });
-        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix::new(room(), phase));
+        let worker = self.index;
+        let outbox = &mut self.links.outbox;
+        let mix = self.mixes.entry(mix_key).or_insert_with(|| {
+            outbox.push(Event::MixBegan { mix: mix_key, worker });
+            Mix::new(room(), phase)
+        });
         mix.room.set_contributors(contributors);
         if let Some(leg) = self.legs.at_mut(id)
             && let Some(slot) = leg.slot.take()
@@ -328,6 +333,7 @@ impl Worker {
             self.links.watch.remove(leg.rtp_socket());
             if mix.room.is_empty() {
                 self.mixes.remove(&mix_key);
+                self.links.outbox.push(Event::MixEnded { mix: mix_key, worker: self.index });
             }
         }
         self.legs.note_lobby(id);
@@ -336,11 +342,12 @@ impl Worker {
     /// The next deadline in the part of the period where a mix goes best.
     ///
     /// A wake-up costs as much as some packets, so parts are filled before another is begun; only what would delay
-    /// the last packets of a part by a millisecond is spread.
+    /// the last packets of a part by a millisecond is spread. A mix counts with the legs it is likely to get: it begins
+    /// with one.
     fn best_phase(&self) -> Instant {
         let mut loads = [0; PHASES];
         for mix in self.mixes.values() {
-            loads[self.phase_of(mix.due)] += mix.room.len();
+            loads[self.phase_of(mix.due)] += mix.room.len().max(LEGS_LIKELY);
         }
         let unfilled = (0..PHASES).filter(|&phase| loads[phase] < PHASE_FULL);
         let best = unfilled
@@ -426,12 +433,13 @@ impl Worker {
         }
     }
 
-    /// Receives for every mix that is due, then mixes them all, then sends.
-    fn run_due_mixes(&mut self) {
+    /// Receives for every mix that is due, then mixes them all, then sends; tells when the first of them was due.
+    fn run_due_mixes(&mut self) -> Option<Instant> {
         let Self { mixes, due, legs, inbox, report, links, .. } = self;
         let now = self.clock.now;
         due.clear();
         due.extend(mixes.iter().filter(|(_, mix)| mix.due <= now).map(|(&key, _)| key));
+        let first_due = due.iter().filter_map(|key| mixes.get(key)).map(|mix| mix.due).min();
         let Settings { silence_after, asleep_after, .. } = self.settings;
         let of_due = due.iter().filter_map(|key| mixes.get(key)).flat_map(|mix| mix.room.ids());
         inbox.expect(of_due.filter_map(|id| legs.at(id)).map(|leg| leg.rtp_socket().raw()));
@@ -455,6 +463,7 @@ impl Worker {
                 mix.keep_watch(legs, &links.watch);
             }
         }
+        first_due
     }
 
     fn look_after_lobby(&mut self) {
@@ -481,14 +490,17 @@ impl Worker {
         if now < self.tally.due {
             return;
         }
-        let tally = std::mem::replace(&mut self.tally, Tally::new(now));
+        let tally = std::mem::replace(&mut self.tally, Tally::new(now, !self.legs.is_empty()));
         let report = WorkerReport {
             worker: self.index,
             ticks: tally.ticks,
             late_ticks: tally.late_ticks,
             legs: self.legs.len(),
             mixes: self.mixes.len(),
+            active_legs: tally.active_legs(now),
             busy: tally.share_busy(now),
+            latest_start: tally.latest_start,
+            latest_end: tally.latest_end,
             queued_commands: tally.queued_commands,
             dropped_events: self.links.outbox.take_dropped(),
         };
@@ -581,6 +593,8 @@ const PHASES: usize = 10;
 const PHASES_U32: u32 = 10;
 /// Legs in one part before another is begun: their packets take a millisecond.
 const PHASE_FULL: usize = 160;
+/// Legs that a mix is taken to get.
+const LEGS_LIKELY: usize = 8;
 /// An order costs up to 50 µs (opening two sockets), so these delay a tick by 2 ms at most.
 const ORDERS_AT_ONCE: usize = 32;
 /// Orders that wait for one leg; it is under way for some milliseconds.

@@ -1,6 +1,6 @@
 //! What the bridge refuses, with which status, and with the header that says more.
 
-use crate::support::{Bridge, Options, Peer, idle_sdp, json};
+use crate::support::{Bridge, Options, Peer, Value, idle_sdp, json};
 
 fn bridge(config: &str) -> Bridge {
     Bridge::start(Options { config: config.to_owned(), ..Options::default() })
@@ -119,6 +119,34 @@ fn beyond_its_legs_the_bridge_says_when_to_come_again() {
 
     peer.hang_up(&mut first);
     bridge.wait("leg.ended", |_| true);
+    peer.call(&bridge.uri("standup"), "", &idle_sdp());
+}
+
+#[test]
+fn beyond_what_its_media_threads_can_take_the_bridge_says_when_to_come_again() {
+    // By what a leg is taken to cost, one is all that this share of one worker's time is enough for.
+    let bridge = bridge("[limits]\nmedia_load = 0.0004\n[media]\nworkers = 1\n");
+    let mut peer = Peer::udp(bridge.sip);
+    let has_room = |nodes: &Value| nodes["items"][0]["room_for_legs"] == 1;
+    bridge.get_until("/v1/nodes", has_room);
+    let (mut first, _) = peer.call(&bridge.uri("standup"), "", &idle_sdp());
+    let next = peer.request("INVITE", &peer.dialog(&bridge.uri("standup")), "", &idle_sdp());
+
+    let (status, seconds) = refusal(&mut peer, &next, "Retry-After");
+    assert_eq!(status, 503);
+    assert!((4..8).contains(&seconds.parse().unwrap()), "{seconds}");
+    let rejected = bridge.wait("room.join_rejected", |_| true);
+    assert_eq!(rejected["data"]["reason"], "no_capacity", "{rejected}");
+    let body = json!({"to": bridge.uri("elsewhere")});
+    let answer = bridge.try_request("POST", "/v1/rooms/standup/participants", Some(&body));
+    assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("no_capacity")));
+    assert!(answer.header("retry-after").is_some(), "{}", answer.text);
+    assert_eq!(bridge.try_request("GET", "/readyz", None).status, 503);
+    assert_eq!(bridge.log().matches("no media capacity").count(), 1, "one warning for both");
+
+    peer.hang_up(&mut first);
+    bridge.wait("leg.ended", |_| true);
+    bridge.get_until("/v1/nodes", has_room);
     peer.call(&bridge.uri("standup"), "", &idle_sdp());
 }
 

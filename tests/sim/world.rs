@@ -443,10 +443,14 @@ fn invite(to: String) -> Invite {
 
 fn settings() -> Settings {
     Settings {
+        node_name: "sim".to_owned(),
         auto_create: Pattern::new("*"),
         auto_create_from: vec![Network::new(IpAddr::from([10, 0, 0, 0]), 8)],
         max_rooms: 100,
         max_legs: 40,
+        port_pairs: 1000,
+        media_workers: 2,
+        media_load: 0.75,
         calls_per_second: 5,
         max_participants: 12,
         contributors: 3,

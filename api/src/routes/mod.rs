@@ -112,6 +112,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(participants::routes())
         .merge(calls::routes())
         .merge(legs::routes())
+        .merge(node::nodes())
         .merge(events::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }

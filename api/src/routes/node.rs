@@ -1,4 +1,4 @@
-//! How the bridge fares: `/healthz`, `/readyz`, `/metrics`.
+//! How the bridge fares: `/healthz`, `/readyz`, `/metrics`, and `/v1/nodes`.
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::Shared;
 use crate::control::{Command, Control, ControlError};
 use crate::error::ApiError;
-use crate::extract::Json;
-use crate::model::Readiness;
+use crate::extract::{Json, Params, Path};
+use crate::model::{Node, Page, PageQuery, Readiness};
 
 /// What anybody may ask.
 pub(super) fn open() -> OpenApiRouter<Shared> {
@@ -21,6 +21,10 @@ pub(super) fn open() -> OpenApiRouter<Shared> {
 
 pub(super) fn metrics() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(figures))
+}
+
+pub(super) fn nodes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
 }
 
 /// That the process lives.
@@ -58,4 +62,29 @@ async fn ready(State(control): State<Control>) -> Result<Response, ApiError> {
 async fn figures(State(control): State<Control>) -> Result<Response, ApiError> {
     let text = control.ask(|reply| Command::Metrics { reply }).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// List nodes
+///
+/// Today there is one: the bridge that answers. Needs an admin key.
+#[utoipa::path(get, path = "/nodes", tag = "node", operation_id = "listNodes", params(PageQuery),
+    responses((status = OK, body = Page<Node>)))]
+async fn list(
+    State(control): State<Control>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<Node>>, ApiError> {
+    let query = query.checked(&["ready", "draining"])?;
+    Ok(Json(control.ask(|reply| Command::ListNodes { query, reply }).await?))
+}
+
+/// Show a node
+///
+/// What it carries, how much time its media threads have left, and for how many more legs that is enough.
+#[utoipa::path(get, path = "/nodes/{node}", tag = "node", operation_id = "getNode",
+    params(("node" = String, Path, description = "Id or name")), responses((status = OK, body = Node)))]
+async fn show(
+    State(control): State<Control>,
+    Path(node): Path<String>,
+) -> Result<Json<Node>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::Node { node, reply }).await?))
 }

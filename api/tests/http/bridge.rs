@@ -99,6 +99,8 @@ fn answer(command: Command) {
         | Command::HangUpLeg { reply, .. }
         | Command::SendDtmf { reply, .. } => reply.send(Ok(())),
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
+        Command::ListNodes { reply, .. } => reply.send(Ok(page(samples::node()))),
+        Command::Node { reply, .. } => reply.send(Ok(samples::node())),
         Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),
         Command::Metrics { reply } => reply.send(Ok("plenary_legs 2\n".to_owned())),
     }

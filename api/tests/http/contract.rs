@@ -88,6 +88,8 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("POST", "/v1/legs/LEG/dtmf", r#"{"digits":"1*"}"#, 204, "SendDtmf"),
     ("GET", "/v1/legs/LEG/stats", "", 200, "LegStats"),
     ("GET", "/v1/events", "", 200, ""),
+    ("GET", "/v1/nodes?state=ready", "", 200, "ListNodes { query: PageQuery { limit: None"),
+    ("GET", "/v1/nodes/bridge-1", "", 200, "Node { node: \"bridge-1\""),
     ("GET", "/healthz", "", 200, ""),
     ("GET", "/readyz", "", 200, "Readiness"),
     ("GET", "/metrics", "", 200, "Metrics"),
@@ -136,6 +138,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
     let mut served: BTreeSet<(String, String)> = cases()
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
+            let path = path.replace("bridge-1", "{node}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();
@@ -212,4 +215,20 @@ async fn accepted_work_says_where_it_is_and_what_to_expect() {
         answer.header("expect-events"),
         "participant.ringing, participant.joined, participant.left"
     );
+}
+
+#[tokio::test]
+async fn a_node_says_how_many_more_legs_it_takes() {
+    let house = house();
+
+    let listed = house.get("/v1/nodes").await.json();
+    let shown = house.get("/v1/nodes/bridge-1").await.json();
+
+    assert_eq!(listed["items"][0], shown);
+    assert!(shown["id"].as_str().unwrap().starts_with("node_"), "{shown}");
+    assert_eq!((&shown["state"], &shown["room_for_legs"]), (&"ready".into(), &4400.into()));
+    assert_eq!(shown["workers"][1]["legs"], 200);
+    let document = document(&house).await;
+    let example = &document["components"]["schemas"]["Node"]["examples"][0];
+    assert_eq!(example["id"], shown["id"]);
 }

@@ -21,6 +21,7 @@ fn assert_problem(answer: &Answer, status: u16, code: &str) {
 #[tokio::test]
 async fn errors_of_the_bridge_become_problems() {
     let busy = ControlError::Busy { detail: "1000 legs".to_owned(), retry_after_s: 7 };
+    let full = ControlError::Saturated { detail: "try again".to_owned(), retry_after_s: 5 };
     let taken = ControlError::Conflict { code: "room_name_taken", detail: "taken".to_owned() };
     let invalid = ControlError::Invalid { pointer: "/to".to_owned(), detail: "no".to_owned() };
     let cases = [
@@ -28,6 +29,7 @@ async fn errors_of_the_bridge_become_problems() {
         (taken, 409, "room_name_taken"),
         (invalid, 422, "invalid_content"),
         (busy, 503, "busy"),
+        (full, 503, "no_capacity"),
         (ControlError::Stopping, 503, "stopping"),
     ];
 

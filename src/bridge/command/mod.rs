@@ -2,6 +2,7 @@
 
 mod calls;
 mod legs;
+mod nodes;
 mod page;
 mod participants;
 mod rooms;
@@ -55,14 +56,22 @@ impl Bridge {
             Command::Transfer { leg, body, reply } => reply.send(self.api_transfer(leg, &body)),
             Command::SendDtmf { leg, body, reply } => reply.send(self.api_send_dtmf(leg, &body)),
             Command::LegStats { leg, reply } => reply.send(self.api_leg_stats(leg)),
+            Command::ListNodes { query, reply } => reply.send(self.api_list_nodes(&query)),
+            Command::Node { node, reply } => reply.send(self.api_node(&node)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),
         }
     }
 
     fn readiness(&self) -> Readiness {
-        let ready = self.draining == Draining::No;
-        Readiness { ready, reason: (!ready).then(|| "the bridge is draining".to_owned()) }
+        let reason = if self.draining != Draining::No {
+            Some("the bridge is draining")
+        } else if self.room_for_legs() == 0 {
+            Some("there is no room for more legs")
+        } else {
+            None
+        };
+        Readiness { ready: reason.is_none(), reason: reason.map(str::to_owned) }
     }
 
     /// Refuses work that would add legs while that cannot be.
@@ -94,9 +103,14 @@ fn refused(refusal: Refusal) -> ControlError {
     match refusal {
         Refusal::Draining => ControlError::Stopping,
         Refusal::Overloaded | Refusal::TooFast => ControlError::Busy {
-            detail: "the limit of legs or rooms is reached; raise limits.legs or limits.rooms"
+            detail: "the limit of legs or rooms is reached; raise limits.legs or limits.rooms, or widen rtp_ports"
                 .to_owned(),
             retry_after_s: 10,
+        },
+        Refusal::Saturated { retry_after_s } => ControlError::Saturated {
+            detail: "the media threads have no time for more legs; try again, or see /v1/nodes and limits.media_load"
+                .to_owned(),
+            retry_after_s,
         },
         Refusal::Full => conflict("room_full", "the room has no seat left; raise max_participants"),
         Refusal::Locked => conflict("room_locked", "the room is locked; unlock it first"),

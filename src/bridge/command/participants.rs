@@ -73,7 +73,9 @@ impl Bridge {
             return Err(refused(Refusal::Ending));
         }
         found.has_seat().map_err(refused)?;
-        let from = from.unwrap_or_else(|| Caller::User(found.name.clone()));
+        let name = found.name.clone();
+        self.has_room(Some(Place::Room(id)), 1).map_err(refused)?;
+        let from = from.unwrap_or(Caller::User(name));
         let usual = Controls::new(&self.settings);
         let controls = Controls {
             muted: body.muted,
@@ -101,6 +103,9 @@ impl Bridge {
         }
         if self.rooms.len() >= self.settings.max_rooms {
             return Some(Err(refused(Refusal::Overloaded)));
+        }
+        if let Err(refusal) = self.has_room(None, 1) {
+            return Some(Err(refused(refusal)));
         }
         Some(Ok(self.create_room(NewRoom::ad_hoc(name.to_owned()))))
     }

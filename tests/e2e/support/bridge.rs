@@ -124,6 +124,19 @@ impl Bridge {
         answer.json()
     }
 
+    /// Reads a resource until `wanted` accepts it: figures change without an event.
+    pub fn get_until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let found = self.get(path);
+            if wanted(&found) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "{path} is still {found}");
+            thread::sleep(POLL);
+        }
+    }
+
     // ---- events ----
 
     /// Waits for an event of this type that `wanted` accepts and that was not taken before.
@@ -296,5 +309,5 @@ const KEY: &str = "key-of-the-tests";
 const RTP_FIRST: u16 = 20_000;
 const RTP_LAST: u16 = 32_000;
 const RTP_BLOCK: u16 = 400;
-/// A process that starts or ends tells nobody: this is asked at this pace.
+/// A process that starts or ends, or a figure that changes, tells nobody: this is asked at this pace.
 const POLL: Duration = Duration::from_millis(20);

@@ -1,0 +1,283 @@
+//! The whole bridge in virtual time, with reports of media threads that are at their limit or not.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use api::control::{self, ControlError, Reply};
+use api::model::{CallParty, CreateCall, Invite, Node, Readiness, Role};
+use mixer::codec::{Codec, Format, OpusOptions};
+
+use super::*;
+use crate::bridge::{Clock, Input, Network, Output, Pattern, Settings};
+use crate::media::command::{Command, Event, WorkerReport};
+use crate::sip::endpoint::{self, Packet};
+use crate::sip::transport::Transport;
+
+/// A bridge, its media threads in name only, and what it sent since the last input.
+struct Scene {
+    now: Instant,
+    bridge: Bridge,
+    sent: Vec<String>,
+    ports: u16,
+    calls: u32,
+}
+
+impl Scene {
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
+    fn new(media_workers: usize) -> Self {
+        let now = Instant::now();
+        let clock = Clock { instant: now, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
+        let ip = IpAddr::from([10, 0, 0, 254]);
+        let endpoint = endpoint::Settings::default();
+        let bridge = Bridge::new(settings(media_workers), endpoint, clock, 1, Arc::new(ip));
+        let mut scene = Self { now, bridge, sent: Vec::new(), ports: 10_000, calls: 0 };
+        scene.drain();
+        scene
+    }
+
+    fn input(&mut self, input: Input) {
+        self.sent.clear();
+        self.bridge.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.bridge.poll_output() {
+                Output::Transmit(sent) => {
+                    self.sent.push(String::from_utf8_lossy(&sent.bytes).into_owned());
+                }
+                Output::Media(command) => self.obey(&command),
+                Output::WaitUntil(_) => return,
+                Output::Happened(_)
+                | Output::Levels(_)
+                | Output::Drained
+                | Output::Resolve { .. } => {}
+            }
+        }
+    }
+
+    fn obey(&mut self, command: &Command) {
+        if let Command::Open { leg, .. } = *command {
+            self.ports += 2;
+            let opened = Event::Opened { leg, rtp_port: self.ports };
+            self.bridge.handle_input(self.now, Input::Media(opened));
+        }
+        if let Command::Join { mix, .. } = *command {
+            let began = Event::MixBegan { mix, worker: 0 };
+            self.bridge.handle_input(self.now, Input::Media(began));
+        }
+    }
+
+    /// Seconds go by, and worker 0 reports each that it was so busy.
+    fn report(&mut self, seconds: usize, busy: f32) {
+        for _ in 0..seconds {
+            let report =
+                WorkerReport { legs: 1, active_legs: 1.0, busy, ..WorkerReport::default() };
+            self.now += Duration::from_secs(1);
+            self.input(Input::Media(Event::Worker(report)));
+        }
+    }
+
+    /// The answer to a call to this name.
+    fn call(&mut self, name: &str) -> String {
+        self.calls += 1;
+        self.request("INVITE", name, self.calls, "")
+    }
+
+    fn request(&mut self, method: &str, name: &str, call: u32, to_tag: &str) -> String {
+        let sdp = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
+                   m=audio 4000 RTP/AVP 0\r\n";
+        let body = if method == "INVITE" { sdp } else { "" };
+        let length = body.len();
+        let number = if method == "ACK" || to_tag.is_empty() { 1 } else { 2 };
+        let text = format!(
+            "{method} sip:{name}@10.0.0.254 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{method}{call}{number}\r\n\
+             From: <sip:phone@10.0.0.1>;tag=f{call}\r\nTo: <sip:{name}@10.0.0.254>{to_tag}\r\n\
+             Call-ID: call{call}@10.0.0.1\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
+             Contact: <sip:phone@10.0.0.1:5060>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        self.input(Input::Packet(Packet {
+            transport: Transport::Udp,
+            peer: "10.0.0.1:5060".parse().unwrap(),
+            local: "10.0.0.254:5060".parse().unwrap(),
+            bytes: text.into_bytes().into(),
+        }));
+        self.sent.last().cloned().unwrap_or_default()
+    }
+
+    fn ask<T>(
+        &mut self,
+        command: impl FnOnce(Reply<T>) -> control::Command,
+    ) -> Result<T, ControlError> {
+        let (reply, mut answer) = Reply::channel();
+        self.input(Input::Command(command(reply)));
+        answer.try_recv().unwrap_or(Err(ControlError::Stopping))
+    }
+
+    fn dial_out(&mut self) -> Result<(), ControlError> {
+        let body = Invite {
+            to: "sip:bob@10.0.0.1".to_owned(),
+            from: None,
+            display_name: None,
+            role: Role::default(),
+            muted: false,
+            timeout_s: None,
+            codecs: None,
+            agc: None,
+            noise_suppression: None,
+            echo_suppression: None,
+        };
+        let room = "beta".to_owned();
+        self.ask(|reply| control::Command::Invite { room, body, reply }).map(drop)
+    }
+
+    fn connect_two(&mut self) -> Result<(), ControlError> {
+        let party = |to: &str| CallParty { to: to.to_owned(), from: None };
+        let legs = vec![party("sip:a@10.0.0.1"), party("sip:b@10.0.0.1")];
+        let body = CreateCall { legs, timeout_s: None };
+        self.ask(|reply| control::Command::CreateCall { body, reply }).map(drop)
+    }
+
+    fn node(&mut self) -> Node {
+        let node = "here".to_owned();
+        self.ask(|reply| control::Command::Node { node, reply }).unwrap()
+    }
+
+    fn readiness(&mut self) -> Readiness {
+        self.ask(|reply| control::Command::Readiness { reply }).unwrap()
+    }
+}
+
+#[test]
+fn a_caller_beyond_the_capacity_is_told_when_to_come_again() {
+    let mut scene = Scene::new(1);
+    scene.report(5, 0.9);
+
+    let answers: Vec<String> = (0..20).map(|_| scene.call("alpha")).collect();
+
+    let seconds: Vec<u32> = answers.iter().map(|answer| retry_after(answer)).collect();
+    assert!(answers.iter().all(|answer| answer.starts_with("SIP/2.0 503 ")), "{answers:?}");
+    assert!(seconds.iter().all(|seconds| (4..8).contains(seconds)), "{seconds:?}");
+    assert!(seconds.iter().any(|other| *other != seconds[0]), "all come again at once");
+    let metrics = scene.ask(|reply| control::Command::Metrics { reply }).unwrap();
+    for line in
+        ["plenary_capacity_refusals_total 20", "plenary_refused_total 20", "plenary_rooms 0"]
+    {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+    }
+}
+
+#[test]
+fn calls_that_are_up_are_served_whatever_the_load() {
+    let mut scene = Scene::new(1);
+    let answer = scene.call("alpha");
+    let to = answer.lines().find(|line| line.starts_with("To:")).unwrap();
+    let tag = format!(";tag={}", to.rsplit("tag=").next().unwrap());
+    scene.request("ACK", "alpha", 1, &tag);
+    scene.report(5, 0.9);
+
+    let reinvite = scene.request("INVITE", "alpha", 1, &tag);
+    let other = scene.call("alpha");
+
+    assert!(reinvite.starts_with("SIP/2.0 200 "), "{reinvite}");
+    assert!(other.starts_with("SIP/2.0 503 "), "{other}");
+}
+
+#[test]
+fn admission_comes_back_with_the_slack() {
+    let mut scene = Scene::new(1);
+    scene.report(5, 0.9);
+    assert_eq!(scene.node().room_for_legs, 0);
+    assert!(!scene.readiness().ready);
+
+    scene.report(5, 0.3);
+
+    assert!(scene.node().room_for_legs > 0);
+    assert!(scene.readiness().ready);
+    let answer = scene.call("alpha");
+    assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    assert!(scene.dial_out().is_ok() && scene.connect_two().is_ok());
+}
+
+#[test]
+fn dialling_out_is_refused_too_and_leaves_nothing_behind() {
+    let mut scene = Scene::new(1);
+    scene.report(5, 0.9);
+
+    let refused = [scene.dial_out(), scene.connect_two()];
+
+    for error in refused {
+        let saturated = matches!(error, Err(ControlError::Saturated { retry_after_s: 4..8, .. }));
+        assert!(saturated, "{error:?}");
+    }
+    let node = scene.node();
+    assert_eq!((node.legs, node.rooms, node.calls), (0, 0, 0));
+}
+
+#[test]
+fn a_full_worker_refuses_those_who_join_its_rooms_only() {
+    let mut scene = Scene::new(2);
+    scene.call("alpha");
+    scene.report(5, 0.9);
+
+    let (to_alpha, to_beta) = (scene.call("alpha"), scene.call("beta"));
+
+    assert!(to_alpha.starts_with("SIP/2.0 503 "), "{to_alpha}");
+    assert!(to_beta.starts_with("SIP/2.0 200 "), "{to_beta}");
+}
+
+#[test]
+fn ports_are_a_limit_like_any_other() {
+    let mut scene = Scene::new(1);
+
+    let answers: Vec<String> = (0..4).map(|_| scene.call("alpha")).collect();
+
+    assert!(answers[2].starts_with("SIP/2.0 200 "), "{answers:?}");
+    assert!(answers[3].starts_with("SIP/2.0 503 "), "{answers:?}");
+    assert_eq!(retry_after(&answers[3]), 10);
+    assert_eq!(scene.node().room_for_legs, 0);
+}
+
+fn retry_after(answer: &str) -> u32 {
+    let value = answer.lines().find_map(|line| line.strip_prefix("Retry-After: "));
+    value.unwrap_or_else(|| panic!("no Retry-After in {answer}")).parse().unwrap()
+}
+
+fn settings(media_workers: usize) -> Settings {
+    Settings {
+        node_name: "here".to_owned(),
+        agc: false,
+        noise_suppression: false,
+        echo_suppression: false,
+        auto_create: Pattern::new("*"),
+        auto_create_from: vec![Network::new(IpAddr::from([10, 0, 0, 0]), 8)],
+        max_rooms: 100,
+        max_legs: 40,
+        port_pairs: 3,
+        media_workers,
+        media_load: 0.75,
+        calls_per_second: 100,
+        max_participants: 12,
+        contributors: 3,
+        codecs: vec![Format { codec: Codec::Pcmu, clock_rate: 8000, channels: 1 }],
+        ptime: Duration::from_millis(20),
+        opus: OpusOptions {
+            max_playback_rate: 48_000,
+            bitrate: 24_000,
+            fec: false,
+            dtx: false,
+            cbr: false,
+            complexity: 5,
+        },
+        ring_timeout: Duration::from_secs(20),
+        transfer_timeout: Duration::from_secs(40),
+        transfer_by_phones: true,
+        drain_grace: Duration::from_secs(10),
+        history: 1000,
+        media_addresses: Vec::new(),
+    }
+}
