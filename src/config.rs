@@ -131,6 +131,8 @@ pub struct Media {
     pub sleep_after: Duration,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
+    /// Whether legs are told who is in the mix that they hear.
+    pub csrc: bool,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.

@@ -312,6 +312,7 @@ fn bridge_settings(config: &Config) -> bridge::Settings {
             cbr: false,
             complexity: media.opus_complexity,
         },
+        csrc: media.csrc,
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
         transfer_by_phones: sip.transfer_by_phones,

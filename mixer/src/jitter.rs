@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use self::clock::MediaClock;
 use self::corridor::{Corridor, Standing};
 use self::delay::DelayEstimator;
-use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{AudioLevel, RtpTimestamp, Sequence, Ssrc};
 
 /// Limits of a [`JitterBuffer`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,6 +63,8 @@ pub struct Incoming<'a> {
     pub marker: bool,
     /// From the header.
     pub payload_type: u8,
+    /// How loud it says it is.
+    pub level: Option<AudioLevel>,
     /// Encoded audio; copied. Empty where there is nothing to hear.
     pub payload: &'a [u8],
 }
@@ -93,6 +95,8 @@ pub enum Pulled<'a> {
         marker: bool,
         /// From the header.
         timestamp: RtpTimestamp,
+        /// How loud it says it is.
+        level: Option<AudioLevel>,
         /// Encoded audio.
         payload: &'a [u8],
         /// Packets that were dropped right before this one to shorten the delay; a cross-fade hides the seam.
@@ -407,6 +411,7 @@ impl JitterBuffer {
             timestamp: incoming.timestamp,
             marker: incoming.marker,
             payload_type: incoming.payload_type,
+            level: incoming.level,
             payload,
         });
         Inserted::Kept
@@ -582,6 +587,7 @@ impl JitterBuffer {
             payload_type: held.payload_type,
             marker: held.marker,
             timestamp: held.timestamp,
+            level: held.level,
             payload: &self.current,
             cut,
         }
@@ -611,6 +617,7 @@ struct Held {
     timestamp: RtpTimestamp,
     marker: bool,
     payload_type: u8,
+    level: Option<AudioLevel>,
     payload: Vec<u8>,
 }
 

@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use outlets::{OutletId, Outlets};
 
 use crate::gain::Gain;
+use crate::level;
 use crate::limiter::Limiter;
-use crate::slot::{Attention, Slot};
+use crate::rtp::{AudioLevel, Sources};
+use crate::slot::{Attention, Bar, DECAY, Slot};
 
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -35,6 +37,8 @@ const ADVANTAGE: f32 = 6.0;
 const NOISE_AFTER: u32 = 100;
 /// … unless this loud, dBov.
 const NOT_NOISE: f32 = -45.0;
+/// The longest packet, in ticks: who was heard at its beginning is named in it.
+const LONGEST_PACKET: u8 = 3;
 /// Between two looks at the loss that listeners report.
 const LOSS_TICKS: u64 = 50;
 /// The rate falls only after so many ticks.
@@ -73,7 +77,11 @@ pub struct Room {
     ticks: u64,
     /// Loudness and position of who wants to be heard.
     candidates: Vec<(f32, usize)>,
+    /// What a newcomer has to reach, dBov.
+    bar: f32,
     mix: Mix,
+    /// Who is heard in this tick's packets.
+    sources: Sources,
 }
 
 /// Whether this tick's voices lead into or out of a change of rate.
@@ -93,6 +101,10 @@ struct Seated {
     outlet: Option<OutletId>,
     /// Index of its voice in this tick's mix.
     voice: Option<usize>,
+    /// Ticks since it had one.
+    ticks_without_voice: u8,
+    /// Its place among the sources.
+    source: Option<usize>,
     audible: bool,
     was_audible: bool,
     pause: u32,
@@ -134,6 +146,8 @@ impl Room {
             ticks_above_need: 0,
             ticks: 0,
             candidates: Vec::new(),
+            bar: level::SILENCE,
+            sources: Sources::default(),
             mix: Mix::new(8_000),
         }
     }
@@ -206,6 +220,7 @@ impl Room {
         self.choose();
         self.plan_rate();
         self.speak();
+        self.name();
         self.assign();
         self.follow_loss();
         self.feed();
@@ -228,9 +243,14 @@ impl Room {
     }
 
     fn listen(&mut self, now: Instant) {
+        let crowded = self.is_crowded();
         for seat in &mut self.seats {
             let attention = match seat.role {
-                Role::Listener => Attention::Voice,
+                Role::Listener => {
+                    let noise = crowded && seat.is_quiet();
+                    let sound = if noise { NOT_NOISE } else { level::AUDIBLE };
+                    Attention::Above(Bar { sound, loudness: self.bar })
+                }
                 Role::Contributor | Role::Leaving => Attention::Full,
             };
             seat.was_audible = seat.audible;
@@ -240,13 +260,12 @@ impl Room {
 
     /// Gives the places in the mix to the loudest.
     fn choose(&mut self) {
-        let crowded = self.seats.len() > self.options.contributors;
+        let crowded = self.is_crowded();
         self.candidates.clear();
         for (at, seat) in self.seats.iter_mut().enumerate() {
+            let is_quiet = seat.is_quiet();
             let receiver = &seat.slot.receiver;
-            let noise = crowded
-                && receiver.ticks_without_talk() > NOISE_AFTER
-                && receiver.dbov() < NOT_NOISE;
+            let noise = crowded && receiver.dbov() < NOT_NOISE && is_quiet;
             seat.pause = if seat.audible && !noise { 0 } else { seat.pause.saturating_add(1) };
             let holds = seat.role == Role::Contributor;
             if seat.pause == 0 || (holds && seat.pause < HOLD) {
@@ -260,9 +279,19 @@ impl Room {
             self.candidates.select_nth_unstable_by(places, |a, b| b.0.total_cmp(&a.0));
             self.candidates.truncate(places);
         }
+        self.bar = level::SILENCE;
         for &(_, at) in &self.candidates {
             self.seats[at].step_up();
         }
+        if self.candidates.len() == places {
+            let loudness =
+                self.candidates.iter().map(|&(_, at)| self.seats[at].slot.receiver.loudness());
+            self.bar = loudness.fold(0.0, f32::min) + ADVANTAGE - DECAY;
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.seats.len() > self.options.contributors
     }
 
     /// Finds the rate that is of use, and fades out if the next tick moves there.
@@ -304,6 +333,22 @@ impl Room {
             }
         }
         self.mix.finish();
+    }
+
+    /// Notes who is heard in the packets of this tick.
+    fn name(&mut self) {
+        self.sources.clear();
+        for seat in &mut self.seats {
+            let counted = seat.ticks_without_voice.saturating_add(1);
+            seat.ticks_without_voice = if seat.voice.is_some() { 0 } else { counted };
+            seat.source = None;
+            if seat.ticks_without_voice < LONGEST_PACKET
+                && let Some((ssrc, level)) = seat.slot.source()
+            {
+                let level = if seat.voice.is_some() { level } else { AudioLevel::SILENCE };
+                seat.source = self.sources.push(ssrc, level);
+            }
+        }
     }
 
     /// Sees to it that everyone who is sent to has an outlet: the group's, or one of their own.
@@ -376,10 +421,12 @@ impl Room {
     fn send(&mut self, now: Instant, sink: &mut impl Sink) {
         for seat in &mut self.seats {
             let Some(id) = seat.outlet else { continue };
+            let is_deaf = seat.slot.gain_out.is_zero();
+            let heard = (!is_deaf).then(|| self.sources.without(seat.source));
             for payload in self.outlets.get(id).outlet.packets() {
                 let to = seat.id;
                 let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
-                seat.slot.sender.send(now, payload, send);
+                seat.slot.sender.send(now, (payload, heard), send);
             }
         }
     }
@@ -393,11 +440,18 @@ impl Seated {
             role: Role::Listener,
             outlet: None,
             voice: None,
+            ticks_without_voice: LONGEST_PACKET,
+            source: None,
             audible: true, // Who comes in the middle of a word is faded in.
             was_audible: true,
             pause: HOLD,
             alike: 0,
         }
+    }
+
+    /// Nobody has talked here for a while.
+    fn is_quiet(&self) -> bool {
+        self.slot.receiver.ticks_without_talk() > NOISE_AFTER
     }
 
     /// Leaves the mix, unless [`Self::step_up`] follows.

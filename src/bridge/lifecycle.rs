@@ -13,7 +13,7 @@ use api::model::{
 use mixer::codec::Format;
 use serde_json::json;
 
-use crate::media::command::{Command, MediaKey, Statistics, Stream};
+use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::leg::{Controls, Hold, Leg, Stage};
@@ -91,6 +91,7 @@ impl Bridge {
             codecs: codecs.to_vec(),
             ptime: self.settings.ptime,
             opus: self.settings.opus,
+            csrc: self.settings.csrc,
         })
     }
 
@@ -117,6 +118,12 @@ impl Bridge {
             receive: plan.receive.clone(),
             receive_events: plan.receive_events.clone(),
             send_events: plan.send_events,
+            level_id: plan.level_id,
+            naming: match plan.levels_id {
+                _ if !self.settings.csrc => Naming::Nobody,
+                Some(id) => Naming::Levels(id),
+                None => Naming::Sources,
+            },
             sends: plan.direction.sends(),
             receives: plan.direction.receives(),
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mixer::codec::{Encoding, Format};
 pub use mixer::quality::{Cause, Quality};
+pub use mixer::rtp::Naming;
 pub use mixer::slot::Vitals;
 
 /// A leg's media, named by the bridge; never reused.
@@ -96,6 +97,10 @@ pub struct Stream {
     pub receive_events: Vec<(u8, u32)>,
     /// telephone-event payload type and clock for what we send.
     pub send_events: Option<(u8, u32)>,
+    /// Id of the header extension by which they tell the level of what they send (RFC 6464).
+    pub level_id: Option<u8>,
+    /// Whether they are told who contributes to what they hear, and how loud (RFC 6465).
+    pub naming: Naming,
     /// The direction allows them to be sent to.
     pub sends: bool,
     /// The direction allows them to be heard.

@@ -302,6 +302,8 @@ fn plan(stream: &Stream) -> StreamPlan {
         receive: stream.receive.clone(),
         receive_events: stream.receive_events.clone(),
         send_events: stream.send_events,
+        level_id: stream.level_id,
+        naming: stream.naming,
         sends: stream.sends,
         receives: stream.receives,
     }

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::command::{Command, Event, MediaKey, MixKey, Stream};
+use super::command::{Command, Event, MediaKey, MixKey, Naming, Stream};
 use super::{Media, Options};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -145,6 +145,8 @@ impl Phone {
             receive: vec![(0, PCMU)],
             receive_events: vec![(101, 8_000)],
             send_events: Some((101, 8_000)),
+            level_id: None,
+            naming: Naming::Sources,
             sends: true,
             receives: true,
         }

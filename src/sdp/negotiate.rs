@@ -22,6 +22,7 @@ use bytes::Bytes;
 use mixer::codec::Format;
 
 use crate::sdp::attribute::{Direction, Host};
+use crate::sdp::extension::{Extension, Mapping};
 use crate::sdp::format::{Coding, encoding};
 use crate::sdp::local::{Audio, Frame, Local, Section};
 use crate::sdp::plan::{MediaPlan, Refusal};
@@ -36,6 +37,8 @@ pub struct Negotiation {
     sent: String,
     /// What each payload type last meant: RFC 3264 §8.3.2 lets none change its meaning within a session.
     numbers: BTreeMap<u8, Coding>,
+    /// What each id of a header extension last meant (RFC 8285 §6 holds it to the same).
+    mappings: BTreeMap<u8, Extension>,
     standing: Standing,
     offered: Option<Offered>,
 }
@@ -51,6 +54,7 @@ struct Standing {
 #[derive(Clone, Debug)]
 struct Offered {
     codings: Vec<(u8, Coding)>,
+    mappings: Vec<Mapping>,
     direction: Direction,
     before: Standing,
 }
@@ -62,6 +66,8 @@ struct Usable<'a> {
     send: (u8, Format),
     /// What both speak, in their order and with their numbers.
     codings: Vec<(u8, Coding)>,
+    /// Header extensions that both speak.
+    mappings: Vec<Mapping>,
     remote: SocketAddr,
     remote_rtcp: Option<SocketAddr>,
     /// Theirs; an old hold by address counts.
@@ -77,6 +83,7 @@ impl Negotiation {
             version: 0,
             sent: String::new(),
             numbers: BTreeMap::new(),
+            mappings: BTreeMap::new(),
             standing: Standing { sections: vec![audio], plan: None },
             offered: None,
         }
@@ -90,10 +97,19 @@ impl Negotiation {
     /// Makes our offer: all our codecs, the one in use first; m-lines once refused stay refused in their places.
     pub fn offer(&mut self, direction: Direction) -> Bytes {
         let codings = self.codings();
-        let audio = Audio { codings: &codings, direction, ptime: self.local.ptime, mux: true };
+        let mappings = self.mappings();
+        let audio = Audio {
+            codings: &codings,
+            mappings: &mappings,
+            direction,
+            ptime: self.local.ptime,
+            mux: true,
+        };
         let body = self.local.body(&Frame::OFFER, &self.standing.sections, &audio);
         self.numbers.extend(codings.iter().copied());
-        self.offered = Some(Offered { codings, direction, before: self.standing.clone() });
+        self.note(&mappings);
+        let before = self.standing.clone();
+        self.offered = Some(Offered { codings, mappings, direction, before });
         self.print(body)
     }
 
@@ -107,7 +123,13 @@ impl Negotiation {
         let offered = self.offered.as_ref().ok_or(Refusal::NotOffered)?;
         let session = Session::parse(answer)?;
         let media = session.media().get(self.audio_index()).ok_or(Refusal::NoAudio)?;
-        let theirs = self.usable(&session, media)?;
+        let mut theirs = self.usable(&session, media)?;
+        theirs.mappings.retain(|theirs| {
+            offered
+                .mappings
+                .iter()
+                .any(|ours| (ours.id, ours.extension) == (theirs.id, theirs.extension))
+        });
         let plan = MediaPlan {
             direction: offered.direction.and(theirs.direction.reversed()),
             // Where we did not offer to send, their answer cannot tell whether they hold us.
@@ -142,6 +164,7 @@ impl Negotiation {
         sections[index] = Section::audio(theirs.media);
         let audio = Audio {
             codings: &theirs.codings,
+            mappings: &theirs.mappings,
             direction,
             ptime: plan.send.1.ptime,
             mux: theirs.media.rtcp_mux(),
@@ -149,6 +172,7 @@ impl Negotiation {
         let body = self.local.body(&Frame::of(&session, theirs.media), &sections, &audio);
 
         self.numbers.extend(theirs.codings.iter().copied());
+        self.note(&theirs.mappings);
         self.standing = Standing { sections, plan: Some(plan.clone()) };
         self.offered = None;
         Ok((self.print(body), plan))
@@ -186,6 +210,36 @@ impl Negotiation {
             codings.extend(number.map(|number| (number, coding)));
         }
         codings
+    }
+
+    /// The header extensions that we speak, each with the id that it has in this session, else with a free one.
+    fn mappings(&self) -> Vec<Mapping> {
+        let mut mappings: Vec<Mapping> = Vec::new();
+        for extension in Extension::ALL.into_iter().filter(|&known| self.speaks(known)) {
+            let agreed = self.plan().and_then(|plan| match extension {
+                Extension::Level => plan.level_id,
+                Extension::Levels => plan.levels_id,
+            });
+            let known = || self.mappings.iter().find(|&(_, &known)| known == extension);
+            let is_free = |id: &u8| {
+                !self.mappings.contains_key(id) && mappings.iter().all(|used| used.id != *id)
+            };
+            let id =
+                agreed.or_else(|| known().map(|(&id, _)| id)).or_else(|| (1..=14).find(is_free));
+            mappings.extend(id.map(|id| Mapping::offered(id, extension)));
+        }
+        mappings
+    }
+
+    fn speaks(&self, extension: Extension) -> bool {
+        match extension {
+            Extension::Level => true,
+            Extension::Levels => self.local.csrc,
+        }
+    }
+
+    fn note(&mut self, mappings: &[Mapping]) {
+        self.mappings.extend(mappings.iter().map(|mapping| (mapping.id, mapping.extension)));
     }
 
     fn number_in_use(&self, coding: Coding) -> Option<u8> {
@@ -232,10 +286,13 @@ impl Negotiation {
             media.connection().or_else(|| session.connection()).ok_or(Refusal::NoConnection)?;
         let address = self.reachable(host)?;
         let direction = media.direction().or_else(|| session.direction()).unwrap_or_default();
+        let mappings = Mapping::all(session, media);
+        let spoken = mappings.iter().filter(|mapping| self.speaks(mapping.extension));
         Ok(Usable {
             media,
             send,
             codings,
+            mappings: spoken.filter_map(Mapping::answered).collect(),
             remote: SocketAddr::new(address, media.port()),
             remote_rtcp: self.remote_rtcp(media, address),
             // RFC 3264 §8.4: the old way to hold, "send nothing to me".
@@ -310,6 +367,8 @@ impl Negotiation {
             receive: audio(receive),
             receive_events: events(receive),
             send_events: same_clock.or_else(|| send_events.first()).copied(),
+            level_id: theirs.id_of(Extension::Level),
+            levels_id: theirs.id_of(Extension::Levels),
             direction: Direction::Inactive,
             remote_holds: false,
         }
@@ -322,6 +381,13 @@ impl Negotiation {
             self.sent = body;
         }
         self.local.describe(self.version, &self.sent).into()
+    }
+}
+
+impl Usable<'_> {
+    fn id_of(&self, extension: Extension) -> Option<u8> {
+        let found = self.mappings.iter().find(|mapping| mapping.extension == extension);
+        found.map(|mapping| mapping.id)
     }
 }
 

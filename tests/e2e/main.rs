@@ -31,6 +31,7 @@ mod digits;
 mod fec;
 mod hold;
 mod ipv6;
+mod levels;
 mod media;
 mod operation;
 mod peers;

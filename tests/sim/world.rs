@@ -429,6 +429,7 @@ fn settings() -> Settings {
             .map(|(codec, clock_rate, channels)| Format { codec, clock_rate, channels })
             .to_vec(),
         ptime: Duration::from_millis(20),
+        csrc: true,
         opus: OpusOptions {
             max_playback_rate: 48_000,
             bitrate: 24_000,

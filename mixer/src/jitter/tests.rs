@@ -97,6 +97,7 @@ impl Line {
             timestamp: RtpTimestamp::new(timestamp),
             marker: false,
             payload_type: 0,
+            level: None,
             payload: &payload,
         };
         self.buffer.insert(self.start + Duration::from_micros(at), incoming)
@@ -395,6 +396,7 @@ fn a_new_ssrc_starts_afresh() {
         timestamp: RtpTimestamp::new(123_456),
         marker: true,
         payload_type: 8,
+        level: None,
         payload: b"new",
     };
     let inserted = line.buffer.insert(line.start + Duration::from_secs(1), incoming);
@@ -521,6 +523,7 @@ proptest! {
                 timestamp: RtpTimestamp::new(timestamp),
                 marker: false,
                 payload_type: 0,
+            level: None,
                 payload: &[0; 160],
             };
             line.buffer.insert(line.start + Duration::from_micros(at), incoming);

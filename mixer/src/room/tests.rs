@@ -1,5 +1,7 @@
 //! What is heard in a room, asserted at the far side of real codecs.
 
+mod levels;
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -7,9 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::codec::tests::{encoding, tone};
 use crate::codec::{Codec, Decoder, Encoder, Encoding, Format};
-use crate::level;
+
 use crate::quality::AlarmOptions;
-use crate::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{AudioLevel, Header, Naming, Packet, RtpTimestamp, Sequence, Ssrc};
 use crate::slot::{Event, Seat, SlotOptions, StreamPlan};
 
 const ALL: [Codec; 5] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus, Codec::L16];
@@ -385,6 +387,14 @@ enum Voice {
     Noise(i16),
 }
 
+/// What a phone says of the level of its packets (RFC 6464).
+#[derive(Clone, Copy)]
+enum Told {
+    Nothing,
+    Truth,
+    Always(u8),
+}
+
 /// The far side of one leg.
 struct Phone {
     id: u64,
@@ -392,6 +402,7 @@ struct Phone {
     decoder: Decoder,
     encoding: Encoding,
     voice: Voice,
+    told: Told,
     noise: u32,
     unsent: Vec<i16>,
     made: usize,
@@ -403,6 +414,8 @@ struct Phone {
     gaps: usize,
     markers: usize,
     packets: usize,
+    /// CSRC list and levels of the last packet.
+    named: Vec<(u32, u8)>,
 }
 
 impl Phone {
@@ -413,6 +426,7 @@ impl Phone {
             decoder: Decoder::new(encoding.format).unwrap(),
             encoding,
             voice,
+            told: Told::Nothing,
             noise: 77 + u32::try_from(id).unwrap(),
             unsent: Vec::new(),
             made: 0,
@@ -424,6 +438,7 @@ impl Phone {
             gaps: 0,
             markers: 0,
             packets: 0,
+            named: Vec::new(),
         }
     }
 
@@ -437,6 +452,13 @@ impl Phone {
         while self.unsent.len() >= samples {
             let mut payload = [0; 12_000];
             let octets = self.encoder.encode(&self.unsent[..samples], &mut payload);
+            let level = match self.told {
+                Told::Nothing => None,
+                Told::Truth => {
+                    Some(AudioLevel::of_dbov(level::dbov(&self.unsent[..samples])).below_overload())
+                }
+                Told::Always(level) => Some(level),
+            };
             let mut said = vec![0; 120 * frame / 20];
             if self.encoding.format.codec != Codec::Opus
                 && self.encoding.format.codec != Codec::G722
@@ -459,7 +481,12 @@ impl Phone {
             if loss != 0 && usize::from(self.sequence.number()) % loss == 0 {
                 continue;
             }
-            let datagram = [&header.print()[..], &payload[..octets]].concat();
+            let mut datagram = header.print().to_vec();
+            if let Some(level) = level {
+                datagram[0] |= 0x10;
+                datagram.extend([0xBE, 0xDE, 0, 1, LEVEL << 4, 0x80 | level, 0, 0]);
+            }
+            datagram.extend(&payload[..octets]);
             room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram).unwrap();
         }
     }
@@ -484,7 +511,11 @@ impl Phone {
     }
 
     fn hear(&mut self, datagram: &[u8]) {
-        let Packet { header, payload } = Packet::parse(datagram).unwrap();
+        let Packet { header, extension, payload } = Packet::parse(datagram).unwrap();
+        let sources = rtp_rs::RtpReader::new(datagram).unwrap().csrc().collect::<Vec<u32>>();
+        let levels = extension.element(LEVELS).unwrap_or_default();
+        assert_eq!(sources.len(), levels.len());
+        self.named = sources.into_iter().zip(levels.iter().copied()).collect();
         self.packets += 1;
         self.markers += usize::from(header.marker);
         if self.expected.is_some_and(|expected| expected != header.sequence) {
@@ -527,6 +558,9 @@ impl Phone {
 
 const AUDIO: u8 = 96;
 const EVENTS: u8 = 101;
+/// Header extensions of RFC 6464 and RFC 6465.
+const LEVEL: u8 = 3;
+const LEVELS: u8 = 5;
 
 fn plan(encoding: Encoding) -> StreamPlan {
     StreamPlan {
@@ -534,6 +568,8 @@ fn plan(encoding: Encoding) -> StreamPlan {
         receive: vec![(AUDIO, encoding.format)],
         receive_events: vec![(EVENTS, encoding.format.clock_rate)],
         send_events: Some((EVENTS, encoding.format.clock_rate)),
+        level_id: Some(LEVEL),
+        naming: Naming::Levels(LEVELS),
         sends: true,
         receives: true,
     }

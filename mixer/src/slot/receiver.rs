@@ -13,7 +13,9 @@ use crate::level::{self, TalkDetector};
 use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
-use crate::rtp::Packet;
+use crate::rtp::{AudioLevel, Packet};
+use crate::slot::hint::{Bar, Hints};
+use crate::slot::stash::Stash;
 use crate::slot::{Rejected, StreamPlan};
 use crate::stretch::{self, Likeness};
 
@@ -23,10 +25,10 @@ const COMFORT_NOISE: u8 = 13;
 const MOST_MADE_UP: Duration = Duration::from_millis(100);
 /// Below this a cut is not heard, dBov.
 const QUIET: f32 = -48.0;
-/// The longest payload kept aside.
+/// The longest payload kept aside for another decoder.
 const MAX_STASH: usize = 1500;
 /// Loudness falls by this much in a tick, dB, so that a contributor stays one between syllables.
-const DECAY: f32 = 0.5;
+pub(crate) const DECAY: f32 = 0.5;
 /// Packets pulled in one tick at most: twice 20 ms of the shortest, 2.5 ms.
 const MAX_PULLS: usize = 16;
 
@@ -38,12 +40,12 @@ const HASTY: Likeness = Likeness(0.6);
 const PRESSED: Likeness = Likeness(0.3);
 
 /// How much care a tick takes of what the leg says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Attention {
     /// Decode everything.
     Full,
-    /// Do not decode packets that say of themselves that there is no voice in them.
-    Voice,
+    /// Do not decode packets that say of themselves that there is no voice in them, or that do not reach this.
+    Above(Bar),
     /// Decode nothing: nobody may hear it.
     None,
 }
@@ -71,6 +73,8 @@ pub(crate) struct Receiver {
     noted: JitterCounters,
     formats: Vec<(u8, Format)>,
     events: Vec<(u8, u32)>,
+    /// Id of the header extension that tells the level of a packet.
+    level_id: Option<u8>,
     receives: bool,
     voice: Option<Voice>,
     resampler: Option<(u32, u32, Resampler)>,
@@ -103,10 +107,29 @@ struct Voice {
     playing: bool,
     /// Ticks since the length was changed.
     unstretched: u8,
-    /// A packet kept aside: the last one not decoded, to warm the decoder up, …
-    skipped: Vec<u8>,
-    /// … or the first of another format, for the next tick.
+    /// Packets decoded in all.
+    decoded: u64,
+    hints: Hints,
+    /// How loud a packet is that was left out because others are louder, dBov.
+    hinted: f32,
+    /// The last packet was left out: the next is faded in.
+    left_out: bool,
+    /// What was left out last, to warm the decoder up.
+    skipped: Stash,
+    /// The first packet of another format, for the next tick.
     switch: Option<(Format, Vec<u8>)>,
+}
+
+/// How a packet is taken whose turn has come.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    attention: Attention,
+    /// From packet to packet.
+    interval: Duration,
+    /// How loud it says it is.
+    level: Option<AudioLevel>,
+    /// How loud the leg was, dBov.
+    memory: f32,
 }
 
 impl Receiver {
@@ -122,6 +145,7 @@ impl Receiver {
             noted: JitterCounters::default(),
             formats: Vec::new(),
             events: Vec::new(),
+            level_id: None,
             receives: false,
             voice: None,
             resampler: None,
@@ -137,6 +161,7 @@ impl Receiver {
     pub(crate) fn configure(&mut self, plan: &StreamPlan) {
         self.formats.clone_from(&plan.receive);
         self.events.clone_from(&plan.receive_events);
+        self.level_id = plan.level_id;
         self.receives = plan.receives;
         let sent = plan.send.1.format;
         let symmetric = self.formats.iter().find(|(_, format)| format.codec == sent.codec);
@@ -151,6 +176,11 @@ impl Receiver {
     pub(crate) fn rate(&self) -> Option<u32> {
         let now = self.voice.as_ref().map(|voice| voice.decoder.format());
         now.or(self.expected).filter(|_| self.receives).map(Format::sample_rate)
+    }
+
+    /// Packets that were decoded.
+    pub(crate) fn decoded(&self) -> u64 {
+        self.voice.as_ref().map_or(0, |voice| voice.decoded)
     }
 
     /// What is decoded now.
@@ -171,7 +201,8 @@ impl Receiver {
     }
 
     fn take(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Rejected> {
-        let Packet { header, payload } = Packet::parse(datagram).map_err(|_| Rejected::NotRtp)?;
+        let Packet { header, extension, payload } =
+            Packet::parse(datagram).map_err(|_| Rejected::NotRtp)?;
         if !self.receives {
             return Err(Rejected::NotReceiving);
         }
@@ -188,6 +219,7 @@ impl Receiver {
                 timestamp: header.timestamp,
                 marker: header.marker,
                 payload_type: header.payload_type,
+                level: self.level_id.and_then(|id| extension.level(id)),
                 payload,
             };
             let incoming = if self.may_forget(format, payload) {
@@ -260,7 +292,7 @@ impl Receiver {
             }
             let interval = self.jitter.interval();
             match self.jitter.pull(now) {
-                Pulled::Packet { payload_type, payload, cut, .. } => {
+                Pulled::Packet { payload_type, level, payload, cut, .. } => {
                     let Some(format) = find(&self.formats, payload_type) else { continue };
                     if self.voice.is_none() {
                         self.voice = Voice::new(format);
@@ -269,7 +301,8 @@ impl Receiver {
                     if cut > 0 {
                         voice.concealer.cut();
                     }
-                    voice.play(format, payload, (attention, interval));
+                    let memory = self.loudness - DECAY;
+                    voice.play(format, payload, Turn { attention, interval, level, memory });
                 }
                 Pulled::Lost { next, length } => {
                     let Some(voice) = &mut self.voice else { continue };
@@ -322,7 +355,7 @@ impl Receiver {
         self.audible = heard.is_some_and(|pcm| level::peak(pcm) > level::INAUDIBLE_PEAK);
         self.dbov = match heard {
             Some(pcm) if self.audible => level::dbov(pcm),
-            _ => level::SILENCE,
+            _ => self.voice.as_ref().map_or(level::SILENCE, |voice| voice.hinted),
         };
         self.loudness = self.dbov.max(self.loudness - DECAY);
     }
@@ -388,7 +421,7 @@ impl Voice {
     fn new(format: Format) -> Option<Self> {
         let decoder = Decoder::new(format).ok()?;
         let rate = format.sample_rate();
-        let may_skip = matches!(format.codec, Codec::Opus | Codec::G722);
+        let remembers = decoder.remembers();
         let frame = rate as usize / 50;
         let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
         Some(Self {
@@ -401,7 +434,11 @@ impl Voice {
             made_up: 0,
             playing: false,
             unstretched: 0,
-            skipped: Vec::with_capacity(if may_skip { MAX_STASH } else { 0 }),
+            decoded: 0,
+            hints: Hints::new(),
+            hinted: level::SILENCE,
+            left_out: false,
+            skipped: if remembers { Stash::with_room() } else { Stash::default() },
             switch: None,
             decoder,
         })
@@ -494,36 +531,62 @@ impl Voice {
         self.pcm.get(..self.frame).filter(|_| self.sounds)
     }
 
-    fn play(
-        &mut self,
-        format: Format,
-        payload: &[u8],
-        (attention, interval): (Attention, Duration),
-    ) {
+    fn play(&mut self, format: Format, payload: &[u8], turn: Turn) {
+        self.hinted = level::SILENCE;
         if format != self.decoder.format() {
             self.fade_out();
             self.pause(self.frame.saturating_sub(self.held()));
             self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
             return;
         }
-        match attention {
-            _ if payload.is_empty() => self.rest(interval),
-            Attention::Full => self.decode(payload),
-            Attention::Voice if self.decoder.has_voice(payload) != Some(false) => {
+        match turn.attention {
+            _ if payload.is_empty() => self.rest(turn.interval),
+            Attention::Full => {
                 self.decode(payload);
             }
-            Attention::Voice if !self.decoder.remembers() => self.rest(interval),
-            Attention::Voice | Attention::None => self.skip(payload, interval),
+            Attention::Above(bar) => self.weigh(payload, bar, turn),
+            Attention::None => self.skip(payload, turn.interval),
+        }
+    }
+
+    /// Decodes a listener's packet only if it may be heard.
+    fn weigh(&mut self, payload: &[u8], bar: Bar, turn: Turn) {
+        if self.decoder.has_voice(payload) == Some(false) {
+            if self.decoder.remembers() {
+                self.skip(payload, turn.interval);
+            } else {
+                self.rest(turn.interval);
+            }
+            return;
+        }
+        let hint = self.hints.hint(turn.level, || self.decoder.estimate(payload));
+        match hint.filter(|&hint| !bar.lets_in(hint, turn.memory)) {
+            None => {
+                self.decode(payload);
+            }
+            Some(hint) if self.hints.is_check_due() => {
+                let samples = self.decode(payload);
+                let decoded = &self.pcm[self.pcm.len() - samples..];
+                if !decoded.is_empty() {
+                    self.hints.check(hint, level::dbov(decoded));
+                }
+            }
+            Some(hint) => {
+                self.skip(payload, turn.interval);
+                self.hinted = hint.dbov;
+            }
         }
     }
 
     /// Leaves out what would be heard, or what the decoder has to know of.
     fn skip(&mut self, payload: &[u8], interval: Duration) {
-        if self.skipped.is_empty() && self.playing {
+        if !self.left_out && self.playing {
             self.fade_out();
         }
-        self.skipped.clear();
-        self.skipped.extend_from_slice(&payload[..payload.len().min(MAX_STASH)]);
+        self.left_out = true;
+        if self.decoder.remembers() {
+            self.skipped.push(payload);
+        }
         self.rest(interval);
     }
 
@@ -539,31 +602,35 @@ impl Voice {
         }
     }
 
-    fn decode(&mut self, payload: &[u8]) {
-        let warm = !self.skipped.is_empty();
-        if warm {
+    /// Gives how many samples were decoded: none if the payload is malformed, which counts as lost.
+    fn decode(&mut self, payload: &[u8]) -> usize {
+        if !self.skipped.is_empty() {
             self.warm_up();
         }
         let at = self.space(self.most());
         let Ok(samples) = self.decoder.decode(payload, &mut self.pcm[at..]) else {
             self.pcm.truncate(at);
             self.make_up(None, self.frame);
-            return;
+            return 0;
         };
         self.pcm.truncate(at + samples);
         self.sounds |= samples > 0;
         self.concealer.heard(&mut self.pcm[at..]);
-        if warm {
+        if std::mem::take(&mut self.left_out) {
             fade_in(&mut self.pcm[at..]);
         }
         self.made_up = 0;
         self.playing = true;
+        self.decoded += 1;
+        samples
     }
 
-    /// Gives the decoder the packet before the one to come, unheard.
+    /// Gives the decoder the packets before the one to come, unheard.
     fn warm_up(&mut self) {
         let at = self.space(self.most());
-        self.decoder.decode(&self.skipped, &mut self.pcm[at..]).ok(); // It is not heard.
+        for payload in self.skipped.payloads() {
+            self.decoder.decode(payload, &mut self.pcm[at..]).ok(); // It is not heard.
+        }
         self.pcm.truncate(at);
         self.skipped.clear();
         self.concealer.reset();
@@ -598,6 +665,7 @@ impl Voice {
 
     /// Nothing is there to play: leads over to silence.
     fn starve(&mut self) {
+        self.hinted = level::SILENCE;
         if self.playing {
             let missing = self.frame.saturating_sub(self.held());
             self.make_up(None, missing.next_multiple_of(self.frame / 2));
@@ -629,7 +697,7 @@ impl Voice {
     fn switch_now(&mut self) {
         let Some((format, payload)) = self.switch.take() else { return };
         if let Some(next) = Self::new(format) {
-            *self = next;
+            *self = Self { decoded: self.decoded, ..next };
             self.decode(&payload);
             fade_in(&mut self.pcm);
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::codec::Encoding;
 use crate::dtmf;
 use crate::rtcp::Sent;
-use crate::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{Header, Heard, Naming, RtpTimestamp, Sequence, Ssrc};
 use crate::slot::StreamPlan;
 
 /// A packet this late begins a new talk spurt: the timestamp takes up the time that passed.
@@ -21,6 +21,7 @@ pub(crate) struct Sender {
     units: u32,
     interval: Duration,
     events: Option<(u8, u32)>,
+    naming: Naming,
     sends: bool,
     /// When the next packet is due; `None` before the first.
     due: Option<Instant>,
@@ -38,6 +39,7 @@ impl Sender {
             units: 160,
             interval: Duration::from_millis(20),
             events: None,
+            naming: Naming::Nobody,
             sends: false,
             due: None,
             packets: 0,
@@ -55,6 +57,7 @@ impl Sender {
         self.units = RtpTimestamp::units_of(self.interval, encoding.format.clock_rate);
         self.encoding = Some(encoding);
         self.events = plan.send_events;
+        self.naming = plan.naming;
         self.sends = plan.sends;
         if self.events.is_none() {
             self.digits.clear();
@@ -71,8 +74,13 @@ impl Sender {
         self.events.is_some() && self.digits.send(digits, duration)
     }
 
-    /// Sends one packet of the stream, or a digit in its place; an empty payload is a pause.
-    pub(crate) fn send(&mut self, now: Instant, payload: &[u8], send: impl FnOnce(&[u8], &[u8])) {
+    /// Sends one packet of the stream, in which these are heard, or a digit in its place; an empty payload is a pause.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        (payload, heard): (&[u8], Option<Heard<'_>>),
+        send: impl FnOnce(&[u8], &[u8]),
+    ) {
         self.catch_up(now);
         let event = self.events.and_then(|(payload_type, clock_rate)| {
             if !self.digits.is_busy() {
@@ -97,7 +105,10 @@ impl Sender {
             self.header.marker = true;
         } else {
             self.count(payload.len());
-            send(&self.header.print(), payload);
+            match heard {
+                Some(heard) => send(&self.header.print_mixed(self.naming, heard), payload),
+                None => send(&self.header.print(), payload),
+            }
             self.header.sequence = self.header.sequence.next();
             self.header.marker = false;
         }

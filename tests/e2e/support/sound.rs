@@ -27,8 +27,23 @@ pub struct Sound {
 pub struct Packet {
     pub ssrc: u32,
     pub sequence: u16,
+    /// Who is heard in it (RFC 3550 §5.1).
+    pub sources: Vec<u32>,
+    /// The octets of its header extension with their "defined by profile".
+    pub extension: Option<(u16, Vec<u8>)>,
+    pub marker: bool,
+    pub payload_type: u8,
+    pub timestamp: u32,
     pub payload: Vec<u8>,
     pub from: SocketAddr,
+}
+
+/// What else a packet of ours says.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    pub ssrc: u32,
+    /// A whole header extension.
+    pub extension: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -58,6 +73,10 @@ impl Ports {
 
     /// Sends these samples of 8 kHz to the bridge, over and over, as PCMU.
     pub fn start(self, bridge: SocketAddr, samples: &[i16]) -> Sound {
+        self.start_as(bridge, samples, Manner { ssrc: OUR_SSRC, extension: Vec::new() })
+    }
+
+    pub fn start_as(self, bridge: SocketAddr, samples: &[i16], manner: Manner) -> Sound {
         let payloads: Vec<Vec<u8>> = samples
             .chunks_exact(FRAME)
             .map(|frame| frame.iter().map(|sample| compress(*sample)).collect())
@@ -71,7 +90,7 @@ impl Ports {
         rtp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         rtcp.connect(SocketAddr::new(bridge.ip(), bridge.port() + 1)).unwrap();
         let theirs = Arc::clone(&shared);
-        let thread = thread::spawn(move || run(&rtp, bridge, &payloads, &theirs));
+        let thread = thread::spawn(move || run(&rtp, bridge, (&payloads, &manner), &theirs));
         Sound { shared, rtcp, thread: Some(thread) }
     }
 }
@@ -130,25 +149,51 @@ impl Drop for Sound {
     }
 }
 
-fn run(rtp: &UdpSocket, bridge: SocketAddr, payloads: &[Vec<u8>], shared: &Shared) {
+fn run(
+    rtp: &UdpSocket,
+    bridge: SocketAddr,
+    (payloads, manner): (&[Vec<u8>], &Manner),
+    shared: &Shared,
+) {
     let mut buffer = [0; 2048];
     for sequence in 0_u16.. {
         if shared.stop.load(Ordering::Relaxed) {
             return;
         }
-        let mut packet = vec![0x80, 0];
+        let has_extension = !manner.extension.is_empty();
+        let mut packet = vec![0x80 | u8::from(has_extension) << 4, 0];
         packet.extend(sequence.to_be_bytes());
         packet.extend((u32::from(sequence) * FRAME as u32).to_be_bytes());
-        packet.extend(OUR_SSRC.to_be_bytes());
+        packet.extend(manner.ssrc.to_be_bytes());
+        packet.extend(&manner.extension);
         packet.extend(&payloads[usize::from(sequence) % payloads.len()]);
         rtp.send_to(&packet, bridge).unwrap();
         // Nothing comes while the bridge does not send yet: then go on at a walk.
         let Ok((length, from)) = rtp.recv_from(&mut buffer) else { continue };
-        let word = |at: usize| u32::from_be_bytes(buffer[at..at + 4].try_into().unwrap());
-        let payload = buffer[12..length].to_vec();
-        let packet = Packet { ssrc: word(8), sequence: word(0) as u16, payload, from };
-        shared.packets.lock().unwrap().push(packet);
+        shared.packets.lock().unwrap().push(read(&buffer[..length], from));
         shared.news.notify_all();
+    }
+}
+
+fn read(packet: &[u8], from: SocketAddr) -> Packet {
+    let word = |at: usize| u32::from_be_bytes(packet[at..at + 4].try_into().unwrap());
+    let mut at = 12 + 4 * usize::from(packet[0] & 15);
+    let sources = (12..at).step_by(4).map(word).collect();
+    let extension = (packet[0] & 0x10 != 0).then(|| {
+        let start = at + 4;
+        at = start + 4 * (word(at) as u16 as usize);
+        ((word(start - 4) >> 16) as u16, packet[start..at].to_vec())
+    });
+    Packet {
+        ssrc: word(8),
+        sequence: word(0) as u16,
+        sources,
+        extension,
+        marker: packet[1] & 0x80 != 0,
+        payload_type: packet[1] & 0x7f,
+        timestamp: word(4),
+        payload: packet[at..].to_vec(),
+        from,
     }
 }
 

@@ -40,5 +40,6 @@ fn check_header(header: &Header) {
 
 fn incoming<'a>(packet: &Packet<'a>) -> Incoming<'a> {
     let Header { marker, payload_type, sequence, timestamp, ssrc } = packet.header;
-    Incoming { ssrc, sequence, timestamp, marker, payload_type, payload: packet.payload }
+    let level = packet.extension.level(1);
+    Incoming { ssrc, sequence, timestamp, marker, payload_type, level, payload: packet.payload }
 }
