@@ -220,7 +220,6 @@ impl Room {
         self.choose();
         self.plan_rate();
         self.speak();
-        self.name();
         self.assign();
         self.follow_loss();
         self.feed();
@@ -312,12 +311,14 @@ impl Room {
         }
     }
 
-    /// Sums the voices of this tick.
+    /// Sums the voices of this tick, and notes whose they are.
     fn speak(&mut self) {
         self.mix.begin();
+        self.sources.clear();
         for seat in &mut self.seats {
             seat.voice = None;
             if seat.role == Role::Listener {
+                seat.name(&mut self.sources);
                 continue;
             }
             let voice = self.mix.next_voice();
@@ -331,24 +332,9 @@ impl Room {
             } else {
                 seat.slot.receiver.gain.settle();
             }
+            seat.name(&mut self.sources);
         }
         self.mix.finish();
-    }
-
-    /// Notes who is heard in the packets of this tick.
-    fn name(&mut self) {
-        self.sources.clear();
-        for seat in &mut self.seats {
-            let counted = seat.ticks_without_voice.saturating_add(1);
-            seat.ticks_without_voice = if seat.voice.is_some() { 0 } else { counted };
-            seat.source = None;
-            if seat.ticks_without_voice < LONGEST_PACKET
-                && let Some((ssrc, level)) = seat.slot.source()
-            {
-                let level = if seat.voice.is_some() { level } else { AudioLevel::SILENCE };
-                seat.source = self.sources.push(ssrc, level);
-            }
-        }
     }
 
     /// Sees to it that everyone who is sent to has an outlet: the group's, or one of their own.
@@ -446,6 +432,22 @@ impl Seated {
             was_audible: true,
             pause: HOLD,
             alike: 0,
+        }
+    }
+
+    /// Puts it among the sources if it is heard in a packet that ends in this tick.
+    fn name(&mut self, sources: &mut Sources) {
+        self.source = None;
+        match self.voice {
+            Some(_) => self.ticks_without_voice = 0,
+            None if self.ticks_without_voice >= LONGEST_PACKET => return,
+            None => self.ticks_without_voice += 1,
+        }
+        if self.ticks_without_voice < LONGEST_PACKET
+            && let Some((ssrc, level)) = self.slot.source()
+        {
+            let level = if self.voice.is_some() { level } else { AudioLevel::SILENCE };
+            self.source = sources.push(ssrc, level);
         }
     }
 

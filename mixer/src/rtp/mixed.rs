@@ -91,6 +91,7 @@ impl Deref for MixedHeader {
 
 impl Header {
     /// Writes the header of a packet in which these are heard; version 2, no padding.
+    #[inline]
     pub fn print_mixed(&self, naming: Naming, heard: Heard<'_>) -> MixedHeader {
         let mut printed = MixedHeader { octets: [0; MAX_HEADER], length: HEADER_LEN };
         let fixed = self.print();
@@ -101,8 +102,11 @@ impl Header {
         }
         printed.octets[0] |= u8::try_from(count).unwrap_or(0); // At most 15.
         // All of the array: a copy of a fixed length takes a few instructions.
-        printed.octets[HEADER_LEN..HEADER_LEN + 4 * MAX_SOURCES]
-            .copy_from_slice(heard.pick(heard.sources.ssrcs).as_flattened());
+        let list = &mut printed.octets[HEADER_LEN..HEADER_LEN + 4 * MAX_SOURCES];
+        match heard.without {
+            None => list.copy_from_slice(heard.sources.ssrcs.as_flattened()),
+            Some(_) => list.copy_from_slice(heard.pick(heard.sources.ssrcs).as_flattened()),
+        }
         printed.length += 4 * count;
         if let Naming::Levels(id) = naming {
             printed.add_levels(id, &heard.pick(heard.sources.levels)[..count]);
