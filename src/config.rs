@@ -131,6 +131,8 @@ pub struct Media {
     pub sleep_after: Duration,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
+    /// Whether comfort noise is agreed to where it is offered.
+    pub comfort_noise: bool,
     /// Whether legs are told who is in the mix that they hear.
     pub csrc: bool,
     /// 0 (cheap) to 10 (best).

@@ -135,6 +135,8 @@ fn slot(now: Instant, leg: usize, codec: Codec) -> Slot {
             receive: vec![(96, encoding.format)],
             receive_events: Vec::new(),
             send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
             level_id: None,
             naming: Naming::Sources,
             sends: true,

@@ -236,11 +236,20 @@ impl JitterBuffer {
         inserted
     }
 
-    /// Marks a sequence number as used by something that is not audio (RFC 4733, RFC 3389): it is not missing.
+    /// Marks a sequence number as used by something that is not audio (RFC 4733): it is not missing.
     pub fn skip(&mut self, ssrc: Ssrc, sequence: Sequence) {
+        self.mark(ssrc, sequence, Cell::Other);
+    }
+
+    /// Marks a sequence number as used to say that a pause begins or goes on (RFC 3389): what does not come is not lost.
+    pub fn pause(&mut self, ssrc: Ssrc, sequence: Sequence) {
+        self.mark(ssrc, sequence, Cell::Pause);
+    }
+
+    fn mark(&mut self, ssrc: Ssrc, sequence: Sequence, mark: Cell) {
         match self.place(ssrc, sequence) {
             Place::Cell(index) if matches!(self.cells[index], Cell::Missing) => {
-                self.cells[index] = Cell::Other;
+                self.cells[index] = mark;
             }
             Place::Restart => self.restart_at(sequence.next()),
             Place::Cell(_) | Place::Late | Place::Nowhere => {}
@@ -474,7 +483,7 @@ impl JitterBuffer {
     fn head(&self) -> Option<(usize, i64)> {
         self.cells.iter().enumerate().find_map(|(gap, cell)| match cell {
             Cell::Audio(held) => Some((gap, held.media)),
-            Cell::Missing | Cell::Other => None,
+            Cell::Missing | Cell::Other | Cell::Pause => None,
         })
     }
 
@@ -503,7 +512,8 @@ impl JitterBuffer {
     }
 
     fn pop_others(&mut self) {
-        while matches!(self.cells.front(), Some(Cell::Other)) {
+        while let Some(cell @ (Cell::Other | Cell::Pause)) = self.cells.front() {
+            self.playout.playing &= matches!(cell, Cell::Other);
             self.cells.pop_front();
             self.next = self.next.next();
         }
@@ -518,7 +528,7 @@ impl JitterBuffer {
                     self.counters.dropped += 1;
                 }
                 Some(Cell::Missing) => self.counters.missed += 1,
-                Some(Cell::Other) | None => {}
+                Some(Cell::Other | Cell::Pause) | None => {}
             }
         }
     }
@@ -607,6 +617,8 @@ enum Cell {
     Missing,
     /// Came, but is not audio.
     Other,
+    /// Says that there is none.
+    Pause,
     Audio(Held),
 }
 

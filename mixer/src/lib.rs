@@ -1,6 +1,7 @@
 //! Sans-IO conference audio.
 
 pub mod codec;
+pub mod comfort;
 pub mod conceal;
 pub mod dtmf;
 mod gain;

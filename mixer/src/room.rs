@@ -409,10 +409,15 @@ impl Room {
             let Some(id) = seat.outlet else { continue };
             let is_deaf = seat.slot.gain_out.is_zero();
             let heard = (!is_deaf).then(|| self.sources.without(seat.source));
-            for payload in self.outlets.get(id).outlet.packets() {
+            let outlet = &self.outlets.get(id).outlet;
+            for payload in outlet.packets() {
                 let to = seat.id;
                 let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
-                seat.slot.sender.send(now, (payload, heard), send);
+                if outlet.is_settled() {
+                    seat.slot.sender.send_silence(now, payload, send);
+                } else {
+                    seat.slot.sender.send(now, (payload, heard), send);
+                }
             }
         }
     }

@@ -49,6 +49,10 @@ pub struct StreamPlan {
     pub receive_events: Vec<(u8, u32)>,
     /// telephone-event payload type and clock for what we send.
     pub send_events: Option<(u8, u32)>,
+    /// Comfort noise payload types we accept (RFC 3389) beside the fixed one, 13.
+    pub receive_noise: Vec<u8>,
+    /// Comfort noise payload type that may be sent instead of silence.
+    pub send_noise: Option<u8>,
     /// Id of the header extension that tells the level of what we receive (RFC 6464).
     pub level_id: Option<u8>,
     /// Whether the leg is told whom it hears.

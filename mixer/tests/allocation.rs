@@ -125,6 +125,8 @@ impl Phone {
             receive: vec![(96, self.encoding.format)],
             receive_events: Vec::new(),
             send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
             level_id: Some(LEVEL),
             naming: Naming::Levels(5),
             sends: true,

@@ -426,6 +426,8 @@ fn slot(id: u64, encoding: Encoding, now: Instant) -> Slot {
         receive: vec![(96, encoding.format)],
         receive_events: Vec::new(),
         send_events: None,
+        receive_noise: Vec::new(),
+        send_noise: None,
         level_id: None,
         naming: Naming::Sources,
         sends: true,

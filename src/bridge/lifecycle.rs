@@ -92,6 +92,7 @@ impl Bridge {
             ptime: self.settings.ptime,
             opus: self.settings.opus,
             csrc: self.settings.csrc,
+            comfort_noise: self.settings.comfort_noise,
         })
     }
 
@@ -118,6 +119,8 @@ impl Bridge {
             receive: plan.receive.clone(),
             receive_events: plan.receive_events.clone(),
             send_events: plan.send_events,
+            receive_noise: plan.receive_noise.clone(),
+            send_noise: plan.send_noise,
             level_id: plan.level_id,
             naming: match plan.levels_id {
                 _ if !self.settings.csrc => Naming::Nobody,

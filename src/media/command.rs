@@ -97,6 +97,10 @@ pub struct Stream {
     pub receive_events: Vec<(u8, u32)>,
     /// telephone-event payload type and clock for what we send.
     pub send_events: Option<(u8, u32)>,
+    /// Comfort noise payload types we accept (RFC 3389).
+    pub receive_noise: Vec<u8>,
+    /// Comfort noise payload type that may be sent instead of silence.
+    pub send_noise: Option<u8>,
     /// Id of the header extension by which they tell the level of what they send (RFC 6464).
     pub level_id: Option<u8>,
     /// Whether they are told who contributes to what they hear, and how loud (RFC 6465).

@@ -145,6 +145,8 @@ impl Phone {
             receive: vec![(0, PCMU)],
             receive_events: vec![(101, 8_000)],
             send_events: Some((101, 8_000)),
+            receive_noise: Vec::new(),
+            send_noise: None,
             level_id: None,
             naming: Naming::Sources,
             sends: true,

@@ -26,6 +26,8 @@ pub struct Local {
     pub ptime: Duration,
     /// Upper bounds of what we send, and what we ask for.
     pub opus: OpusOptions,
+    /// Whether comfort noise is agreed to where they offer it.
+    pub comfort_noise: bool,
     /// Whether they may be told who contributes to what they hear.
     pub csrc: bool,
 }

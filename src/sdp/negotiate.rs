@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
-use mixer::codec::Format;
+use mixer::codec::{Codec, Format};
 
 use crate::sdp::attribute::{Direction, Host};
 use crate::sdp::extension::{Extension, Mapping};
@@ -197,8 +197,14 @@ impl Negotiation {
             }
         }
         let wanted = formats.into_iter().map(Coding::Audio);
+        // Comfort noise is not offered but where it is agreed already.
+        let noise = self.numbers.values().filter(|coding| matches!(coding, Coding::Noise(_)));
+        let noise: Vec<Coding> = noise
+            .copied()
+            .filter(|_| self.plan().is_some_and(|plan| !plan.receive_noise.is_empty()))
+            .collect();
         let mut codings: Vec<(u8, Coding)> = Vec::new();
-        for coding in wanted.chain(clocks.into_iter().map(Coding::Events)) {
+        for coding in wanted.chain(noise).chain(clocks.into_iter().map(Coding::Events)) {
             let taken = |number| {
                 self.numbers.contains_key(&number)
                     || codings.iter().any(|&(used, _)| used == number)
@@ -247,6 +253,7 @@ impl Negotiation {
         let agreed = plan.and_then(|plan| match coding {
             Coding::Audio(format) => number_of(&plan.receive, format),
             Coding::Events(clock_rate) => number_of(&plan.receive_events, clock_rate),
+            Coding::Noise(_) => None,
         });
         agreed.or_else(|| self.numbers.iter().find(|&(_, &known)| known == coding).map(|(&n, _)| n))
     }
@@ -313,6 +320,10 @@ impl Negotiation {
             let ours = match coding {
                 Coding::Audio(format) => self.local.codecs.contains(&format),
                 Coding::Events(_) => true,
+                Coding::Noise(clock_rate) => {
+                    let has_clock = |format: &Format| format.clock_rate == clock_rate;
+                    self.local.comfort_noise && self.local.codecs.iter().any(has_clock)
+                }
             };
             if ours && common.iter().all(|&(known, other)| known != number && other != coding) {
                 common.push((number, coding));
@@ -367,6 +378,12 @@ impl Negotiation {
             receive: audio(receive),
             receive_events: events(receive),
             send_events: same_clock.or_else(|| send_events.first()).copied(),
+            receive_noise: noises(receive).map(|(number, _)| number).collect(),
+            send_noise: noises(&theirs.codings)
+                .find(|&(_, clock_rate)| {
+                    has_no_pauses(format.codec) && clock_rate == format.clock_rate
+                })
+                .map(|(number, _)| number),
             level_id: theirs.id_of(Extension::Level),
             levels_id: theirs.id_of(Extension::Levels),
             direction: Direction::Inactive,
@@ -406,6 +423,14 @@ fn receivable(ours: &[(u8, Coding)], theirs: &[(u8, Coding)]) -> Vec<(u8, Coding
     all
 }
 
+/// Codecs that comfort noise is made for: the others have no need of it, or pauses of their own.
+fn has_no_pauses(codec: Codec) -> bool {
+    match codec {
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => true,
+        Codec::Opus | Codec::L16 => false,
+    }
+}
+
 fn number_of<T: PartialEq + Copy>(numbers: &[(u8, T)], wanted: T) -> Option<u8> {
     numbers.iter().find(|&&(_, known)| known == wanted).map(|&(number, _)| number)
 }
@@ -415,7 +440,7 @@ fn audio(codings: &[(u8, Coding)]) -> Vec<(u8, Format)> {
         .iter()
         .filter_map(|&(number, coding)| match coding {
             Coding::Audio(format) => Some((number, format)),
-            Coding::Events(_) => None,
+            Coding::Events(_) | Coding::Noise(_) => None,
         })
         .collect()
 }
@@ -426,9 +451,17 @@ fn events(codings: &[(u8, Coding)]) -> Vec<(u8, u32)> {
         .iter()
         .filter_map(|&(number, coding)| match coding {
             Coding::Events(clock_rate) => Some((number, clock_rate)),
-            Coding::Audio(_) => None,
+            Coding::Audio(_) | Coding::Noise(_) => None,
         })
         .collect()
+}
+
+/// Comfort noise payload types with their clocks in Hz.
+fn noises(codings: &[(u8, Coding)]) -> impl Iterator<Item = (u8, u32)> {
+    codings.iter().filter_map(|&(number, coding)| match coding {
+        Coding::Noise(clock_rate) => Some((number, clock_rate)),
+        Coding::Audio(_) | Coding::Events(_) => None,
+    })
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ fn join(bridge: &Bridge, attributes: &str, says: Says) -> ((Peer, Message), Soun
     let samples = if says.hz == 0 { vec![0; 8000] } else { tone(says.hz) };
     let extension =
         says.level.map_or_else(Vec::new, |level| vec![0xBE, 0xDE, 0, 1, 0x30, level, 0, 0]);
-    let sound = ports.start_as(answer.media(), &samples, Manner { ssrc: says.ssrc, extension });
+    let sound =
+        ports.start_as(answer.media(), &samples, Manner { extension, ..Manner::of(says.ssrc) });
     ((peer, answer), sound)
 }
 

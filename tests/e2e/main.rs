@@ -25,6 +25,7 @@
 
 mod api;
 mod calls;
+mod comfort;
 mod conference;
 mod dial_out;
 mod digits;

@@ -430,6 +430,7 @@ fn settings() -> Settings {
             .to_vec(),
         ptime: Duration::from_millis(20),
         csrc: true,
+        comfort_noise: true,
         opus: OpusOptions {
             max_playback_rate: 48_000,
             bitrate: 24_000,

@@ -1,5 +1,6 @@
 //! What is heard in a room, asserted at the far side of real codecs.
 
+mod comfort;
 mod levels;
 
 use std::time::{Duration, Instant};
@@ -385,6 +386,8 @@ enum Voice {
     Tone(f32),
     Scaled(f32, f32),
     Noise(i16),
+    /// Comfort noise of this level instead of packets of sound.
+    Pause(u8),
 }
 
 /// What a phone says of the level of its packets (RFC 6464).
@@ -416,6 +419,12 @@ struct Phone {
     packets: usize,
     /// CSRC list and levels of the last packet.
     named: Vec<(u32, u8)>,
+    /// Comfort noise that came.
+    noises: Vec<(RtpTimestamp, Vec<u8>)>,
+    /// Ticks since it began to pause.
+    paused: usize,
+    /// It sends no more.
+    is_gone: bool,
 }
 
 impl Phone {
@@ -439,12 +448,22 @@ impl Phone {
             markers: 0,
             packets: 0,
             named: Vec::new(),
+            noises: Vec::new(),
+            paused: 0,
+            is_gone: false,
         }
     }
 
     fn say(&mut self, room: &mut Room, now: Instant, loss: usize) {
         let rate = self.encoding.format.sample_rate();
         let frame = rate as usize / 50;
+        if self.is_gone {
+            return;
+        }
+        if let Voice::Pause(level) = self.voice {
+            return self.pause(room, now, level);
+        }
+        self.paused = 0;
         let pcm = self.frame(rate, frame);
         self.made += frame;
         self.unsent.extend(pcm);
@@ -491,6 +510,20 @@ impl Phone {
         }
     }
 
+    /// Describes its pause ten times in two seconds.
+    fn pause(&mut self, room: &mut Room, now: Instant, level: u8) {
+        if self.paused.is_multiple_of(10) {
+            let (sequence, timestamp) = (self.sequence, self.timestamp);
+            let ssrc = Ssrc::new(u32::try_from(self.id).unwrap());
+            let header = Header { marker: false, payload_type: NOISE, sequence, timestamp, ssrc };
+            let datagram = [&header.print()[..], &[level]].concat();
+            room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram).unwrap();
+            self.sequence = self.sequence.next();
+        }
+        self.timestamp = self.timestamp.plus(self.encoding.format.clock_rate / 50);
+        self.paused += 1;
+    }
+
     fn frame(&mut self, rate: u32, frame: usize) -> Vec<i16> {
         match self.voice {
             Voice::Silence => vec![0; frame],
@@ -500,6 +533,7 @@ impl Phone {
                 let scale = |s: i16| (f32::from(s) * by) as i16;
                 tone(hz, rate, self.made, frame).into_iter().map(scale).collect()
             }
+            Voice::Pause(_) => Vec::new(),
             Voice::Noise(level) => (0..frame).map(|_| self.random(level)).collect(),
         }
     }
@@ -526,6 +560,9 @@ impl Phone {
             let mut pcm = [0; 5_760];
             let samples = self.decoder.decode(payload, &mut pcm).unwrap();
             self.heard.extend(&pcm[..samples]);
+        }
+        if header.payload_type == NOISE {
+            self.noises.push((header.timestamp, payload.to_vec()));
         }
     }
 
@@ -558,6 +595,7 @@ impl Phone {
 
 const AUDIO: u8 = 96;
 const EVENTS: u8 = 101;
+const NOISE: u8 = 13;
 /// Header extensions of RFC 6464 and RFC 6465.
 const LEVEL: u8 = 3;
 const LEVELS: u8 = 5;
@@ -568,6 +606,8 @@ fn plan(encoding: Encoding) -> StreamPlan {
         receive: vec![(AUDIO, encoding.format)],
         receive_events: vec![(EVENTS, encoding.format.clock_rate)],
         send_events: Some((EVENTS, encoding.format.clock_rate)),
+        receive_noise: Vec::new(),
+        send_noise: None,
         level_id: Some(LEVEL),
         naming: Naming::Levels(LEVELS),
         sends: true,

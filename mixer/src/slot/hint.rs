@@ -36,6 +36,13 @@ enum Source {
     Codec,
 }
 
+impl Hint {
+    /// Of what is made here.
+    pub(super) fn exact(level: AudioLevel) -> Self {
+        Self { dbov: level.dbov(), margin: 0.0, source: Source::Codec }
+    }
+}
+
 /// What is thought of the hints of one stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hints {

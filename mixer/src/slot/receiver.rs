@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::codec::{self, Codec, Decoder, Format, MAX_PACKET};
+use crate::comfort::ComfortNoise;
 use crate::conceal::Concealer;
 use crate::dtmf;
 use crate::gain::Gain;
@@ -13,14 +14,16 @@ use crate::level::{self, TalkDetector};
 use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
-use crate::rtp::{AudioLevel, Packet};
-use crate::slot::hint::{Bar, Hints};
+use crate::rtp::{AudioLevel, Header, Packet, RtpTimestamp};
+use crate::slot::hint::{Bar, Hint, Hints};
 use crate::slot::stash::Stash;
 use crate::slot::{Rejected, StreamPlan};
 use crate::stretch::{self, Likeness};
 
-/// Comfort noise (RFC 3389 §4): played as silence.
+/// Comfort noise at 8 kHz (RFC 3389 §4).
 const COMFORT_NOISE: u8 = 13;
+/// How long a pause sounds after it was last described: less than a room takes to fall asleep.
+const NOISE_LASTS: Duration = Duration::from_secs(4);
 /// Frames that Opus makes up before silence, when nothing comes.
 const MOST_MADE_UP: Duration = Duration::from_millis(100);
 /// Below this a cut is not heard, dBov.
@@ -73,6 +76,12 @@ pub(crate) struct Receiver {
     noted: JitterCounters,
     formats: Vec<(u8, Format)>,
     events: Vec<(u8, u32)>,
+    /// Payload types of comfort noise.
+    noises: Vec<u8>,
+    comfort: ComfortNoise,
+    pause: Option<Pause>,
+    /// The last tick was such noise.
+    is_comforting: bool,
     /// Id of the header extension that tells the level of a packet.
     level_id: Option<u8>,
     receives: bool,
@@ -120,6 +129,14 @@ struct Voice {
     switch: Option<(Format, Vec<u8>)>,
 }
 
+/// A pause that the sender described.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    /// What is sent later ends it.
+    from: RtpTimestamp,
+    told: Instant,
+}
+
 /// How a packet is taken whose turn has come.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
@@ -145,6 +162,10 @@ impl Receiver {
             noted: JitterCounters::default(),
             formats: Vec::new(),
             events: Vec::new(),
+            noises: vec![COMFORT_NOISE],
+            comfort: ComfortNoise::new(),
+            pause: None,
+            is_comforting: false,
             level_id: None,
             receives: false,
             voice: None,
@@ -161,6 +182,9 @@ impl Receiver {
     pub(crate) fn configure(&mut self, plan: &StreamPlan) {
         self.formats.clone_from(&plan.receive);
         self.events.clone_from(&plan.receive_events);
+        self.noises.clear();
+        self.noises.push(COMFORT_NOISE);
+        self.noises.extend(&plan.receive_noise);
         self.level_id = plan.level_id;
         self.receives = plan.receives;
         let sent = plan.send.1.format;
@@ -234,18 +258,25 @@ impl Receiver {
             }
             return Ok(());
         }
-        let clock_rate = find(&self.events, header.payload_type);
-        if clock_rate.is_none() && header.payload_type != COMFORT_NOISE {
+        if let Some(clock_rate) = find(&self.events, header.payload_type) {
+            self.jitter.skip(header.ssrc, header.sequence);
+            self.digits.handle_packet(now, clock_rate, &header, payload);
+        } else if self.noises.contains(&header.payload_type) {
+            self.take_noise(now, &header, payload);
+        } else {
             return Err(Rejected::PayloadType(header.payload_type));
         }
         self.reception.receive_untimed(&header);
-        self.jitter.skip(header.ssrc, header.sequence);
-        if let Some(clock_rate) = clock_rate {
-            self.digits.handle_packet(now, clock_rate, &header, payload);
-        }
         self.counters.packets += 1;
         self.counters.octets += payload.len() as u64;
         Ok(())
+    }
+
+    fn take_noise(&mut self, now: Instant, header: &Header, payload: &[u8]) {
+        self.jitter.pause(header.ssrc, header.sequence);
+        if self.comfort.describe(payload) {
+            self.pause = Some(Pause { from: header.timestamp, told: now });
+        }
     }
 
     /// True for silence that nobody is going to hear, if no decoder needs it for what comes after.
@@ -265,6 +296,7 @@ impl Receiver {
             self.digits.handle_timeout(now);
         }
         self.attention = attention;
+        self.is_comforting = false;
         if !self.receives {
             self.audible = false;
             return false;
@@ -292,7 +324,11 @@ impl Receiver {
             }
             let interval = self.jitter.interval();
             match self.jitter.pull(now) {
-                Pulled::Packet { payload_type, level, payload, cut, .. } => {
+                Pulled::Packet { payload_type, level, payload, cut, timestamp, .. } => {
+                    if self.pause.is_some_and(|pause| timestamp.distance_from(pause.from) >= 0) {
+                        self.pause = None;
+                        self.comfort.rest();
+                    }
                     let Some(format) = find(&self.formats, payload_type) else { continue };
                     if self.voice.is_none() {
                         self.voice = Voice::new(format);
@@ -310,12 +346,33 @@ impl Receiver {
                     voice.lose(next, length);
                 }
                 Pulled::Empty => {
-                    if let Some(voice) = &mut self.voice {
-                        voice.starve();
-                    }
+                    self.wait(now, attention);
                     break;
                 }
             }
+        }
+    }
+
+    /// Plays what is to be heard while nothing comes: the noise of a pause, else what leads to silence.
+    fn wait(&mut self, now: Instant, attention: Attention) {
+        let is_told = |pause: &Pause| now.saturating_duration_since(pause.told) < NOISE_LASTS;
+        let noise = self.pause.filter(is_told).map(|_| self.comfort.level());
+        if noise.is_some() && self.voice.is_none() {
+            self.voice = self.expected.and_then(Voice::new);
+        }
+        let Some(voice) = &mut self.voice else { return };
+        let Some(level) = noise else { return voice.starve() };
+        let is_heard = match attention {
+            Attention::Full => true,
+            Attention::Above(bar) => bar.lets_in(Hint::exact(level), self.loudness - DECAY),
+            Attention::None => false,
+        };
+        self.is_comforting = true;
+        if is_heard {
+            voice.hush(&mut self.comfort);
+        } else {
+            voice.starve();
+            voice.hinted = level.dbov();
         }
     }
 
@@ -362,7 +419,8 @@ impl Receiver {
 
     /// Lets the talk detector see the last tick; returns its new state if that changed.
     pub(crate) fn detect_talk(&mut self, muted: bool) -> Option<bool> {
-        let change = self.talk.handle_level(if muted { level::SILENCE } else { self.dbov });
+        let is_nobody = muted || self.is_comforting;
+        let change = self.talk.handle_level(if is_nobody { level::SILENCE } else { self.dbov });
         let counted = self.ticks_without_talk.saturating_add(1);
         self.ticks_without_talk = if self.talk.is_talking() { 0 } else { counted };
         change
@@ -681,6 +739,20 @@ impl Voice {
         } else if self.held() > 0 {
             self.pause(self.frame - self.held().min(self.frame));
         }
+    }
+
+    /// Fills the tick with noise, after the last word has died away.
+    fn hush(&mut self, noise: &mut ComfortNoise) {
+        self.hinted = level::SILENCE;
+        if self.playing {
+            self.fade_out();
+            self.concealer.reset();
+            return;
+        }
+        let at = self.space(self.frame.saturating_sub(self.held()));
+        noise.fill(&mut self.pcm[at..]);
+        self.sounds = true;
+        self.made_up = 0;
     }
 
     /// Fills the tick with what would have come, turned down to silence.

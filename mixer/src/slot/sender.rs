@@ -11,6 +11,11 @@ use crate::slot::StreamPlan;
 /// A packet this late begins a new talk spurt: the timestamp takes up the time that passed.
 const GAP: Duration = Duration::from_millis(60);
 
+/// Between two packets of comfort noise: the far side has to know that we are there.
+const NOISE_EVERY: Duration = Duration::from_millis(400);
+/// The level of what we make of silence: none.
+const SILENT_NOISE: [u8; 1] = [127];
+
 /// SSRC, sequence and timestamp of one leg, whatever its payload.
 #[derive(Debug)]
 pub(crate) struct Sender {
@@ -22,6 +27,10 @@ pub(crate) struct Sender {
     interval: Duration,
     events: Option<(u8, u32)>,
     naming: Naming,
+    /// Comfort noise payload type.
+    noise: Option<u8>,
+    /// When it is sent again, while there is silence.
+    noise_due: Option<Instant>,
     sends: bool,
     /// When the next packet is due; `None` before the first.
     due: Option<Instant>,
@@ -40,6 +49,8 @@ impl Sender {
             interval: Duration::from_millis(20),
             events: None,
             naming: Naming::Nobody,
+            noise: None,
+            noise_due: None,
             sends: false,
             due: None,
             packets: 0,
@@ -58,6 +69,7 @@ impl Sender {
         self.encoding = Some(encoding);
         self.events = plan.send_events;
         self.naming = plan.naming;
+        self.noise = plan.send_noise;
         self.sends = plan.sends;
         if self.events.is_none() {
             self.digits.clear();
@@ -81,6 +93,7 @@ impl Sender {
         (payload, heard): (&[u8], Option<Heard<'_>>),
         send: impl FnOnce(&[u8], &[u8]),
     ) {
+        self.noise_due = None;
         self.catch_up(now);
         let event = self.events.and_then(|(payload_type, clock_rate)| {
             if !self.digits.is_busy() {
@@ -112,6 +125,28 @@ impl Sender {
             self.header.sequence = self.header.sequence.next();
             self.header.marker = false;
         }
+        self.step(now);
+    }
+
+    /// Sends one packet of a long silence: comfort noise (RFC 3389) now and then where it is agreed, else `payload`.
+    pub(crate) fn send_silence(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        send: impl FnOnce(&[u8], &[u8]),
+    ) {
+        let Some(payload_type) = self.noise.filter(|_| !self.digits.is_busy()) else {
+            return self.send(now, (payload, None), send);
+        };
+        self.catch_up(now);
+        if self.noise_due.is_none_or(|due| now >= due) {
+            let header = Header { payload_type, marker: false, ..self.header };
+            self.count(SILENT_NOISE.len());
+            send(&header.print(), &SILENT_NOISE);
+            self.header.sequence = self.header.sequence.next();
+            self.noise_due = Some(now + NOISE_EVERY);
+        }
+        self.header.marker = true; // What comes after it is a new talk spurt.
         self.step(now);
     }
 

@@ -253,6 +253,8 @@ mod tests {
                 receive: vec![(0, encoding.format)],
                 receive_events: Vec::new(),
                 send_events: None,
+                receive_noise: Vec::new(),
+                send_noise: None,
                 level_id: None,
                 naming: Naming::Sources,
                 sends: true,

@@ -50,11 +50,34 @@ fn the_answer_keeps_their_order_and_their_numbers() {
     let (answer, plan) =
         negotiation(&[PCMU, OPUS, G722]).answer(&offer, Direction::SendRecv).unwrap();
 
-    assert!(text(&answer).contains("m=audio 20000 RTP/AVP 98 96 0 100 102\r\n"));
+    assert!(text(&answer).contains("m=audio 20000 RTP/AVP 98 96 0 100 13 102\r\n"));
     assert_eq!(plan.receive, [(98, G722), (96, OPUS), (0, PCMU)]);
     assert_eq!((plan.send.0, plan.send.1.format), (98, G722));
     assert_eq!(plan.receive_events, [(100, 8_000), (102, 48_000)]);
     assert_eq!(plan.send_events, Some((100, 8_000)));
+    assert_eq!((plan.receive_noise, plan.send_noise), (vec![13], Some(13)));
+}
+
+#[test]
+fn comfort_noise_is_agreed_to_and_not_offered() {
+    let offer = audio("RTP/AVP 0 13 96", "a=rtpmap:96 CN/16000\r\na=rtpmap:13 CN/8000\r\n");
+    let lists = |numbers: &str, description: &[u8]| {
+        text(description).contains(&format!("m=audio 20000 RTP/AVP {numbers}\r\n"))
+    };
+    let mut with = negotiation(&[PCMU, L16]);
+    let mut without = Negotiation::new(Local { comfort_noise: false, ..local(&[PCMU, L16]) });
+    assert!(lists("0 96 101 97", &with.offer(Direction::SendRecv)));
+
+    let (answer, plan) = with.answer(&offer, Direction::SendRecv).unwrap();
+    let (refusal, none) = without.answer(&offer, Direction::SendRecv).unwrap();
+
+    assert!(lists("0 13 96", &answer) && text(&answer).contains("a=rtpmap:96 CN/16000\r\n"));
+    assert_eq!((plan.receive_noise, plan.send_noise), (vec![13, 96], Some(13)));
+    assert!(lists("0", &refusal));
+    assert_eq!((none.receive_noise, none.send_noise), (vec![], None));
+    // Once agreed it stays, with its numbers.
+    let again = text(&with.offer(Direction::SendRecv));
+    assert!(again.contains("a=rtpmap:13 CN/8000\r\na=rtpmap:96 CN/16000\r\n"), "{again}");
 }
 
 #[test]
@@ -512,6 +535,7 @@ fn local(codecs: &[Format]) -> Local {
         ptime: Duration::from_millis(20),
         opus: opus(),
         csrc: true,
+        comfort_noise: true,
     }
 }
 

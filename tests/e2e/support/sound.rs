@@ -44,6 +44,15 @@ pub struct Manner {
     pub ssrc: u32,
     /// A whole header extension.
     pub extension: Vec<u8>,
+    /// After ten packets comfort noise of this level instead.
+    pub noise: Option<u8>,
+}
+
+impl Manner {
+    /// Plain, from this source.
+    pub fn of(ssrc: u32) -> Self {
+        Self { ssrc, extension: Vec::new(), noise: None }
+    }
 }
 
 #[derive(Debug)]
@@ -73,7 +82,7 @@ impl Ports {
 
     /// Sends these samples of 8 kHz to the bridge, over and over, as PCMU.
     pub fn start(self, bridge: SocketAddr, samples: &[i16]) -> Sound {
-        self.start_as(bridge, samples, Manner { ssrc: OUR_SSRC, extension: Vec::new() })
+        self.start_as(bridge, samples, Manner::of(OUR_SSRC))
     }
 
     pub fn start_as(self, bridge: SocketAddr, samples: &[i16], manner: Manner) -> Sound {
@@ -125,6 +134,15 @@ impl Sound {
         panic!("{hz} Hz is not heard");
     }
 
+    /// The level of so many packets of PCMU, dB below a full-scale square wave.
+    pub fn level(&self, packets: usize) -> f64 {
+        let packets = self.receive(packets);
+        let samples: Vec<f64> =
+            packets.iter().flat_map(|p| &p.payload).map(|&octet| expand(octet).into()).collect();
+        let power = samples.iter().map(|s| s * s).sum::<f64>() / samples.len().max(1) as f64;
+        10.0 * (power / 32_768.0_f64.powi(2)).max(1e-12).log10()
+    }
+
     /// Reports this share of the bridge's packets as lost (RFC 3550 §6.4.2), in 256ths.
     pub fn report_loss(&self, of: &Packet, fraction: u8) {
         let mut report = vec![0x81, 201, 0, 7];
@@ -156,18 +174,27 @@ fn run(
     shared: &Shared,
 ) {
     let mut buffer = [0; 2048];
-    for sequence in 0_u16.. {
+    let mut sequence = 0_u16;
+    for turn in 0_usize.. {
         if shared.stop.load(Ordering::Relaxed) {
             return;
         }
-        let has_extension = !manner.extension.is_empty();
-        let mut packet = vec![0x80 | u8::from(has_extension) << 4, 0];
-        packet.extend(sequence.to_be_bytes());
-        packet.extend((u32::from(sequence) * FRAME as u32).to_be_bytes());
-        packet.extend(manner.ssrc.to_be_bytes());
-        packet.extend(&manner.extension);
-        packet.extend(&payloads[usize::from(sequence) % payloads.len()]);
-        rtp.send_to(&packet, bridge).unwrap();
+        let voice = &payloads[turn % payloads.len()][..];
+        let said = match manner.noise.filter(|_| turn >= 10) {
+            None => Some((0, voice.to_vec())),
+            Some(level) => turn.is_multiple_of(10).then(|| (13, vec![level])),
+        };
+        if let Some((payload_type, payload)) = said {
+            let has_extension = !manner.extension.is_empty();
+            let mut packet = vec![0x80 | u8::from(has_extension) << 4, payload_type];
+            packet.extend(sequence.to_be_bytes());
+            packet.extend((turn as u32 * FRAME as u32).to_be_bytes());
+            packet.extend(manner.ssrc.to_be_bytes());
+            packet.extend(&manner.extension);
+            packet.extend(&payload);
+            rtp.send_to(&packet, bridge).unwrap();
+            sequence = sequence.wrapping_add(1);
+        }
         // Nothing comes while the bridge does not send yet: then go on at a walk.
         let Ok((length, from)) = rtp.recv_from(&mut buffer) else { continue };
         shared.packets.lock().unwrap().push(read(&buffer[..length], from));
