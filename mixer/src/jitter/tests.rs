@@ -453,6 +453,24 @@ fn other_packets_in_the_sequence_are_not_missed() {
 }
 
 #[test]
+fn nothing_is_made_up_in_a_pause_that_is_told() {
+    for is_told in [true, false] {
+        let mut line = Line::clean();
+        line.send_all((0..10).map(|_| Some(MS)));
+        line.run_until(195 * MS);
+        if is_told {
+            line.buffer.pause(SSRC, Sequence::new(65_510));
+        }
+
+        line.run_until(400 * MS);
+
+        let lost = line.heard.iter().filter(|heard| matches!(heard, Heard::Lost { .. })).count();
+        assert_eq!(lost == 0, is_told, "{lost}");
+        assert_eq!((line.sequences().len(), line.buffer.counters().missed), (10, 0));
+    }
+}
+
+#[test]
 fn a_changed_packet_interval_is_learned() {
     let mut line = Line::clean();
     line.interval = 60_000;

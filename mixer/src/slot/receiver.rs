@@ -192,6 +192,7 @@ impl Receiver {
         self.expected = symmetric.or_else(|| self.formats.first()).map(|&(_, format)| format);
         self.jitter.set_wants_next(false);
         if !self.receives {
+            self.pause = None;
             self.jitter.reset();
         }
     }
@@ -252,6 +253,9 @@ impl Receiver {
                 incoming
             };
             let inserted = self.jitter.insert(now, incoming);
+            if inserted == Inserted::Restarted {
+                self.pause = None; // It was described on another timeline.
+            }
             if matches!(inserted, Inserted::Kept | Inserted::Restarted) {
                 self.counters.packets += 1;
                 self.counters.octets += payload.len() as u64;
