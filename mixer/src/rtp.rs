@@ -131,12 +131,17 @@ impl Header {
     /// Writes version 2, no padding, no extension, no CSRC.
     pub fn print(&self) -> [u8; HEADER_LEN] {
         let mut octets = [0; HEADER_LEN];
+        self.write(&mut octets);
+        octets
+    }
+
+    #[inline]
+    fn write(&self, octets: &mut [u8; HEADER_LEN]) {
         octets[0] = 2 << 6;
         octets[1] = (u8::from(self.marker) << 7) | (self.payload_type & 0x7f);
         octets[2..4].copy_from_slice(&self.sequence.0.to_be_bytes());
         octets[4..8].copy_from_slice(&self.timestamp.0.to_be_bytes());
         octets[8..12].copy_from_slice(&self.ssrc.0.to_be_bytes());
-        octets
     }
 }
 

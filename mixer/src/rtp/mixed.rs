@@ -94,8 +94,9 @@ impl Header {
     #[inline]
     pub fn print_mixed(&self, naming: Naming, heard: Heard<'_>) -> MixedHeader {
         let mut printed = MixedHeader { octets: [0; MAX_HEADER], length: HEADER_LEN };
-        let fixed = self.print();
-        printed.octets[..HEADER_LEN].copy_from_slice(&fixed);
+        if let Some(fixed) = printed.octets.first_chunk_mut() {
+            self.write(fixed);
+        }
         let count = heard.len();
         if count == 0 || naming == Naming::Nobody {
             return printed;
