@@ -152,6 +152,10 @@ pub struct Media {
     pub noise_suppression: bool,
     /// Whether echoes are held back where the API does not say otherwise.
     pub echo_suppression: bool,
+    /// Whether comfort noise is agreed to where it is offered.
+    pub comfort_noise: bool,
+    /// Whether legs are told who is in the mix that they hear.
+    pub csrc: bool,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.

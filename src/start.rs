@@ -324,6 +324,8 @@ fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
             cbr: false,
             complexity: media.opus_complexity,
         },
+        csrc: media.csrc,
+        comfort_noise: media.comfort_noise,
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
         transfer_by_phones: sip.transfer_by_phones,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
-use plenary::media::command::{Command, Event, MediaKey, MixKey, Stream};
+use plenary::media::command::{Command, Event, MediaKey, MixKey, Naming, Stream};
 use plenary::media::{Events, Io, Media, Options};
 
 /// Counts what media threads ask for, then does what the system does.
@@ -120,6 +120,10 @@ impl Phone {
             receive: vec![(PAYLOAD_TYPE, format)],
             receive_events: Vec::new(),
             send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
+            level_id: None,
+            naming: Naming::Sources,
             sends: true,
             receives: true,
         };

@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Slot, SlotOptions, StreamPlan};
 
 const TALKERS: usize = 3;
@@ -135,6 +135,10 @@ fn slot(now: Instant, leg: usize, codec: Codec) -> Slot {
             receive: vec![(96, encoding.format)],
             receive_events: Vec::new(),
             send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
+            level_id: None,
+            naming: Naming::Sources,
             sends: true,
             receives: true,
         },

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use self::clock::MediaClock;
 use self::corridor::{Corridor, Standing};
 use self::delay::DelayEstimator;
-use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{AudioLevel, RtpTimestamp, Sequence, Ssrc};
 
 /// Limits of a [`JitterBuffer`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,6 +63,8 @@ pub struct Incoming<'a> {
     pub marker: bool,
     /// From the header.
     pub payload_type: u8,
+    /// How loud it says it is.
+    pub level: Option<AudioLevel>,
     /// Encoded audio; copied. Empty where there is nothing to hear.
     pub payload: &'a [u8],
 }
@@ -93,6 +95,8 @@ pub enum Pulled<'a> {
         marker: bool,
         /// From the header.
         timestamp: RtpTimestamp,
+        /// How loud it says it is.
+        level: Option<AudioLevel>,
         /// Encoded audio.
         payload: &'a [u8],
         /// Packets that were dropped right before this one to shorten the delay; a cross-fade hides the seam.
@@ -232,11 +236,20 @@ impl JitterBuffer {
         inserted
     }
 
-    /// Marks a sequence number as used by something that is not audio (RFC 4733, RFC 3389): it is not missing.
+    /// Marks a sequence number as used by something that is not audio (RFC 4733): it is not missing.
     pub fn skip(&mut self, ssrc: Ssrc, sequence: Sequence) {
+        self.mark(ssrc, sequence, Cell::Other);
+    }
+
+    /// Marks a sequence number as used to say that a pause begins or goes on (RFC 3389): what does not come is not lost.
+    pub fn pause(&mut self, ssrc: Ssrc, sequence: Sequence) {
+        self.mark(ssrc, sequence, Cell::Pause);
+    }
+
+    fn mark(&mut self, ssrc: Ssrc, sequence: Sequence, mark: Cell) {
         match self.place(ssrc, sequence) {
             Place::Cell(index) if matches!(self.cells[index], Cell::Missing) => {
-                self.cells[index] = Cell::Other;
+                self.cells[index] = mark;
             }
             Place::Restart => self.restart_at(sequence.next()),
             Place::Cell(_) | Place::Late | Place::Nowhere => {}
@@ -407,6 +420,7 @@ impl JitterBuffer {
             timestamp: incoming.timestamp,
             marker: incoming.marker,
             payload_type: incoming.payload_type,
+            level: incoming.level,
             payload,
         });
         Inserted::Kept
@@ -469,7 +483,7 @@ impl JitterBuffer {
     fn head(&self) -> Option<(usize, i64)> {
         self.cells.iter().enumerate().find_map(|(gap, cell)| match cell {
             Cell::Audio(held) => Some((gap, held.media)),
-            Cell::Missing | Cell::Other => None,
+            Cell::Missing | Cell::Other | Cell::Pause => None,
         })
     }
 
@@ -498,7 +512,8 @@ impl JitterBuffer {
     }
 
     fn pop_others(&mut self) {
-        while matches!(self.cells.front(), Some(Cell::Other)) {
+        while let Some(cell @ (Cell::Other | Cell::Pause)) = self.cells.front() {
+            self.playout.playing &= matches!(cell, Cell::Other);
             self.cells.pop_front();
             self.next = self.next.next();
         }
@@ -513,7 +528,7 @@ impl JitterBuffer {
                     self.counters.dropped += 1;
                 }
                 Some(Cell::Missing) => self.counters.missed += 1,
-                Some(Cell::Other) | None => {}
+                Some(Cell::Other | Cell::Pause) | None => {}
             }
         }
     }
@@ -582,6 +597,7 @@ impl JitterBuffer {
             payload_type: held.payload_type,
             marker: held.marker,
             timestamp: held.timestamp,
+            level: held.level,
             payload: &self.current,
             cut,
         }
@@ -601,6 +617,8 @@ enum Cell {
     Missing,
     /// Came, but is not audio.
     Other,
+    /// Says that there is none.
+    Pause,
     Audio(Held),
 }
 
@@ -611,6 +629,7 @@ struct Held {
     timestamp: RtpTimestamp,
     marker: bool,
     payload_type: u8,
+    level: Option<AudioLevel>,
     payload: Vec<u8>,
 }
 

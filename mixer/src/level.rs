@@ -10,6 +10,8 @@ const ATTACK: u8 = 2;
 const HANGOVER: u8 = 30;
 /// What is never louder than this is not worth mixing: the smallest step of A-law, its idle value.
 pub const INAUDIBLE_PEAK: u16 = 8;
+/// Nothing with a larger peak is quieter than this by much: a sine of that peak, dBov.
+pub const AUDIBLE: f32 = -75.0;
 /// The level of digital silence, dBov.
 pub const SILENCE: f32 = -127.0;
 

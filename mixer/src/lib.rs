@@ -2,6 +2,7 @@
 
 mod agc;
 pub mod codec;
+pub mod comfort;
 pub mod conceal;
 mod denoise;
 pub mod dtmf;

@@ -172,8 +172,9 @@ impl Outlet {
         let silent = self.silent_samples >= self.pcm.len() - from;
         self.silent_packets = if silent { self.silent_packets.saturating_add(1) } else { 0 };
         let pauses = self.pauses();
+        let is_settled = self.is_settled();
         let payload = &mut self.payloads[at..];
-        if self.silent_packets > SETTLED {
+        if is_settled {
             if pauses && !self.silent_packets.is_multiple_of(REFRESH) {
                 return 0;
             }
@@ -186,6 +187,11 @@ impl Outlet {
             self.silence.extend_from_slice(&payload[..octets]);
         }
         octets
+    }
+
+    /// True once there has been nothing but silence for so long that it may be left out.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.silent_packets > SETTLED
     }
 
     /// True if pauses are not sent (RFC 7587 §3.1.3).

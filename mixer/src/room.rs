@@ -21,7 +21,8 @@ use crate::floor::{Activity, Floor};
 use crate::gain::Gain;
 use crate::level;
 use crate::limiter::Limiter;
-use crate::slot::{Attention, Event, Receiver, Slot};
+use crate::rtp::{AudioLevel, Sources};
+use crate::slot::{Attention, Bar, DECAY, Event, Receiver, Slot};
 
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -38,6 +39,8 @@ const ADVANTAGE: f32 = 6.0;
 const NOISE_AFTER: u32 = 100;
 /// … unless this loud, dBov.
 const NOT_NOISE: f32 = -45.0;
+/// The longest packet, in ticks: who was heard at its beginning is named in it.
+const LONGEST_PACKET: u8 = 3;
 /// Between two looks at the loss that listeners report.
 const LOSS_TICKS: u64 = 50;
 /// The rate falls only after so many ticks.
@@ -79,7 +82,11 @@ pub struct Room {
     floor: Floor,
     /// Of what everybody is sent who says nothing.
     common: Envelope,
+    /// What a newcomer has to reach, dBov.
+    bar: f32,
     mix: Mix,
+    /// Who is heard in this tick's packets.
+    sources: Sources,
 }
 
 /// Whether this tick's voices lead into or out of a change of rate.
@@ -99,6 +106,10 @@ struct Seated {
     outlet: Option<OutletId>,
     /// Index of its voice in this tick's mix.
     voice: Option<usize>,
+    /// Ticks since it had one.
+    ticks_without_voice: u8,
+    /// Its place among the sources.
+    source: Option<usize>,
     audible: bool,
     was_audible: bool,
     pause: u32,
@@ -147,6 +158,8 @@ impl Room {
             candidates: Vec::new(),
             floor: Floor::default(),
             common: Envelope::SILENCE,
+            bar: level::SILENCE,
+            sources: Sources::default(),
             mix: Mix::new(8_000),
         }
     }
@@ -256,9 +269,14 @@ impl Room {
     }
 
     fn listen(&mut self, now: Instant) {
+        let crowded = self.is_crowded();
         for seat in &mut self.seats {
             let attention = match seat.role {
-                Role::Listener => Attention::Voice,
+                Role::Listener => {
+                    let noise = crowded && seat.is_quiet();
+                    let sound = if noise { NOT_NOISE } else { level::AUDIBLE };
+                    Attention::Above(Bar { sound, loudness: self.bar })
+                }
                 Role::Contributor | Role::Leaving => Attention::Full,
             };
             seat.was_audible = seat.audible;
@@ -268,13 +286,12 @@ impl Room {
 
     /// Gives the places in the mix to the loudest.
     fn choose(&mut self) {
-        let crowded = self.seats.len() > self.options.contributors;
+        let crowded = self.is_crowded();
         self.candidates.clear();
         for (at, seat) in self.seats.iter_mut().enumerate() {
+            let is_quiet = seat.is_quiet();
             let receiver = &seat.slot.receiver;
-            let noise = crowded
-                && receiver.ticks_without_talk() > NOISE_AFTER
-                && receiver.dbov() < NOT_NOISE;
+            let noise = crowded && receiver.dbov() < NOT_NOISE && is_quiet;
             seat.pause = if seat.audible && !noise { 0 } else { seat.pause.saturating_add(1) };
             let holds = seat.role == Role::Contributor;
             if seat.pause == 0 || (holds && seat.pause < HOLD) {
@@ -292,9 +309,19 @@ impl Room {
             self.candidates.select_nth_unstable_by(places, |a, b| b.0.total_cmp(&a.0));
             self.candidates.truncate(places);
         }
+        self.bar = level::SILENCE;
         for &(_, at) in &self.candidates {
             self.seats[at].step_up();
         }
+        if self.candidates.len() == places {
+            let loudness =
+                self.candidates.iter().map(|&(_, at)| self.seats[at].slot.receiver.loudness());
+            self.bar = loudness.fold(0.0, f32::min) + ADVANTAGE - DECAY;
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.seats.len() > self.options.contributors
     }
 
     /// Tells who takes the floor in this tick.
@@ -323,12 +350,14 @@ impl Room {
         }
     }
 
-    /// Sums the voices of this tick.
+    /// Sums the voices of this tick, and notes whose they are.
     fn speak(&mut self) {
         self.mix.begin();
+        self.sources.clear();
         for seat in &mut self.seats {
             seat.voice = None;
             if seat.role == Role::Listener {
+                seat.name(&mut self.sources);
                 continue;
             }
             let voice = self.mix.next_voice();
@@ -342,6 +371,7 @@ impl Room {
             } else {
                 seat.slot.receiver.gain.settle();
             }
+            seat.name(&mut self.sources);
         }
         self.mix.finish();
     }
@@ -432,10 +462,17 @@ impl Room {
     fn send(&mut self, now: Instant, sink: &mut impl Sink) {
         for seat in &mut self.seats {
             let Some(id) = seat.outlet else { continue };
-            for payload in self.outlets.get(id).outlet.packets() {
+            let is_deaf = seat.slot.gain_out.is_zero();
+            let heard = (!is_deaf).then(|| self.sources.without(seat.source));
+            let outlet = &self.outlets.get(id).outlet;
+            for payload in outlet.packets() {
                 let to = seat.id;
                 let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
-                seat.slot.sender.send(now, payload, send);
+                if outlet.is_settled() {
+                    seat.slot.sender.send_silence(now, payload, send);
+                } else {
+                    seat.slot.sender.send(now, (payload, heard), send);
+                }
             }
         }
     }
@@ -449,6 +486,8 @@ impl Seated {
             role: Role::Listener,
             outlet: None,
             voice: None,
+            ticks_without_voice: LONGEST_PACKET,
+            source: None,
             audible: true, // Who comes in the middle of a word is faded in.
             was_audible: true,
             pause: HOLD,
@@ -456,6 +495,27 @@ impl Seated {
             activity: Activity::default(),
             sent: None,
         }
+    }
+
+    /// Puts it among the sources if it is heard in a packet that ends in this tick.
+    fn name(&mut self, sources: &mut Sources) {
+        self.source = None;
+        match self.voice {
+            Some(_) => self.ticks_without_voice = 0,
+            None if self.ticks_without_voice >= LONGEST_PACKET => return,
+            None => self.ticks_without_voice += 1,
+        }
+        if self.ticks_without_voice < LONGEST_PACKET
+            && let Some((ssrc, level)) = self.slot.source()
+        {
+            let level = if self.voice.is_some() { level } else { AudioLevel::SILENCE };
+            self.source = sources.push(ssrc, level);
+        }
+    }
+
+    /// Nobody has talked here for a while.
+    fn is_quiet(&self) -> bool {
+        self.slot.receiver.ticks_without_talk() > NOISE_AFTER
     }
 
     /// Leaves the mix, unless [`Self::step_up`] follows.

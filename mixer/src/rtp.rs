@@ -1,8 +1,13 @@
 //! RTP packets (RFC 3550 §5.1) and the arithmetic of their wrapping numbers.
 
+mod extension;
+mod mixed;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use extension::{AudioLevel, Extension};
+pub use mixed::{Heard, MAX_SOURCES, MixedHeader, Naming, Sources};
 use rtp_rs::{RtpReader, RtpReaderError};
 use thiserror::Error;
 
@@ -126,20 +131,27 @@ impl Header {
     /// Writes version 2, no padding, no extension, no CSRC.
     pub fn print(&self) -> [u8; HEADER_LEN] {
         let mut octets = [0; HEADER_LEN];
+        self.write(&mut octets);
+        octets
+    }
+
+    #[inline]
+    fn write(&self, octets: &mut [u8; HEADER_LEN]) {
         octets[0] = 2 << 6;
         octets[1] = (u8::from(self.marker) << 7) | (self.payload_type & 0x7f);
         octets[2..4].copy_from_slice(&self.sequence.0.to_be_bytes());
         octets[4..8].copy_from_slice(&self.timestamp.0.to_be_bytes());
         octets[8..12].copy_from_slice(&self.ssrc.0.to_be_bytes());
-        octets
     }
 }
 
-/// One received RTP packet; padding, CSRCs and extension are stepped over.
+/// One received RTP packet; padding and CSRCs are stepped over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
     /// The fixed header.
     pub header: Header,
+    /// What is said beside the payload; without elements if there is none.
+    pub extension: Extension<'a>,
     /// What it carries, without padding.
     pub payload: &'a [u8],
 }
@@ -158,7 +170,8 @@ impl<'a> Packet<'a> {
             timestamp: RtpTimestamp(reader.timestamp()),
             ssrc: Ssrc(reader.ssrc()),
         };
-        Ok(Self { header, payload: reader.payload() })
+        let extension = reader.extension().map(|(profile, octets)| Extension::new(profile, octets));
+        Ok(Self { header, extension: extension.unwrap_or_default(), payload: reader.payload() })
     }
 }
 
@@ -231,7 +244,8 @@ mod tests {
 
             let packet = Packet::parse(&datagram).unwrap();
 
-            prop_assert_eq!(packet, Packet { header, payload: &payload });
+            let extension = Extension::default();
+            prop_assert_eq!(packet, Packet { header, extension, payload: &payload });
         }
 
         #[test]

@@ -1,14 +1,17 @@
 //! A leg inside the mixer: what it says comes in, what it hears goes out.
 
+mod hint;
 mod polish;
 mod receiver;
 mod sender;
+mod stash;
 mod watch;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use receiver::{Attention, Receiver};
+pub(crate) use hint::Bar;
+pub(crate) use receiver::{Attention, DECAY, Receiver};
 use sender::Sender;
 pub use watch::Vitals;
 use watch::Watch;
@@ -20,7 +23,7 @@ use crate::gain::Gain;
 use crate::jitter::JitterOptions;
 use crate::quality::AlarmOptions;
 use crate::rtcp::Session;
-use crate::rtp::{RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{AudioLevel, Naming, RtpTimestamp, Sequence, Ssrc};
 
 /// What a slot is made with.
 #[derive(Clone, Debug)]
@@ -48,6 +51,14 @@ pub struct StreamPlan {
     pub receive_events: Vec<(u8, u32)>,
     /// telephone-event payload type and clock for what we send.
     pub send_events: Option<(u8, u32)>,
+    /// Comfort noise payload types we accept (RFC 3389) beside the fixed one, 13.
+    pub receive_noise: Vec<u8>,
+    /// Comfort noise payload type that may be sent instead of silence.
+    pub send_noise: Option<u8>,
+    /// Id of the header extension that tells the level of what we receive (RFC 6464).
+    pub level_id: Option<u8>,
+    /// Whether the leg is told whom it hears.
+    pub naming: Naming,
     /// The direction allows the leg to be sent to.
     pub sends: bool,
     /// The direction allows the leg to be heard.
@@ -144,6 +155,8 @@ pub struct Statistics {
     pub packets_rejected: u64,
     /// RFC 3550 §6.4.1.
     pub jitter: Duration,
+    /// Packets that were decoded; those of whom nobody hears are not.
+    pub packets_decoded: u64,
     /// Frames made up for lost ones.
     pub frames_concealed: u64,
     /// What the jitter buffer holds.
@@ -305,6 +318,7 @@ impl Slot {
             packets_duplicate: jitter.duplicate,
             packets_rejected: receiver.counters.rejected + jitter.refused,
             jitter: receiver.reception.jitter(),
+            packets_decoded: receiver.decoded(),
             frames_concealed: receiver.counters.concealed,
             buffer: receiver.jitter.delay(),
             buffer_target: receiver.jitter.target(),
@@ -320,6 +334,12 @@ impl Slot {
     #[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
     pub fn level_dbov(&self) -> i8 {
         self.receiver.dbov() as i8
+    }
+
+    /// Whose stream it is, and how loud it comes into the mix; `None` if nothing came yet.
+    pub(crate) fn source(&self) -> Option<(Ssrc, AudioLevel)> {
+        let dbov = self.receiver.dbov() + self.seat.gain_in_db;
+        Some((self.receiver.reception.ssrc()?, AudioLevel::of_dbov(dbov)))
     }
 
     /// True while somebody talks here, with hysteresis.

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
+
+/// The header extension of RFC 6464.
+const LEVEL: u8 = 3;
 
 /// Counts, then does what the system does.
 struct Counting;
@@ -123,6 +126,10 @@ impl Phone {
             receive: vec![(96, self.encoding.format)],
             receive_events: Vec::new(),
             send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
+            level_id: Some(LEVEL),
+            naming: Naming::Levels(5),
             sends: true,
             receives: true,
         };
@@ -150,9 +157,12 @@ impl Phone {
         };
         let mut datagram = [0; 2_000];
         datagram[..12].copy_from_slice(&header.print());
-        let octets = self.encoder.encode(&pcm[..frame], &mut datagram[12..]);
+        datagram[0] |= 0x10;
+        let level = if talks { 23 } else { 127 };
+        datagram[12..20].copy_from_slice(&[0xBE, 0xDE, 0, 1, LEVEL << 4, level, 0, 0]);
+        let octets = self.encoder.encode(&pcm[..frame], &mut datagram[20..]);
         if arrives {
-            room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram[..12 + octets]).unwrap();
+            room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram[..20 + octets]).unwrap();
         }
         self.sequence = self.sequence.next();
         self.timestamp = self.timestamp.plus(self.encoding.format.clock_rate / 50);

@@ -10,7 +10,7 @@ use mixer::codec::{Codec, Decoder, Encoder, Encoding, Format, OpusOptions};
 use mixer::quality::AlarmOptions;
 use mixer::resample::Resampler;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
 
 /// Everything a leg may speak.
@@ -473,6 +473,10 @@ impl Phone {
             receive: (96..).zip(ALL.map(|codec| encoding(codec).format)).collect(),
             receive_events: Vec::new(),
             send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
+            level_id: None,
+            naming: Naming::Nobody,
             sends,
             receives,
         }

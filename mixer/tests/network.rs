@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mixer::codec::{Codec, Decoder, Encoder, Encoding, Format, OpusOptions};
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
 
 /// When the first tick is, after the first packet was sent.
@@ -426,6 +426,10 @@ fn slot(id: u64, encoding: Encoding, now: Instant) -> Slot {
         receive: vec![(96, encoding.format)],
         receive_events: Vec::new(),
         send_events: None,
+        receive_noise: Vec::new(),
+        send_noise: None,
+        level_id: None,
+        naming: Naming::Sources,
         sends: true,
         receives: true,
     };

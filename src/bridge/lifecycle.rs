@@ -13,7 +13,7 @@ use api::model::{
 use mixer::codec::Format;
 use serde_json::json;
 
-use crate::media::command::{Command, MediaKey, Statistics, Stream};
+use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::leg::{Controls, Hold, Leg, Stage};
@@ -92,6 +92,8 @@ impl Bridge {
             codecs: codecs.to_vec(),
             ptime: self.settings.ptime,
             opus: self.settings.opus,
+            csrc: self.settings.csrc,
+            comfort_noise: self.settings.comfort_noise,
         })
     }
 
@@ -118,6 +120,14 @@ impl Bridge {
             receive: plan.receive.clone(),
             receive_events: plan.receive_events.clone(),
             send_events: plan.send_events,
+            receive_noise: plan.receive_noise.clone(),
+            send_noise: plan.send_noise,
+            level_id: plan.level_id,
+            naming: match plan.levels_id {
+                _ if !self.settings.csrc => Naming::Nobody,
+                Some(id) => Naming::Levels(id),
+                None => Naming::Sources,
+            },
             sends: plan.direction.sends(),
             receives: plan.direction.receives(),
         };

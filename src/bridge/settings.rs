@@ -45,6 +45,10 @@ pub struct Settings {
     pub ptime: Duration,
     /// Upper bounds of the Opus we send.
     pub opus: OpusOptions,
+    /// Whether comfort noise is agreed to where it is offered.
+    pub comfort_noise: bool,
+    /// Whether legs are told who contributes to what they hear.
+    pub csrc: bool,
     /// How long a phone may ring where the caller does not say.
     pub ring_timeout: Duration,
     /// How long a transfer may go without news.

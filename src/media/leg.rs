@@ -113,7 +113,8 @@ impl Leg {
         self.ports.rtp.connect(self.latch.settled(now));
         let types = stream.receive.iter().map(|&(number, _)| number);
         let events = stream.receive_events.iter().map(|&(number, _)| number);
-        self.accepted = types.chain(events).fold(0, |bits, number| bits | bit(number));
+        let noise = stream.receive_noise.iter().copied();
+        self.accepted = types.chain(events).chain(noise).fold(0, |bits, number| bits | bit(number));
         self.rtp_clock = stream.receive.first().map_or(8000, |(_, format)| format.clock_rate);
         slot.configure(now, &plan(&stream));
         self.stream = Some(stream);
@@ -313,6 +314,10 @@ fn plan(stream: &Stream) -> StreamPlan {
         receive: stream.receive.clone(),
         receive_events: stream.receive_events.clone(),
         send_events: stream.send_events,
+        receive_noise: stream.receive_noise.clone(),
+        send_noise: stream.send_noise,
+        level_id: stream.level_id,
+        naming: stream.naming,
         sends: stream.sends,
         receives: stream.receives,
     }

@@ -12,7 +12,7 @@ use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::timeout;
 
-use super::command::{Command, Event, MediaKey, MixKey, Stream, WorkerReport};
+use super::command::{Command, Event, MediaKey, MixKey, Naming, Stream, WorkerReport};
 use super::{Events, Io, Media, Options, backend};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -144,6 +144,10 @@ impl Phone {
             receive: vec![(0, PCMU)],
             receive_events: vec![(101, 8_000)],
             send_events: Some((101, 8_000)),
+            receive_noise: Vec::new(),
+            send_noise: None,
+            level_id: None,
+            naming: Naming::Sources,
             sends: true,
             receives: true,
         }

@@ -52,7 +52,7 @@ impl Direction {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
             .into_iter()
             .find(|direction| direction.name().eq_ignore_ascii_case(name))

@@ -16,6 +16,8 @@ pub(super) enum Coding {
     Audio(Format),
     /// `telephone-event` (RFC 4733) at this clock in Hz.
     Events(u32),
+    /// Comfort noise (RFC 3389) at this clock in Hz.
+    Noise(u32),
 }
 
 /// Payload types with a fixed meaning (RFC 3551 §6). G.722 says 8000 for its 16 kHz (§4.5.2).
@@ -37,9 +39,13 @@ const NAMES: [(&str, Codec); 5] = [
 ];
 
 const EVENTS: &str = "telephone-event";
+const NOISE: &str = "CN";
+/// Its fixed number at 8 kHz (RFC 3389 §4).
+const NOISE_8000: u8 = 13;
 
 /// Numbers that most phones use; any other would do.
-const CUSTOMARY: [(u8, Coding); 3] = [
+const CUSTOMARY: [(u8, Coding); 4] = [
+    (NOISE_8000, Coding::Noise(8_000)),
     (111, Coding::Audio(Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 })),
     (101, Coding::Events(8_000)),
     (110, Coding::Events(48_000)),
@@ -58,11 +64,17 @@ impl Coding {
     /// What a payload type of this m-line stands for: its rtpmap, else its fixed meaning.
     pub(super) fn of(media: &Media, payload_type: u8) -> Option<Self> {
         let Some(map) = media.rtpmap(payload_type) else {
+            if payload_type == NOISE_8000 {
+                return Some(Self::Noise(8_000));
+            }
             let (_, format) = STATIC.iter().find(|(number, _)| *number == payload_type)?;
             return Some(Self::Audio(*format));
         };
         if map.encoding.eq_ignore_ascii_case(EVENTS) {
             return Some(Self::Events(map.clock_rate));
+        }
+        if map.encoding.eq_ignore_ascii_case(NOISE) {
+            return Some(Self::Noise(map.clock_rate));
         }
         let (_, codec) = NAMES.iter().find(|(name, _)| map.encoding.eq_ignore_ascii_case(name))?;
         let format = match (codec, map.clock_rate) {
@@ -80,6 +92,7 @@ impl Coding {
     pub(super) fn rtpmap(self) -> String {
         match self {
             Self::Events(clock_rate) => format!("{EVENTS}/{clock_rate}"),
+            Self::Noise(clock_rate) => format!("{NOISE}/{clock_rate}"),
             Self::Audio(format) if format.channels > 1 => format!("{format}/{}", format.channels),
             Self::Audio(format) => format.to_string(),
         }
@@ -90,7 +103,7 @@ impl Coding {
         match self {
             Self::Events(_) => Some("0-15".to_owned()),
             Self::Audio(Format { codec: Codec::Opus, .. }) => opus_fmtp(opus),
-            Self::Audio(_) => None,
+            Self::Audio(_) | Self::Noise(_) => None,
         }
     }
 

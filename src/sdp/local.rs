@@ -7,6 +7,7 @@ use std::time::Duration;
 use mixer::codec::{Format, OpusOptions};
 
 use crate::sdp::attribute::Direction;
+use crate::sdp::extension::Mapping;
 use crate::sdp::format::Coding;
 use crate::sdp::session::{Media, Session};
 
@@ -25,6 +26,10 @@ pub struct Local {
     pub ptime: Duration,
     /// Upper bounds of what we send, and what we ask for.
     pub opus: OpusOptions,
+    /// Whether comfort noise is agreed to where they offer it.
+    pub comfort_noise: bool,
+    /// Whether they may be told who contributes to what they hear.
+    pub csrc: bool,
 }
 
 /// An m-line of the session, as we write it.
@@ -39,6 +44,7 @@ pub(super) enum Section {
 /// What we write into our m-line.
 pub(super) struct Audio<'a> {
     pub(super) codings: &'a [(u8, Coding)],
+    pub(super) mappings: &'a [Mapping],
     pub(super) direction: Direction,
     pub(super) ptime: Duration,
     pub(super) mux: bool,
@@ -102,6 +108,9 @@ impl Local {
         line(body, format_args!("a=maxptime:60"));
         if audio.mux {
             line(body, format_args!("a=rtcp-mux"));
+        }
+        for mapping in audio.mappings {
+            line(body, format_args!("a=extmap:{mapping}"));
         }
         line(body, format_args!("a={}", audio.direction));
     }

@@ -10,6 +10,7 @@
 //! attribute must still be heard. Only what would make the number or order of m-lines doubtful is an error.
 
 mod attribute;
+mod extension;
 mod format;
 mod local;
 mod negotiate;

@@ -19,9 +19,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
-use mixer::codec::Format;
+use mixer::codec::{Codec, Format};
 
 use crate::sdp::attribute::{Direction, Host};
+use crate::sdp::extension::{Extension, Mapping};
 use crate::sdp::format::{Coding, encoding};
 use crate::sdp::local::{Audio, Frame, Local, Section};
 use crate::sdp::plan::{MediaPlan, Refusal};
@@ -36,6 +37,8 @@ pub struct Negotiation {
     sent: String,
     /// What each payload type last meant: RFC 3264 §8.3.2 lets none change its meaning within a session.
     numbers: BTreeMap<u8, Coding>,
+    /// What each id of a header extension last meant (RFC 8285 §6 holds it to the same).
+    mappings: BTreeMap<u8, Extension>,
     standing: Standing,
     offered: Option<Offered>,
 }
@@ -51,6 +54,7 @@ struct Standing {
 #[derive(Clone, Debug)]
 struct Offered {
     codings: Vec<(u8, Coding)>,
+    mappings: Vec<Mapping>,
     direction: Direction,
     before: Standing,
 }
@@ -62,6 +66,8 @@ struct Usable<'a> {
     send: (u8, Format),
     /// What both speak, in their order and with their numbers.
     codings: Vec<(u8, Coding)>,
+    /// Header extensions that both speak.
+    mappings: Vec<Mapping>,
     remote: SocketAddr,
     remote_rtcp: Option<SocketAddr>,
     /// Theirs; an old hold by address counts.
@@ -77,6 +83,7 @@ impl Negotiation {
             version: 0,
             sent: String::new(),
             numbers: BTreeMap::new(),
+            mappings: BTreeMap::new(),
             standing: Standing { sections: vec![audio], plan: None },
             offered: None,
         }
@@ -90,10 +97,19 @@ impl Negotiation {
     /// Makes our offer: all our codecs, the one in use first; m-lines once refused stay refused in their places.
     pub fn offer(&mut self, direction: Direction) -> Bytes {
         let codings = self.codings();
-        let audio = Audio { codings: &codings, direction, ptime: self.local.ptime, mux: true };
+        let mappings = self.mappings();
+        let audio = Audio {
+            codings: &codings,
+            mappings: &mappings,
+            direction,
+            ptime: self.local.ptime,
+            mux: true,
+        };
         let body = self.local.body(&Frame::OFFER, &self.standing.sections, &audio);
         self.numbers.extend(codings.iter().copied());
-        self.offered = Some(Offered { codings, direction, before: self.standing.clone() });
+        self.note(&mappings);
+        let before = self.standing.clone();
+        self.offered = Some(Offered { codings, mappings, direction, before });
         self.print(body)
     }
 
@@ -107,7 +123,13 @@ impl Negotiation {
         let offered = self.offered.as_ref().ok_or(Refusal::NotOffered)?;
         let session = Session::parse(answer)?;
         let media = session.media().get(self.audio_index()).ok_or(Refusal::NoAudio)?;
-        let theirs = self.usable(&session, media)?;
+        let mut theirs = self.usable(&session, media)?;
+        theirs.mappings.retain(|theirs| {
+            offered
+                .mappings
+                .iter()
+                .any(|ours| (ours.id, ours.extension) == (theirs.id, theirs.extension))
+        });
         let plan = MediaPlan {
             direction: offered.direction.and(theirs.direction.reversed()),
             // Where we did not offer to send, their answer cannot tell whether they hold us.
@@ -142,6 +164,7 @@ impl Negotiation {
         sections[index] = Section::audio(theirs.media);
         let audio = Audio {
             codings: &theirs.codings,
+            mappings: &theirs.mappings,
             direction,
             ptime: plan.send.1.ptime,
             mux: theirs.media.rtcp_mux(),
@@ -149,6 +172,7 @@ impl Negotiation {
         let body = self.local.body(&Frame::of(&session, theirs.media), &sections, &audio);
 
         self.numbers.extend(theirs.codings.iter().copied());
+        self.note(&theirs.mappings);
         self.standing = Standing { sections, plan: Some(plan.clone()) };
         self.offered = None;
         Ok((self.print(body), plan))
@@ -173,8 +197,14 @@ impl Negotiation {
             }
         }
         let wanted = formats.into_iter().map(Coding::Audio);
+        // Comfort noise is not offered but where it is agreed already.
+        let noise = self.numbers.values().filter(|coding| matches!(coding, Coding::Noise(_)));
+        let noise: Vec<Coding> = noise
+            .copied()
+            .filter(|_| self.plan().is_some_and(|plan| !plan.receive_noise.is_empty()))
+            .collect();
         let mut codings: Vec<(u8, Coding)> = Vec::new();
-        for coding in wanted.chain(clocks.into_iter().map(Coding::Events)) {
+        for coding in wanted.chain(noise).chain(clocks.into_iter().map(Coding::Events)) {
             let taken = |number| {
                 self.numbers.contains_key(&number)
                     || codings.iter().any(|&(used, _)| used == number)
@@ -188,11 +218,42 @@ impl Negotiation {
         codings
     }
 
+    /// The header extensions that we speak, each with the id that it has in this session, else with a free one.
+    fn mappings(&self) -> Vec<Mapping> {
+        let mut mappings: Vec<Mapping> = Vec::new();
+        for extension in Extension::ALL.into_iter().filter(|&known| self.speaks(known)) {
+            let agreed = self.plan().and_then(|plan| match extension {
+                Extension::Level => plan.level_id,
+                Extension::Levels => plan.levels_id,
+            });
+            let known = || self.mappings.iter().find(|&(_, &known)| known == extension);
+            let is_free = |id: &u8| {
+                !self.mappings.contains_key(id) && mappings.iter().all(|used| used.id != *id)
+            };
+            let id =
+                agreed.or_else(|| known().map(|(&id, _)| id)).or_else(|| (1..=14).find(is_free));
+            mappings.extend(id.map(|id| Mapping::offered(id, extension)));
+        }
+        mappings
+    }
+
+    fn speaks(&self, extension: Extension) -> bool {
+        match extension {
+            Extension::Level => true,
+            Extension::Levels => self.local.csrc,
+        }
+    }
+
+    fn note(&mut self, mappings: &[Mapping]) {
+        self.mappings.extend(mappings.iter().map(|mapping| (mapping.id, mapping.extension)));
+    }
+
     fn number_in_use(&self, coding: Coding) -> Option<u8> {
         let plan = self.plan();
         let agreed = plan.and_then(|plan| match coding {
             Coding::Audio(format) => number_of(&plan.receive, format),
             Coding::Events(clock_rate) => number_of(&plan.receive_events, clock_rate),
+            Coding::Noise(_) => None,
         });
         agreed.or_else(|| self.numbers.iter().find(|&(_, &known)| known == coding).map(|(&n, _)| n))
     }
@@ -232,10 +293,13 @@ impl Negotiation {
             media.connection().or_else(|| session.connection()).ok_or(Refusal::NoConnection)?;
         let address = self.reachable(host)?;
         let direction = media.direction().or_else(|| session.direction()).unwrap_or_default();
+        let mappings = Mapping::all(session, media);
+        let spoken = mappings.iter().filter(|mapping| self.speaks(mapping.extension));
         Ok(Usable {
             media,
             send,
             codings,
+            mappings: spoken.filter_map(Mapping::answered).collect(),
             remote: SocketAddr::new(address, media.port()),
             remote_rtcp: self.remote_rtcp(media, address),
             // RFC 3264 §8.4: the old way to hold, "send nothing to me".
@@ -256,6 +320,10 @@ impl Negotiation {
             let ours = match coding {
                 Coding::Audio(format) => self.local.codecs.contains(&format),
                 Coding::Events(_) => true,
+                Coding::Noise(clock_rate) => {
+                    let has_clock = |format: &Format| format.clock_rate == clock_rate;
+                    self.local.comfort_noise && self.local.codecs.iter().any(has_clock)
+                }
             };
             if ours && common.iter().all(|&(known, other)| known != number && other != coding) {
                 common.push((number, coding));
@@ -310,6 +378,14 @@ impl Negotiation {
             receive: audio(receive),
             receive_events: events(receive),
             send_events: same_clock.or_else(|| send_events.first()).copied(),
+            receive_noise: noises(receive).map(|(number, _)| number).collect(),
+            send_noise: noises(&theirs.codings)
+                .find(|&(_, clock_rate)| {
+                    has_no_pauses(format.codec) && clock_rate == format.clock_rate
+                })
+                .map(|(number, _)| number),
+            level_id: theirs.id_of(Extension::Level),
+            levels_id: theirs.id_of(Extension::Levels),
             direction: Direction::Inactive,
             remote_holds: false,
         }
@@ -322,6 +398,13 @@ impl Negotiation {
             self.sent = body;
         }
         self.local.describe(self.version, &self.sent).into()
+    }
+}
+
+impl Usable<'_> {
+    fn id_of(&self, extension: Extension) -> Option<u8> {
+        let found = self.mappings.iter().find(|mapping| mapping.extension == extension);
+        found.map(|mapping| mapping.id)
     }
 }
 
@@ -340,6 +423,14 @@ fn receivable(ours: &[(u8, Coding)], theirs: &[(u8, Coding)]) -> Vec<(u8, Coding
     all
 }
 
+/// Codecs that comfort noise is made for: the others have no need of it, or pauses of their own.
+fn has_no_pauses(codec: Codec) -> bool {
+    match codec {
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => true,
+        Codec::Opus | Codec::L16 => false,
+    }
+}
+
 fn number_of<T: PartialEq + Copy>(numbers: &[(u8, T)], wanted: T) -> Option<u8> {
     numbers.iter().find(|&&(_, known)| known == wanted).map(|&(number, _)| number)
 }
@@ -349,7 +440,7 @@ fn audio(codings: &[(u8, Coding)]) -> Vec<(u8, Format)> {
         .iter()
         .filter_map(|&(number, coding)| match coding {
             Coding::Audio(format) => Some((number, format)),
-            Coding::Events(_) => None,
+            Coding::Events(_) | Coding::Noise(_) => None,
         })
         .collect()
 }
@@ -360,9 +451,17 @@ fn events(codings: &[(u8, Coding)]) -> Vec<(u8, u32)> {
         .iter()
         .filter_map(|&(number, coding)| match coding {
             Coding::Events(clock_rate) => Some((number, clock_rate)),
-            Coding::Audio(_) => None,
+            Coding::Audio(_) | Coding::Noise(_) => None,
         })
         .collect()
+}
+
+/// Comfort noise payload types with their clocks in Hz.
+fn noises(codings: &[(u8, Coding)]) -> impl Iterator<Item = (u8, u32)> {
+    codings.iter().filter_map(|&(number, coding)| match coding {
+        Coding::Noise(clock_rate) => Some((number, clock_rate)),
+        Coding::Audio(_) | Coding::Events(_) => None,
+    })
 }
 
 #[cfg(test)]

@@ -23,6 +23,14 @@ pub struct MediaPlan {
     /// telephone-event payload type and clock in Hz for what we send: at the clock of `send` where there is one,
     /// else the first that the far side takes.
     pub send_events: Option<(u8, u32)>,
+    /// Comfort noise payload types we accept (RFC 3389).
+    pub receive_noise: Vec<u8>,
+    /// Comfort noise payload type that may be sent instead of silence: at the clock of `send`, which is G.711 or G.722.
+    pub send_noise: Option<u8>,
+    /// Id of the header extension by which they tell the level of what they send (RFC 6464).
+    pub level_id: Option<u8>,
+    /// Id of the header extension by which we tell them the levels of those whom they hear (RFC 6465).
+    pub levels_id: Option<u8>,
     /// Ours, after negotiation.
     pub direction: Direction,
     /// The far side put us on hold: it does not want to hear us.

@@ -25,12 +25,14 @@
 
 mod api;
 mod calls;
+mod comfort;
 mod conference;
 mod dial_out;
 mod digits;
 mod fec;
 mod hold;
 mod ipv6;
+mod levels;
 mod media;
 mod operation;
 mod peers;

@@ -266,6 +266,8 @@ impl Phone {
             rtp_port: 4000,
             codecs: vec![all[(dice.next_u32() % 3) as usize]],
             ptime: Duration::from_millis(20),
+            csrc: true,
+            comfort_noise: true,
             opus: OpusOptions {
                 max_playback_rate: 48_000,
                 bitrate: 24_000,

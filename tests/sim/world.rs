@@ -461,6 +461,8 @@ fn settings() -> Settings {
             .map(|(codec, clock_rate, channels)| Format { codec, clock_rate, channels })
             .to_vec(),
         ptime: Duration::from_millis(20),
+        csrc: true,
+        comfort_noise: true,
         opus: OpusOptions {
             max_playback_rate: 48_000,
             bitrate: 24_000,

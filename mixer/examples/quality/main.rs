@@ -22,7 +22,7 @@ use appendix_one::AppendixOne;
 use mixer::codec::{Codec, Decoder, Encoder, Encoding, Format, OpusOptions};
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{HEADER_LEN, Header, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{HEADER_LEN, Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Slot, SlotOptions, StreamPlan};
 use network::Pattern;
 
@@ -179,6 +179,10 @@ fn slot(id: u64, encoding: Encoding, now: Instant) -> Slot {
         receive: vec![(96, encoding.format)],
         receive_events: Vec::new(),
         send_events: None,
+        receive_noise: Vec::new(),
+        send_noise: None,
+        level_id: None,
+        naming: Naming::Sources,
         sends: true,
         receives: true,
     };

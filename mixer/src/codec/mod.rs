@@ -221,6 +221,14 @@ impl Decoder {
         }
     }
 
+    /// About how loud the payload is, dBov, without being decoded; `None` where that is not cheap to tell.
+    pub(crate) fn estimate(&self, payload: &[u8]) -> Option<f32> {
+        match &self.state {
+            DecoderState::G722(decoder) => Some(decoder.estimate(payload)),
+            DecoderState::Opus(_) | DecoderState::G711(_) | DecoderState::L16 => None,
+        }
+    }
+
     /// True if what it decodes depends on what it decoded before, so that skipping a packet shows in the next.
     pub(crate) fn remembers(&self) -> bool {
         match &self.state {

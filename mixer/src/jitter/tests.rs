@@ -97,6 +97,7 @@ impl Line {
             timestamp: RtpTimestamp::new(timestamp),
             marker: false,
             payload_type: 0,
+            level: None,
             payload: &payload,
         };
         self.buffer.insert(self.start + Duration::from_micros(at), incoming)
@@ -395,6 +396,7 @@ fn a_new_ssrc_starts_afresh() {
         timestamp: RtpTimestamp::new(123_456),
         marker: true,
         payload_type: 8,
+        level: None,
         payload: b"new",
     };
     let inserted = line.buffer.insert(line.start + Duration::from_secs(1), incoming);
@@ -448,6 +450,24 @@ fn other_packets_in_the_sequence_are_not_missed() {
 
     assert_eq!(line.sequences().len(), 20);
     assert_eq!(line.buffer.counters().missed, 0);
+}
+
+#[test]
+fn nothing_is_made_up_in_a_pause_that_is_told() {
+    for is_told in [true, false] {
+        let mut line = Line::clean();
+        line.send_all((0..10).map(|_| Some(MS)));
+        line.run_until(195 * MS);
+        if is_told {
+            line.buffer.pause(SSRC, Sequence::new(65_510));
+        }
+
+        line.run_until(400 * MS);
+
+        let lost = line.heard.iter().filter(|heard| matches!(heard, Heard::Lost { .. })).count();
+        assert_eq!(lost == 0, is_told, "{lost}");
+        assert_eq!((line.sequences().len(), line.buffer.counters().missed), (10, 0));
+    }
 }
 
 #[test]
@@ -521,6 +541,7 @@ proptest! {
                 timestamp: RtpTimestamp::new(timestamp),
                 marker: false,
                 payload_type: 0,
+            level: None,
                 payload: &[0; 160],
             };
             line.buffer.insert(line.start + Duration::from_micros(at), incoming);

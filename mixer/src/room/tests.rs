@@ -1,5 +1,8 @@
 //! What is heard in a room, asserted at the far side of real codecs.
 
+mod comfort;
+mod levels;
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -7,9 +10,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::codec::tests::{encoding, tone};
 use crate::codec::{Codec, Decoder, Encoder, Encoding, Format};
-use crate::level;
+
 use crate::quality::AlarmOptions;
-use crate::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{AudioLevel, Header, Naming, Packet, RtpTimestamp, Sequence, Ssrc};
 use crate::slot::{Event, Seat, SlotOptions, StreamPlan};
 
 const ALL: [Codec; 5] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus, Codec::L16];
@@ -441,6 +444,16 @@ enum Voice {
     Babble(f32),
     /// What it hears, so many samples later and at this factor.
     Echo(usize, f32),
+    /// Comfort noise of this level instead of packets of sound.
+    Pause(u8),
+}
+
+/// What a phone says of the level of its packets (RFC 6464).
+#[derive(Clone, Copy)]
+enum Told {
+    Nothing,
+    Truth,
+    Always(u8),
 }
 
 /// The far side of one leg.
@@ -450,6 +463,7 @@ struct Phone {
     decoder: Decoder,
     encoding: Encoding,
     voice: Voice,
+    told: Told,
     noise: u32,
     unsent: Vec<i16>,
     made: usize,
@@ -461,6 +475,14 @@ struct Phone {
     gaps: usize,
     markers: usize,
     packets: usize,
+    /// CSRC list and levels of the last packet.
+    named: Vec<(u32, u8)>,
+    /// Comfort noise that came.
+    noises: Vec<(RtpTimestamp, Vec<u8>)>,
+    /// Ticks since it began to pause.
+    paused: usize,
+    /// It sends no more.
+    is_gone: bool,
 }
 
 impl Phone {
@@ -471,6 +493,7 @@ impl Phone {
             decoder: Decoder::new(encoding.format).unwrap(),
             encoding,
             voice,
+            told: Told::Nothing,
             noise: 77 + u32::try_from(id).unwrap(),
             unsent: Vec::new(),
             made: 0,
@@ -482,12 +505,23 @@ impl Phone {
             gaps: 0,
             markers: 0,
             packets: 0,
+            named: Vec::new(),
+            noises: Vec::new(),
+            paused: 0,
+            is_gone: false,
         }
     }
 
     fn say(&mut self, room: &mut Room, now: Instant, loss: usize) {
         let rate = self.encoding.format.sample_rate();
         let frame = rate as usize / 50;
+        if self.is_gone {
+            return;
+        }
+        if let Voice::Pause(level) = self.voice {
+            return self.pause(room, now, level);
+        }
+        self.paused = 0;
         let pcm = self.frame(rate, frame);
         self.made += frame;
         self.unsent.extend(pcm);
@@ -495,6 +529,13 @@ impl Phone {
         while self.unsent.len() >= samples {
             let mut payload = [0; 12_000];
             let octets = self.encoder.encode(&self.unsent[..samples], &mut payload);
+            let level = match self.told {
+                Told::Nothing => None,
+                Told::Truth => {
+                    Some(AudioLevel::of_dbov(level::dbov(&self.unsent[..samples])).below_overload())
+                }
+                Told::Always(level) => Some(level),
+            };
             let mut said = vec![0; 120 * frame / 20];
             if self.encoding.format.codec != Codec::Opus
                 && self.encoding.format.codec != Codec::G722
@@ -517,9 +558,28 @@ impl Phone {
             if loss != 0 && usize::from(self.sequence.number()) % loss == 0 {
                 continue;
             }
-            let datagram = [&header.print()[..], &payload[..octets]].concat();
+            let mut datagram = header.print().to_vec();
+            if let Some(level) = level {
+                datagram[0] |= 0x10;
+                datagram.extend([0xBE, 0xDE, 0, 1, LEVEL << 4, 0x80 | level, 0, 0]);
+            }
+            datagram.extend(&payload[..octets]);
             room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram).unwrap();
         }
+    }
+
+    /// Describes its pause ten times in two seconds.
+    fn pause(&mut self, room: &mut Room, now: Instant, level: u8) {
+        if self.paused.is_multiple_of(10) {
+            let (sequence, timestamp) = (self.sequence, self.timestamp);
+            let ssrc = Ssrc::new(u32::try_from(self.id).unwrap());
+            let header = Header { marker: false, payload_type: NOISE, sequence, timestamp, ssrc };
+            let datagram = [&header.print()[..], &[level]].concat();
+            room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram).unwrap();
+            self.sequence = self.sequence.next();
+        }
+        self.timestamp = self.timestamp.plus(self.encoding.format.clock_rate / 50);
+        self.paused += 1;
     }
 
     fn frame(&mut self, rate: u32, frame: usize) -> Vec<i16> {
@@ -531,6 +591,7 @@ impl Phone {
                 let scale = |s: i16| (f32::from(s) * by) as i16;
                 tone(hz, rate, self.made, frame).into_iter().map(scale).collect()
             }
+            Voice::Pause(_) => Vec::new(),
             Voice::Noise(level) => (0..frame).map(|_| self.random(level)).collect(),
             Voice::Babble(hz) => {
                 let syllable = u32::try_from(self.made / (6 * frame)).unwrap();
@@ -559,7 +620,11 @@ impl Phone {
     }
 
     fn hear(&mut self, datagram: &[u8]) {
-        let Packet { header, payload } = Packet::parse(datagram).unwrap();
+        let Packet { header, extension, payload } = Packet::parse(datagram).unwrap();
+        let sources = rtp_rs::RtpReader::new(datagram).unwrap().csrc().collect::<Vec<u32>>();
+        let levels = extension.element(LEVELS).unwrap_or_default();
+        assert_eq!(sources.len(), levels.len());
+        self.named = sources.into_iter().zip(levels.iter().copied()).collect();
         self.packets += 1;
         self.markers += usize::from(header.marker);
         if self.expected.is_some_and(|expected| expected != header.sequence) {
@@ -570,6 +635,9 @@ impl Phone {
             let mut pcm = [0; 5_760];
             let samples = self.decoder.decode(payload, &mut pcm).unwrap();
             self.heard.extend(&pcm[..samples]);
+        }
+        if header.payload_type == NOISE {
+            self.noises.push((header.timestamp, payload.to_vec()));
         }
     }
 
@@ -602,6 +670,10 @@ impl Phone {
 
 const AUDIO: u8 = 96;
 const EVENTS: u8 = 101;
+const NOISE: u8 = 13;
+/// Header extensions of RFC 6464 and RFC 6465.
+const LEVEL: u8 = 3;
+const LEVELS: u8 = 5;
 
 fn plan(encoding: Encoding) -> StreamPlan {
     StreamPlan {
@@ -609,6 +681,10 @@ fn plan(encoding: Encoding) -> StreamPlan {
         receive: vec![(AUDIO, encoding.format)],
         receive_events: vec![(EVENTS, encoding.format.clock_rate)],
         send_events: Some((EVENTS, encoding.format.clock_rate)),
+        receive_noise: Vec::new(),
+        send_noise: None,
+        level_id: Some(LEVEL),
+        naming: Naming::Levels(LEVELS),
         sends: true,
         receives: true,
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::codec::{self, Codec, Decoder, Format, MAX_PACKET};
+use crate::comfort::ComfortNoise;
 use crate::conceal::Concealer;
 use crate::dtmf;
 use crate::gain::Gain;
@@ -13,21 +14,25 @@ use crate::level::{self, TalkDetector};
 use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
-use crate::rtp::Packet;
+use crate::rtp::{AudioLevel, Header, Packet, RtpTimestamp};
+use crate::slot::hint::{Bar, Hint, Hints};
 use crate::slot::polish::Polish;
+use crate::slot::stash::Stash;
 use crate::slot::{Rejected, StreamPlan};
 use crate::stretch::{self, Likeness};
 
-/// Comfort noise (RFC 3389 §4): played as silence.
+/// Comfort noise at 8 kHz (RFC 3389 §4).
 const COMFORT_NOISE: u8 = 13;
+/// How long a pause sounds after it was last described: less than a room takes to fall asleep.
+const NOISE_LASTS: Duration = Duration::from_secs(4);
 /// Frames that Opus makes up before silence, when nothing comes.
 const MOST_MADE_UP: Duration = Duration::from_millis(100);
 /// Below this a cut is not heard, dBov.
 const QUIET: f32 = -48.0;
-/// The longest payload kept aside.
+/// The longest payload kept aside for another decoder.
 const MAX_STASH: usize = 1500;
 /// Loudness falls by this much in a tick, dB, so that a contributor stays one between syllables.
-const DECAY: f32 = 0.5;
+pub(crate) const DECAY: f32 = 0.5;
 /// Packets pulled in one tick at most: twice 20 ms of the shortest, 2.5 ms.
 const MAX_PULLS: usize = 16;
 
@@ -39,12 +44,12 @@ const HASTY: Likeness = Likeness(0.6);
 const PRESSED: Likeness = Likeness(0.3);
 
 /// How much care a tick takes of what the leg says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Attention {
     /// Decode everything.
     Full,
-    /// Do not decode packets that say of themselves that there is no voice in them.
-    Voice,
+    /// Do not decode packets that say of themselves that there is no voice in them, or that do not reach this.
+    Above(Bar),
     /// Decode nothing: nobody may hear it.
     None,
 }
@@ -72,6 +77,14 @@ pub(crate) struct Receiver {
     noted: JitterCounters,
     formats: Vec<(u8, Format)>,
     events: Vec<(u8, u32)>,
+    /// Payload types of comfort noise.
+    noises: Vec<u8>,
+    comfort: ComfortNoise,
+    pause: Option<Pause>,
+    /// The last tick was such noise.
+    is_comforting: bool,
+    /// Id of the header extension that tells the level of a packet.
+    level_id: Option<u8>,
     receives: bool,
     voice: Option<Voice>,
     /// What is done to the voice before it is mixed.
@@ -107,9 +120,14 @@ struct Voice {
     entry: Entry,
     /// Ticks since the length was changed.
     unstretched: u8,
-    /// A packet kept aside: the last one not decoded, to warm the decoder up, …
-    skipped: Vec<u8>,
-    /// … or the first of another format, for the next tick.
+    /// Packets decoded in all.
+    decoded: u64,
+    hints: Hints,
+    /// How loud a packet is that was left out because others are louder, dBov.
+    hinted: f32,
+    /// What was left out last, to warm the decoder up.
+    skipped: Stash,
+    /// The first packet of another format, for the next tick.
     switch: Option<(Format, Vec<u8>)>,
 }
 
@@ -122,6 +140,26 @@ enum Entry {
     Softly,
     /// By a ramp after so many samples: until then the decoder finds its place.
     Late(usize),
+}
+
+/// A pause that the sender described.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    /// What is sent later ends it.
+    from: RtpTimestamp,
+    told: Instant,
+}
+
+/// How a packet is taken whose turn has come.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    attention: Attention,
+    /// From packet to packet.
+    interval: Duration,
+    /// How loud it says it is.
+    level: Option<AudioLevel>,
+    /// How loud the leg was, dBov.
+    memory: f32,
 }
 
 impl Receiver {
@@ -137,6 +175,11 @@ impl Receiver {
             noted: JitterCounters::default(),
             formats: Vec::new(),
             events: Vec::new(),
+            noises: vec![COMFORT_NOISE],
+            comfort: ComfortNoise::new(),
+            pause: None,
+            is_comforting: false,
+            level_id: None,
             receives: false,
             voice: None,
             polish: None,
@@ -153,12 +196,17 @@ impl Receiver {
     pub(crate) fn configure(&mut self, plan: &StreamPlan) {
         self.formats.clone_from(&plan.receive);
         self.events.clone_from(&plan.receive_events);
+        self.noises.clear();
+        self.noises.push(COMFORT_NOISE);
+        self.noises.extend(&plan.receive_noise);
+        self.level_id = plan.level_id;
         self.receives = plan.receives;
         let sent = plan.send.1.format;
         let symmetric = self.formats.iter().find(|(_, format)| format.codec == sent.codec);
         self.expected = symmetric.or_else(|| self.formats.first()).map(|&(_, format)| format);
         self.jitter.set_wants_next(false);
         if !self.receives {
+            self.pause = None;
             self.jitter.reset();
         }
     }
@@ -167,6 +215,11 @@ impl Receiver {
     pub(crate) fn rate(&self) -> Option<u32> {
         let now = self.voice.as_ref().map(|voice| voice.decoder.format());
         now.or(self.expected).filter(|_| self.receives).map(Format::sample_rate)
+    }
+
+    /// Packets that were decoded.
+    pub(crate) fn decoded(&self) -> u64 {
+        self.voice.as_ref().map_or(0, |voice| voice.decoded)
     }
 
     /// What is decoded now.
@@ -187,7 +240,8 @@ impl Receiver {
     }
 
     fn take(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Rejected> {
-        let Packet { header, payload } = Packet::parse(datagram).map_err(|_| Rejected::NotRtp)?;
+        let Packet { header, extension, payload } =
+            Packet::parse(datagram).map_err(|_| Rejected::NotRtp)?;
         if !self.receives {
             return Err(Rejected::NotReceiving);
         }
@@ -204,6 +258,7 @@ impl Receiver {
                 timestamp: header.timestamp,
                 marker: header.marker,
                 payload_type: header.payload_type,
+                level: self.level_id.and_then(|id| extension.level(id)),
                 payload,
             };
             let incoming = if self.may_forget(format, payload) {
@@ -212,24 +267,34 @@ impl Receiver {
                 incoming
             };
             let inserted = self.jitter.insert(now, incoming);
+            if inserted == Inserted::Restarted {
+                self.pause = None; // It was described on another timeline.
+            }
             if matches!(inserted, Inserted::Kept | Inserted::Restarted) {
                 self.counters.packets += 1;
                 self.counters.octets += payload.len() as u64;
             }
             return Ok(());
         }
-        let clock_rate = find(&self.events, header.payload_type);
-        if clock_rate.is_none() && header.payload_type != COMFORT_NOISE {
+        if let Some(clock_rate) = find(&self.events, header.payload_type) {
+            self.jitter.skip(header.ssrc, header.sequence);
+            self.digits.handle_packet(now, clock_rate, &header, payload);
+        } else if self.noises.contains(&header.payload_type) {
+            self.take_noise(now, &header, payload);
+        } else {
             return Err(Rejected::PayloadType(header.payload_type));
         }
         self.reception.receive_untimed(&header);
-        self.jitter.skip(header.ssrc, header.sequence);
-        if let Some(clock_rate) = clock_rate {
-            self.digits.handle_packet(now, clock_rate, &header, payload);
-        }
         self.counters.packets += 1;
         self.counters.octets += payload.len() as u64;
         Ok(())
+    }
+
+    fn take_noise(&mut self, now: Instant, header: &Header, payload: &[u8]) {
+        self.jitter.pause(header.ssrc, header.sequence);
+        if self.comfort.describe(payload) {
+            self.pause = Some(Pause { from: header.timestamp, told: now });
+        }
     }
 
     /// True for silence that nobody is going to hear, if no decoder needs it for what comes after.
@@ -249,11 +314,13 @@ impl Receiver {
             self.digits.handle_timeout(now);
         }
         self.attention = attention;
+        self.is_comforting = false;
         if self.receives {
             self.fill(now, attention);
             self.note_turns();
         } else if let Some(voice) = &mut self.voice {
             voice.advance();
+            voice.hinted = level::SILENCE;
             voice.fade_out();
         }
         self.measure();
@@ -277,7 +344,11 @@ impl Receiver {
             }
             let interval = self.jitter.interval();
             match self.jitter.pull(now) {
-                Pulled::Packet { payload_type, payload, cut, .. } => {
+                Pulled::Packet { payload_type, level, payload, cut, timestamp, .. } => {
+                    if self.pause.is_some_and(|pause| timestamp.distance_from(pause.from) >= 0) {
+                        self.pause = None;
+                        self.comfort.rest();
+                    }
                     let Some(format) = find(&self.formats, payload_type) else { continue };
                     if self.voice.is_none() {
                         self.voice = Voice::new(format);
@@ -286,7 +357,8 @@ impl Receiver {
                     if cut > 0 {
                         voice.concealer.cut();
                     }
-                    voice.play(format, payload, (attention, interval));
+                    let memory = self.loudness - DECAY;
+                    voice.play(format, payload, Turn { attention, interval, level, memory });
                 }
                 Pulled::Lost { next, length } => {
                     let Some(voice) = &mut self.voice else { continue };
@@ -294,12 +366,33 @@ impl Receiver {
                     voice.lose(next, length);
                 }
                 Pulled::Empty => {
-                    if let Some(voice) = &mut self.voice {
-                        voice.starve();
-                    }
+                    self.wait(now, attention);
                     break;
                 }
             }
+        }
+    }
+
+    /// Plays what is to be heard while nothing comes: the noise of a pause, else what leads to silence.
+    fn wait(&mut self, now: Instant, attention: Attention) {
+        let is_told = |pause: &Pause| now.saturating_duration_since(pause.told) < NOISE_LASTS;
+        let noise = self.pause.filter(is_told).map(|_| self.comfort.level());
+        if noise.is_some() && self.voice.is_none() {
+            self.voice = self.expected.and_then(Voice::new);
+        }
+        let Some(voice) = &mut self.voice else { return };
+        let Some(level) = noise else { return voice.starve() };
+        let is_heard = match attention {
+            Attention::Full => true,
+            Attention::Above(bar) => bar.lets_in(Hint::exact(level), self.loudness - DECAY),
+            Attention::None => false,
+        };
+        self.is_comforting = true;
+        if is_heard {
+            voice.hush(&mut self.comfort);
+        } else {
+            voice.starve();
+            voice.hinted = level.dbov();
         }
     }
 
@@ -339,14 +432,15 @@ impl Receiver {
         self.audible = heard.is_some_and(|pcm| level::peak(pcm) > level::INAUDIBLE_PEAK);
         self.dbov = match heard {
             Some(pcm) if self.audible => level::dbov(pcm),
-            _ => level::SILENCE,
+            _ => self.voice.as_ref().map_or(level::SILENCE, |voice| voice.hinted),
         };
         self.loudness = self.dbov.max(self.loudness - DECAY);
     }
 
     /// Lets the talk detector see the last tick; returns its new state if that changed.
     pub(crate) fn detect_talk(&mut self, muted: bool) -> Option<bool> {
-        let change = self.talk.handle_level(if muted { level::SILENCE } else { self.dbov });
+        let is_nobody = muted || self.is_comforting;
+        let change = self.talk.handle_level(if is_nobody { level::SILENCE } else { self.dbov });
         let counted = self.ticks_without_talk.saturating_add(1);
         self.ticks_without_talk = if self.talk.is_talking() { 0 } else { counted };
         change
@@ -443,7 +537,7 @@ impl Voice {
     fn new(format: Format) -> Option<Self> {
         let decoder = Decoder::new(format).ok()?;
         let rate = format.sample_rate();
-        let may_skip = matches!(format.codec, Codec::Opus | Codec::G722);
+        let remembers = decoder.remembers();
         let frame = rate as usize / 50;
         let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
         Some(Self {
@@ -457,7 +551,10 @@ impl Voice {
             playing: false,
             entry: Entry::at_start(format),
             unstretched: 0,
-            skipped: Vec::with_capacity(if may_skip { MAX_STASH } else { 0 }),
+            decoded: 0,
+            hints: Hints::new(),
+            hinted: level::SILENCE,
+            skipped: if remembers { Stash::with_room() } else { Stash::default() },
             switch: None,
             decoder,
         })
@@ -550,44 +647,63 @@ impl Voice {
         self.pcm.get(..self.frame).filter(|_| self.sounds)
     }
 
-    fn play(
-        &mut self,
-        format: Format,
-        payload: &[u8],
-        (attention, interval): (Attention, Duration),
-    ) {
+    fn play(&mut self, format: Format, payload: &[u8], turn: Turn) {
+        self.hinted = level::SILENCE;
         if format != self.decoder.format() {
             self.fade_out();
             self.pause(self.frame.saturating_sub(self.held()));
             self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
             return;
         }
-        match attention {
-            _ if payload.is_empty() => self.rest(interval),
-            Attention::Full => self.decode(payload),
-            Attention::Voice if self.decoder.has_voice(payload) != Some(false) => {
+        match turn.attention {
+            _ if payload.is_empty() => self.rest(turn.interval),
+            Attention::Full => {
                 self.decode(payload);
             }
-            Attention::Voice if !self.decoder.remembers() => self.rest(interval),
-            Attention::Voice => {
-                self.skip(payload, interval);
-                self.entry = Entry::Softly; // From silence to silence there is little to miss.
+            Attention::Above(bar) => self.weigh(payload, bar, turn),
+            Attention::None => self.skip(payload, turn.interval),
+        }
+    }
+
+    /// Decodes a listener's packet only if it may be heard.
+    fn weigh(&mut self, payload: &[u8], bar: Bar, turn: Turn) {
+        if self.decoder.has_voice(payload) == Some(false) {
+            if self.decoder.remembers() {
+                self.skip(payload, turn.interval);
+            } else {
+                self.rest(turn.interval);
             }
-            Attention::None => {
-                self.skip(payload, interval);
-                self.entry = Entry::after_cut(self.decoder.format());
+            return;
+        }
+        let hint = self.hints.hint(turn.level, || self.decoder.estimate(payload));
+        match hint.filter(|&hint| !bar.lets_in(hint, turn.memory)) {
+            None => {
+                self.decode(payload);
+            }
+            Some(hint) if self.hints.is_check_due() => {
+                let samples = self.decode(payload);
+                let decoded = &self.pcm[self.pcm.len() - samples..];
+                if !decoded.is_empty() {
+                    self.hints.check(hint, level::dbov(decoded));
+                }
+            }
+            Some(hint) => {
+                self.skip(payload, turn.interval);
+                self.hinted = hint.dbov;
             }
         }
     }
 
     /// Leaves out what would be heard, or what the decoder has to know of.
     fn skip(&mut self, payload: &[u8], interval: Duration) {
-        if self.skipped.is_empty() && self.playing {
+        if self.playing {
             self.fade_out();
         }
-        self.skipped.clear();
-        self.skipped.extend_from_slice(&payload[..payload.len().min(MAX_STASH)]);
+        if self.decoder.remembers() {
+            self.skipped.push(payload);
+        }
         self.rest(interval);
+        self.entry = Entry::Softly;
     }
 
     /// Is silent for a packet.
@@ -602,7 +718,8 @@ impl Voice {
         }
     }
 
-    fn decode(&mut self, payload: &[u8]) {
+    /// Gives how many samples were decoded: none if the payload is malformed, which counts as lost.
+    fn decode(&mut self, payload: &[u8]) -> usize {
         if !self.skipped.is_empty() {
             self.warm_up();
         }
@@ -610,7 +727,7 @@ impl Voice {
         let Ok(samples) = self.decoder.decode(payload, &mut self.pcm[at..]) else {
             self.pcm.truncate(at);
             self.make_up(None, self.frame);
-            return;
+            return 0;
         };
         self.pcm.truncate(at + samples);
         self.sounds |= samples > 0;
@@ -618,12 +735,16 @@ impl Voice {
         self.entry = self.entry.lead_in(&mut self.pcm[at..]);
         self.made_up = 0;
         self.playing = true;
+        self.decoded += 1;
+        samples
     }
 
-    /// Gives the decoder the packet before the one to come, unheard.
+    /// Gives the decoder the packets before the one to come, unheard.
     fn warm_up(&mut self) {
         let at = self.space(self.most());
-        self.decoder.decode(&self.skipped, &mut self.pcm[at..]).ok(); // It is not heard.
+        for payload in self.skipped.payloads() {
+            self.decoder.decode(payload, &mut self.pcm[at..]).ok(); // It is not heard.
+        }
         self.pcm.truncate(at);
         self.skipped.clear();
         self.concealer.reset();
@@ -661,6 +782,7 @@ impl Voice {
 
     /// Nothing is there to play: leads over to silence.
     fn starve(&mut self) {
+        self.hinted = level::SILENCE;
         if self.playing {
             let missing = self.frame.saturating_sub(self.held());
             self.make_up(None, missing.next_multiple_of(self.frame / 2));
@@ -676,6 +798,20 @@ impl Voice {
         } else if self.held() > 0 {
             self.pause(self.frame - self.held().min(self.frame));
         }
+    }
+
+    /// Fills the tick with noise, after the last word has died away.
+    fn hush(&mut self, noise: &mut ComfortNoise) {
+        self.hinted = level::SILENCE;
+        if self.playing {
+            self.fade_out();
+            self.entry = Entry::Softly;
+            return;
+        }
+        let at = self.space(self.frame.saturating_sub(self.held()));
+        noise.fill(&mut self.pcm[at..]);
+        self.sounds = true;
+        self.made_up = 0;
     }
 
     /// Fills the tick with what would have come, turned down to silence.
@@ -695,7 +831,7 @@ impl Voice {
     fn switch_now(&mut self) {
         let Some((format, payload)) = self.switch.take() else { return };
         if let Some(next) = Self::new(format) {
-            *self = next;
+            *self = Self { decoded: self.decoded, ..next };
             self.decode(&payload);
         }
     }

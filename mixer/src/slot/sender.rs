@@ -5,11 +5,16 @@ use std::time::{Duration, Instant};
 use crate::codec::Encoding;
 use crate::dtmf;
 use crate::rtcp::Sent;
-use crate::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+use crate::rtp::{Header, Heard, Naming, RtpTimestamp, Sequence, Ssrc};
 use crate::slot::StreamPlan;
 
 /// A packet this late begins a new talk spurt: the timestamp takes up the time that passed.
 const GAP: Duration = Duration::from_millis(60);
+
+/// Between two packets of comfort noise: the far side has to know that we are there.
+const NOISE_EVERY: Duration = Duration::from_millis(400);
+/// The level of what we make of silence: none.
+const SILENT_NOISE: [u8; 1] = [127];
 
 /// SSRC, sequence and timestamp of one leg, whatever its payload.
 #[derive(Debug)]
@@ -21,6 +26,11 @@ pub(crate) struct Sender {
     units: u32,
     interval: Duration,
     events: Option<(u8, u32)>,
+    naming: Naming,
+    /// Comfort noise payload type.
+    noise: Option<u8>,
+    /// When it is sent again, while there is silence.
+    noise_due: Option<Instant>,
     sends: bool,
     /// When the next packet is due; `None` before the first.
     due: Option<Instant>,
@@ -38,6 +48,9 @@ impl Sender {
             units: 160,
             interval: Duration::from_millis(20),
             events: None,
+            naming: Naming::Nobody,
+            noise: None,
+            noise_due: None,
             sends: false,
             due: None,
             packets: 0,
@@ -55,6 +68,8 @@ impl Sender {
         self.units = RtpTimestamp::units_of(self.interval, encoding.format.clock_rate);
         self.encoding = Some(encoding);
         self.events = plan.send_events;
+        self.naming = plan.naming;
+        self.noise = plan.send_noise;
         self.sends = plan.sends;
         if self.events.is_none() {
             self.digits.clear();
@@ -71,8 +86,14 @@ impl Sender {
         self.events.is_some() && self.digits.send(digits, duration)
     }
 
-    /// Sends one packet of the stream, or a digit in its place; an empty payload is a pause.
-    pub(crate) fn send(&mut self, now: Instant, payload: &[u8], send: impl FnOnce(&[u8], &[u8])) {
+    /// Sends one packet of the stream, in which these are heard, or a digit in its place; an empty payload is a pause.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        (payload, heard): (&[u8], Option<Heard<'_>>),
+        send: impl FnOnce(&[u8], &[u8]),
+    ) {
+        self.noise_due = None;
         self.catch_up(now);
         let event = self.events.and_then(|(payload_type, clock_rate)| {
             if !self.digits.is_busy() {
@@ -97,10 +118,35 @@ impl Sender {
             self.header.marker = true;
         } else {
             self.count(payload.len());
-            send(&self.header.print(), payload);
+            match heard {
+                Some(heard) => send(&self.header.print_mixed(self.naming, heard), payload),
+                None => send(&self.header.print(), payload),
+            }
             self.header.sequence = self.header.sequence.next();
             self.header.marker = false;
         }
+        self.step(now);
+    }
+
+    /// Sends one packet of a long silence: comfort noise (RFC 3389) now and then where it is agreed, else `payload`.
+    pub(crate) fn send_silence(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        send: impl FnOnce(&[u8], &[u8]),
+    ) {
+        let Some(payload_type) = self.noise.filter(|_| !self.digits.is_busy()) else {
+            return self.send(now, (payload, None), send);
+        };
+        self.catch_up(now);
+        if self.noise_due.is_none_or(|due| now >= due) {
+            let header = Header { payload_type, marker: false, ..self.header };
+            self.count(SILENT_NOISE.len());
+            send(&header.print(), &SILENT_NOISE);
+            self.header.sequence = self.header.sequence.next();
+            self.noise_due = Some(now + NOISE_EVERY);
+        }
+        self.header.marker = true; // What comes after it is a new talk spurt.
         self.step(now);
     }
 

@@ -225,7 +225,7 @@ mod tests {
     use crate::quality::Cause;
     use crate::room::{Room, RoomOptions, Sink, SlotId, TICK};
     use crate::rtcp::{ExtendedBlock, Packet, Session, parse};
-    use crate::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
+    use crate::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
     use crate::slot::{Slot, SlotOptions, StreamPlan};
 
     /// A telephone in a room of its own.
@@ -253,6 +253,10 @@ mod tests {
                 receive: vec![(0, encoding.format)],
                 receive_events: Vec::new(),
                 send_events: None,
+                receive_noise: Vec::new(),
+                send_noise: None,
+                level_id: None,
+                naming: Naming::Sources,
                 sends: true,
                 receives: true,
             };

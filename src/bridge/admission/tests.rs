@@ -250,6 +250,8 @@ fn retry_after(answer: &str) -> u32 {
 fn settings(media_workers: usize) -> Settings {
     Settings {
         node_name: "here".to_owned(),
+        comfort_noise: true,
+        csrc: true,
         agc: false,
         noise_suppression: false,
         echo_suppression: false,

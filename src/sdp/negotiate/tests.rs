@@ -33,7 +33,9 @@ fn the_offer_names_everything_we_speak() {
         a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-15\r\n\
         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
         a=rtpmap:97 telephone-event/16000\r\na=fmtp:97 0-15\r\n\
-        a=ptime:20\r\na=maxptime:60\r\na=rtcp-mux\r\na=sendrecv\r\n"
+        a=ptime:20\r\na=maxptime:60\r\na=rtcp-mux\r\n\
+        a=extmap:1/recvonly urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
+        a=extmap:2/sendonly urn:ietf:params:rtp-hdrext:csrc-audio-level\r\na=sendrecv\r\n"
     );
 }
 
@@ -48,11 +50,34 @@ fn the_answer_keeps_their_order_and_their_numbers() {
     let (answer, plan) =
         negotiation(&[PCMU, OPUS, G722]).answer(&offer, Direction::SendRecv).unwrap();
 
-    assert!(text(&answer).contains("m=audio 20000 RTP/AVP 98 96 0 100 102\r\n"));
+    assert!(text(&answer).contains("m=audio 20000 RTP/AVP 98 96 0 100 13 102\r\n"));
     assert_eq!(plan.receive, [(98, G722), (96, OPUS), (0, PCMU)]);
     assert_eq!((plan.send.0, plan.send.1.format), (98, G722));
     assert_eq!(plan.receive_events, [(100, 8_000), (102, 48_000)]);
     assert_eq!(plan.send_events, Some((100, 8_000)));
+    assert_eq!((plan.receive_noise, plan.send_noise), (vec![13], Some(13)));
+}
+
+#[test]
+fn comfort_noise_is_agreed_to_and_not_offered() {
+    let offer = audio("RTP/AVP 0 13 96", "a=rtpmap:96 CN/16000\r\na=rtpmap:13 CN/8000\r\n");
+    let lists = |numbers: &str, description: &[u8]| {
+        text(description).contains(&format!("m=audio 20000 RTP/AVP {numbers}\r\n"))
+    };
+    let mut with = negotiation(&[PCMU, L16]);
+    let mut without = Negotiation::new(Local { comfort_noise: false, ..local(&[PCMU, L16]) });
+    assert!(lists("0 96 101 97", &with.offer(Direction::SendRecv)));
+
+    let (answer, plan) = with.answer(&offer, Direction::SendRecv).unwrap();
+    let (refusal, none) = without.answer(&offer, Direction::SendRecv).unwrap();
+
+    assert!(lists("0 13 96", &answer) && text(&answer).contains("a=rtpmap:96 CN/16000\r\n"));
+    assert_eq!((plan.receive_noise, plan.send_noise), (vec![13, 96], Some(13)));
+    assert!(lists("0", &refusal));
+    assert_eq!((none.receive_noise, none.send_noise), (vec![], None));
+    // Once agreed it stays, with its numbers.
+    let again = text(&with.offer(Direction::SendRecv));
+    assert!(again.contains("a=rtpmap:13 CN/8000\r\na=rtpmap:96 CN/16000\r\n"), "{again}");
 }
 
 #[test]
@@ -509,6 +534,8 @@ fn local(codecs: &[Format]) -> Local {
         codecs: codecs.to_vec(),
         ptime: Duration::from_millis(20),
         opus: opus(),
+        csrc: true,
+        comfort_noise: true,
     }
 }
 
@@ -531,4 +558,56 @@ fn media_lines(description: &[u8]) -> Vec<String> {
 
 fn version(description: &[u8]) -> u64 {
     Session::parse(description).unwrap().origin().unwrap().version
+}
+
+const LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+const LEVELS: &str = "urn:ietf:params:rtp-hdrext:csrc-audio-level";
+
+#[test]
+fn header_extensions_are_answered_with_their_ids_as_far_as_we_speak_them() {
+    let offer = audio(
+        "RTP/AVP 0",
+        &format!(
+            "a=extmap-allow-mixed\r\na=extmap:3 urn:ietf:params:rtp-hdrext:toffset\r\n\
+            a=extmap:7/sendonly {LEVEL} vad=on\r\na=extmap:20 {LEVELS}\r\na=extmap:9 {LEVEL}\r\n"
+        ),
+    );
+    for csrc in [true, false] {
+        let (answer, plan) = Negotiation::new(Local { csrc, ..local(&ALL) })
+            .answer(&offer, Direction::SendRecv)
+            .unwrap();
+
+        assert_eq!((plan.level_id, plan.levels_id), (Some(7), csrc.then_some(20)));
+        let answer = text(&answer);
+        let found: Vec<&str> =
+            answer.lines().filter_map(|line| line.strip_prefix("a=extmap")).collect();
+        let both = [format!(":7/recvonly {LEVEL} vad=on"), format!(":20/sendonly {LEVELS}")];
+        assert_eq!(found, both[..=usize::from(csrc)]);
+    }
+}
+
+#[test]
+fn header_extensions_keep_their_ids_in_our_offers() {
+    let mut ours = negotiation(&[PCMU]);
+    let offer = audio("RTP/AVP 0", &format!("a=extmap:1 {LEVELS}\r\n"));
+    ours.answer(&offer, Direction::SendRecv).unwrap();
+
+    let offer = text(&ours.offer(Direction::SendRecv));
+
+    assert!(offer.contains(&format!("a=extmap:2/recvonly {LEVEL}\r\n")), "{offer}");
+    assert!(offer.contains(&format!("a=extmap:1/sendonly {LEVELS}\r\n")), "{offer}");
+    // What is not answered, or with another id, is not agreed.
+    let answer =
+        audio("RTP/AVP 0", &format!("a=extmap:2/sendonly {LEVEL}\r\na=extmap:3 {LEVELS}\r\n"));
+    let plan = ours.conclude(&answer).unwrap();
+    assert_eq!((plan.level_id, plan.levels_id), (Some(2), None));
+}
+
+#[test]
+fn header_extensions_of_the_session_count_for_the_stream() {
+    let offer = format!("{HEAD}a=extmap:4 {LEVEL}\r\nm=audio 4000 RTP/AVP 0\r\n");
+
+    let (_, plan) = negotiation(&ALL).answer(offer.as_bytes(), Direction::SendRecv).unwrap();
+
+    assert_eq!(plan.level_id, Some(4));
 }

@@ -21,7 +21,7 @@ pub use driver::{Call, Line, Phones, delay};
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use serde_json::{Value, json};
 pub use sipp::{Sipp, has_program};
-pub use sound::{Packet, Ports, Sound, buzz, tone};
+pub use sound::{Manner, Packet, Ports, Sound, buzz, tone};
 
 /// A bridge and a box of phones.
 #[derive(Debug)]

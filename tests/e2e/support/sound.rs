@@ -27,8 +27,32 @@ pub struct Sound {
 pub struct Packet {
     pub ssrc: u32,
     pub sequence: u16,
+    /// Who is heard in it (RFC 3550 §5.1).
+    pub sources: Vec<u32>,
+    /// The octets of its header extension with their "defined by profile".
+    pub extension: Option<(u16, Vec<u8>)>,
+    pub marker: bool,
+    pub payload_type: u8,
+    pub timestamp: u32,
     pub payload: Vec<u8>,
     pub from: SocketAddr,
+}
+
+/// What else a packet of ours says.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    pub ssrc: u32,
+    /// A whole header extension.
+    pub extension: Vec<u8>,
+    /// After ten packets comfort noise of this level instead.
+    pub noise: Option<u8>,
+}
+
+impl Manner {
+    /// Plain, from this source.
+    pub fn of(ssrc: u32) -> Self {
+        Self { ssrc, extension: Vec::new(), noise: None }
+    }
 }
 
 #[derive(Debug)]
@@ -58,6 +82,10 @@ impl Ports {
 
     /// Sends these samples of 8 kHz to the bridge, over and over, as PCMU.
     pub fn start(self, bridge: SocketAddr, samples: &[i16]) -> Sound {
+        self.start_as(bridge, samples, Manner::of(OUR_SSRC))
+    }
+
+    pub fn start_as(self, bridge: SocketAddr, samples: &[i16], manner: Manner) -> Sound {
         let payloads: Vec<Vec<u8>> = samples
             .chunks_exact(FRAME)
             .map(|frame| frame.iter().map(|sample| compress(*sample)).collect())
@@ -71,7 +99,7 @@ impl Ports {
         rtp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         rtcp.connect(SocketAddr::new(bridge.ip(), bridge.port() + 1)).unwrap();
         let theirs = Arc::clone(&shared);
-        let thread = thread::spawn(move || run(&rtp, bridge, &payloads, &theirs));
+        let thread = thread::spawn(move || run(&rtp, bridge, (&payloads, &manner), &theirs));
         Sound { shared, rtcp, thread: Some(thread) }
     }
 }
@@ -106,6 +134,15 @@ impl Sound {
         panic!("{hz} Hz is not heard");
     }
 
+    /// The level of so many packets of PCMU, dB below a full-scale square wave.
+    pub fn level(&self, packets: usize) -> f64 {
+        let packets = self.receive(packets);
+        let samples: Vec<f64> =
+            packets.iter().flat_map(|p| &p.payload).map(|&octet| expand(octet).into()).collect();
+        let power = samples.iter().map(|s| s * s).sum::<f64>() / samples.len().max(1) as f64;
+        10.0 * (power / 32_768.0_f64.powi(2)).max(1e-12).log10()
+    }
+
     /// Reports this share of the bridge's packets as lost (RFC 3550 §6.4.2), in 256ths.
     pub fn report_loss(&self, of: &Packet, fraction: u8) {
         let mut report = vec![0x81, 201, 0, 7];
@@ -130,25 +167,60 @@ impl Drop for Sound {
     }
 }
 
-fn run(rtp: &UdpSocket, bridge: SocketAddr, payloads: &[Vec<u8>], shared: &Shared) {
+fn run(
+    rtp: &UdpSocket,
+    bridge: SocketAddr,
+    (payloads, manner): (&[Vec<u8>], &Manner),
+    shared: &Shared,
+) {
     let mut buffer = [0; 2048];
-    for sequence in 0_u16.. {
+    let mut sequence = 0_u16;
+    for turn in 0_usize.. {
         if shared.stop.load(Ordering::Relaxed) {
             return;
         }
-        let mut packet = vec![0x80, 0];
-        packet.extend(sequence.to_be_bytes());
-        packet.extend((u32::from(sequence) * FRAME as u32).to_be_bytes());
-        packet.extend(OUR_SSRC.to_be_bytes());
-        packet.extend(&payloads[usize::from(sequence) % payloads.len()]);
-        rtp.send_to(&packet, bridge).unwrap();
+        let voice = &payloads[turn % payloads.len()][..];
+        let said = match manner.noise.filter(|_| turn >= 10) {
+            None => Some((0, voice.to_vec())),
+            Some(level) => turn.is_multiple_of(10).then(|| (13, vec![level])),
+        };
+        if let Some((payload_type, payload)) = said {
+            let has_extension = !manner.extension.is_empty();
+            let mut packet = vec![0x80 | u8::from(has_extension) << 4, payload_type];
+            packet.extend(sequence.to_be_bytes());
+            packet.extend((turn as u32 * FRAME as u32).to_be_bytes());
+            packet.extend(manner.ssrc.to_be_bytes());
+            packet.extend(&manner.extension);
+            packet.extend(&payload);
+            rtp.send_to(&packet, bridge).unwrap();
+            sequence = sequence.wrapping_add(1);
+        }
         // Nothing comes while the bridge does not send yet: then go on at a walk.
         let Ok((length, from)) = rtp.recv_from(&mut buffer) else { continue };
-        let word = |at: usize| u32::from_be_bytes(buffer[at..at + 4].try_into().unwrap());
-        let payload = buffer[12..length].to_vec();
-        let packet = Packet { ssrc: word(8), sequence: word(0) as u16, payload, from };
-        shared.packets.lock().unwrap().push(packet);
+        shared.packets.lock().unwrap().push(read(&buffer[..length], from));
         shared.news.notify_all();
+    }
+}
+
+fn read(packet: &[u8], from: SocketAddr) -> Packet {
+    let word = |at: usize| u32::from_be_bytes(packet[at..at + 4].try_into().unwrap());
+    let mut at = 12 + 4 * usize::from(packet[0] & 15);
+    let sources = (12..at).step_by(4).map(word).collect();
+    let extension = (packet[0] & 0x10 != 0).then(|| {
+        let start = at + 4;
+        at = start + 4 * (word(at) as u16 as usize);
+        ((word(start - 4) >> 16) as u16, packet[start..at].to_vec())
+    });
+    Packet {
+        ssrc: word(8),
+        sequence: word(0) as u16,
+        sources,
+        extension,
+        marker: packet[1] & 0x80 != 0,
+        payload_type: packet[1] & 0x7f,
+        timestamp: word(4),
+        payload: packet[at..].to_vec(),
+        from,
     }
 }
 

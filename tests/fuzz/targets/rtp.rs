@@ -1,4 +1,4 @@
-//! Any RTP packets in any order: no panic in header, jitter buffer and digits; memory stays bounded.
+//! Any RTP packets in any order: no panic in header, header extension, jitter buffer, digits and comfort noise; memory stays bounded.
 //!
 //! The input is a list of packets, each behind one byte of length and one byte of time in milliseconds.
 
@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
+use mixer::comfort::ComfortNoise;
 use mixer::dtmf::Receiver;
 use mixer::jitter::{Incoming, JitterBuffer, JitterOptions};
 use mixer::rtp::{Header, Packet};
@@ -16,6 +17,8 @@ fuzz_target!(|data: &[u8]| {
     let mut now = Instant::now();
     let mut jitter = JitterBuffer::new(JitterOptions::default(), 8_000);
     let mut digits = Receiver::new();
+    let mut noise = ComfortNoise::new();
+    let mut pcm = [0; 160];
     let mut rest = data;
     while let [len, wait, tail @ ..] = rest {
         let (datagram, tail) = tail.split_at(usize::from(*len).min(tail.len()));
@@ -24,7 +27,13 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(packet) = Packet::parse(datagram) {
             check_header(&packet.header);
             digits.handle_packet(now, 8_000, &packet.header, packet.payload);
-            jitter.insert(now, incoming(&packet));
+            if packet.header.payload_type == 13 {
+                jitter.pause(packet.header.ssrc, packet.header.sequence);
+            } else {
+                jitter.insert(now, incoming(&packet));
+            }
+            noise.describe(packet.payload);
+            noise.fill(&mut pcm);
         }
         let _ = jitter.pull(now);
         digits.handle_timeout(now);
@@ -40,5 +49,6 @@ fn check_header(header: &Header) {
 
 fn incoming<'a>(packet: &Packet<'a>) -> Incoming<'a> {
     let Header { marker, payload_type, sequence, timestamp, ssrc } = packet.header;
-    Incoming { ssrc, sequence, timestamp, marker, payload_type, payload: packet.payload }
+    let level = packet.extension.level(1);
+    Incoming { ssrc, sequence, timestamp, marker, payload_type, level, payload: packet.payload }
 }

@@ -48,5 +48,7 @@ fn local() -> Local {
             cbr: false,
             complexity: 5,
         },
+        comfort_noise: true,
+        csrc: true,
     }
 }
