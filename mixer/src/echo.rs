@@ -75,11 +75,11 @@ pub struct EchoPath {
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     /// √amplitude.
-    levels: [f32; PAST],
+    levels: Window<PAST>,
     /// Levels without their mean.
-    beats: [f32; LAGS],
+    beats: Window<LAGS>,
     /// 1 where something can come back, otherwise 0.
-    sent: [f32; LAGS],
+    sent: Window<LAGS>,
     /// Ticks since something was sent that can come back.
     idle: u8,
 }
@@ -87,17 +87,17 @@ pub(crate) struct Envelope {
 impl Envelope {
     /// Of silence.
     pub(crate) const SILENCE: Self =
-        Self { levels: [0.0; PAST], beats: [0.0; LAGS], sent: [0.0; LAGS], idle: u8::MAX };
+        Self { levels: Window::ZERO, beats: Window::ZERO, sent: Window::ZERO, idle: u8::MAX };
 
     /// Takes the next tick, dBov.
     pub(crate) fn push(&mut self, dbov: f32) {
         let root = root(dbov);
         let next = beat(&mut self.levels, root);
-        shift(&mut self.beats, next);
-        let loudest = self.levels[..SENT_TICKS].iter().copied().fold(0.0, f32::max);
+        self.beats.push(next);
+        let loudest = self.levels.newest_first()[..SENT_TICKS].iter().copied().fold(0.0, f32::max);
         let counts = loudest > SENT;
         self.idle = if counts { 0 } else { self.idle.saturating_add(1) };
-        shift(&mut self.sent, if counts { 1.0 } else { 0.0 });
+        self.sent.push(if counts { 1.0 } else { 0.0 });
     }
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct Echo {
 struct Meter {
     sent: Envelope,
     /// √amplitude of what it said, newest first.
-    said: [f32; PAST],
+    said: Window<PAST>,
     xx: [f32; LAGS],
     yy: [f32; LAGS],
     xy: [f32; LAGS],
@@ -138,7 +138,7 @@ impl Echo {
         let zeros = [0.0; LAGS];
         let meter = Meter {
             sent: Envelope::SILENCE,
-            said: [0.0; PAST],
+            said: Window::ZERO,
             xx: zeros,
             yy: zeros,
             xy: zeros,
@@ -233,7 +233,7 @@ impl Echo {
         let Some((lag, path)) = self.path else { return false };
         // The newest level is of the tick before.
         let near = lag.saturating_sub(3)..(lag + LINGER).min(LAGS);
-        let sent = self.meter.sent.levels[near].iter().copied().fold(0.0, f32::max);
+        let sent = self.meter.sent.levels.newest_first()[near].iter().copied().fold(0.0, f32::max);
         let returned = 10.0_f32.powf(f32::from(path.level_db) / 40.0);
         self.said <= sent * returned * MARGIN
     }
@@ -246,8 +246,9 @@ impl Meter {
             return;
         }
         let Self { sent, xx, yy, xy, evidence, .. } = self;
+        let (beats, sent) = (sent.beats.newest_first(), sent.sent.newest_first());
         for lag in 0..LAGS {
-            let (x, counts) = (sent.beats[lag], sent.sent[lag]);
+            let (x, counts) = (beats[lag], sent[lag]);
             let keep = 1.0 - counts * NEWEST;
             xx[lag] = xx[lag] * keep + counts * x * x;
             yy[lag] = yy[lag] * keep + counts * y * y;
@@ -287,16 +288,20 @@ impl Meter {
     /// True unless either side is as steady as a tone.
     fn has_rhythm(&self, lag: usize) -> bool {
         let loudest = |levels: &[f32]| levels.iter().copied().fold(0.0, f32::max);
-        [(self.xx[lag], loudest(&self.sent.levels)), (self.yy[lag], loudest(&self.said))]
-            .iter()
-            .all(|(sum, loudest)| sum / self.evidence[lag] > (RHYTHM * loudest).powi(2))
+        [
+            (self.xx[lag], loudest(self.sent.levels.newest_first())),
+            (self.yy[lag], loudest(self.said.newest_first())),
+        ]
+        .iter()
+        .all(|(sum, loudest)| sum / self.evidence[lag] > (RHYTHM * loudest).powi(2))
     }
 
     /// How much weaker than what was sent, dB: by the power of the last second, but not much more than the rhythm
     /// shows, should the culprit have spoken in it.
     fn level(&self, lag: usize) -> f32 {
         let power = |levels: &[f32]| levels.iter().map(|level| level.powi(4)).sum::<f32>();
-        let (sent, said) = (power(&self.sent.levels[lag..]), power(&self.said[..PAST - lag]));
+        let sent = power(&self.sent.levels.newest_first()[lag..]);
+        let said = power(&self.said.newest_first()[..PAST - lag]);
         let by_rhythm = 20.0 * decade(self.yy[lag] / self.xx[lag].max(f32::MIN_POSITIVE));
         (10.0 * decade(said / sent.max(f32::MIN_POSITIVE))).min(by_rhythm + 6.0)
     }
@@ -324,22 +329,39 @@ impl Meter {
         for sums in [&mut self.xx, &mut self.yy, &mut self.xy, &mut self.evidence] {
             sums.fill(0.0);
         }
-        self.said.fill(0.0);
+        self.said = Window::ZERO;
         self.candidate.1 = 0;
     }
 }
 
 /// Appends a level; returns how far it is above the mean of the last ones.
-fn beat(levels: &mut [f32; PAST], level: f32) -> f32 {
-    shift(levels, level);
+fn beat(levels: &mut Window<PAST>, level: f32) -> f32 {
+    levels.push(level);
     #[expect(clippy::cast_precision_loss, reason = "16")]
-    let mean = levels[..MEAN].iter().sum::<f32>() / MEAN as f32;
+    let mean = levels.newest_first()[..MEAN].iter().sum::<f32>() / MEAN as f32;
     level - mean
 }
 
-fn shift<const N: usize>(newest_first: &mut [f32; N], newest: f32) {
-    newest_first.copy_within(..N - 1, 1);
-    newest_first[0] = newest;
+/// The last values; each is written twice, so that they lie in a row without being moved.
+#[derive(Clone, Debug)]
+struct Window<const N: usize> {
+    twice: [[f32; N]; 2],
+    newest: usize,
+}
+
+impl<const N: usize> Window<N> {
+    const ZERO: Self = Self { twice: [[0.0; N]; 2], newest: 0 };
+
+    fn push(&mut self, value: f32) {
+        self.newest = self.newest.checked_sub(1).unwrap_or(N - 1);
+        for copy in &mut self.twice {
+            copy[self.newest] = value;
+        }
+    }
+
+    fn newest_first(&self) -> &[f32] {
+        &self.twice.as_flattened()[self.newest..self.newest + N]
+    }
 }
 
 /// √amplitude: loud syllables count more than pauses, but not so much more that they alone count.
