@@ -48,8 +48,8 @@ impl Bridge {
                 worker: count(index),
                 legs: count(last.legs),
                 mixes: count(last.mixes),
-                busy: last.busy,
-                slack: last.slack(),
+                busy: thousandths(last.busy),
+                slack: thousandths(last.slack()),
                 ticks: totals.map_or(0, |totals| totals.ticks),
                 late_ticks: totals.map_or(0, |totals| totals.late_ticks),
                 room_for_legs: count(room),
@@ -57,6 +57,11 @@ impl Bridge {
         };
         self.capacity.rooms(self.now).enumerate().map(view).collect()
     }
+}
+
+/// More is not meant.
+fn thousandths(share: f32) -> f32 {
+    (share * 1000.0).round() / 1000.0
 }
 
 fn count(number: usize) -> u32 {
