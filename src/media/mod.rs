@@ -1,6 +1,6 @@
 //! OS threads for RTP: a worker owns its rooms' sockets, slots and mix.
 //!
-//! [`Media::start`] makes the threads; [`Command`]s go in through the handle and [`Event`]s come out of a queue. The
+//! [`Media::start`] makes the threads; [`Command`]s go in through the handle and [`command::Event`]s come out of a queue. The
 //! handle decides which worker serves a leg (`router`); a worker (`worker`) ticks its mixes on absolute deadlines and
 //! does all input and output of its legs (`leg`, `socket`). Whose packets count is the rule of `latch`.
 
@@ -64,7 +64,7 @@ pub struct Options {
     pub max_delay: Duration,
     /// When a direction of a leg counts as bad, and when as good again.
     pub alarm: AlarmOptions,
-    /// A leg that should be heard and sends no RTP for so long is reported by [`Event::Silent`].
+    /// A leg that should be heard and sends no RTP for so long is reported by [`command::Event::Silent`].
     pub silence_after: Duration,
     /// A mix from whose legs no RTP came for so long sends a packet now and then instead of a stream.
     pub asleep_after: Duration,
