@@ -36,6 +36,23 @@ fn ticks(criterion: &mut Criterion) {
     }
 }
 
+/// What it costs that somebody leaves a room and another takes the seat.
+fn come_and_go(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("come and go");
+    for legs in [10, 1_000, 4_000] {
+        let mut hall = Hall::new(legs, &[Codec::Pcmu]);
+        let id = SlotId(legs as u64 / 2);
+        group.bench_function(BenchmarkId::from_parameter(legs), |b| {
+            b.iter(|| {
+                if let Some(slot) = hall.room.unseat(id) {
+                    hall.room.seat(id, slot);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 /// A room and what its legs send.
 struct Hall {
     room: Room,
@@ -169,5 +186,5 @@ fn speech(codec: Codec, level: f64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-criterion_group!(benches, ticks);
+criterion_group!(benches, ticks, come_and_go);
 criterion_main!(benches);

@@ -68,7 +68,11 @@ pub struct RoomOptions {
 pub struct Room {
     options: RoomOptions,
     /// In order of id.
-    seats: Vec<Seated>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a seat is 3 KB, and whoever comes or goes moves all behind"
+    )]
+    seats: Vec<Box<Seated>>,
     outlets: Outlets,
     /// At what rate is mixed, Hz.
     rate: u32,
@@ -173,7 +177,7 @@ impl Room {
     pub fn seat(&mut self, id: SlotId, slot: Slot) -> Option<Slot> {
         let before = self.unseat(id);
         let at = self.seats.partition_point(|seat| seat.id < id);
-        self.seats.insert(at, Seated::new(id, slot));
+        self.seats.insert(at, Box::new(Seated::new(id, slot)));
         before
     }
 
