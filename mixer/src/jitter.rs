@@ -149,6 +149,8 @@ pub struct JitterBuffer {
     options: Limits,
     /// Zero of the microseconds below.
     epoch: Option<Instant>,
+    /// The last instant that was asked for, in them: a tick asks for one several times.
+    known: Option<(Instant, i64)>,
     clock: MediaClock,
     ssrc: Option<Ssrc>,
     /// Sequence number of the first cell.
@@ -173,6 +175,7 @@ impl JitterBuffer {
         Self {
             options: Limits::new(options),
             epoch: None,
+            known: None,
             clock: MediaClock::new(clock_rate),
             ssrc: None,
             next: Sequence::default(),
@@ -345,10 +348,17 @@ impl JitterBuffer {
     }
 
     fn micros(&mut self, now: Instant) -> i64 {
+        if let Some((known, micros)) = self.known
+            && known == now
+        {
+            return micros;
+        }
         let epoch = *self.epoch.get_or_insert(now);
-        let ahead = i64::try_from(now.saturating_duration_since(epoch).as_micros());
-        let behind = i64::try_from(epoch.saturating_duration_since(now).as_micros());
-        ahead.unwrap_or(i64::MAX) - behind.unwrap_or(i64::MAX)
+        let micros = now
+            .checked_duration_since(epoch)
+            .map_or_else(|| -micros_of(epoch.saturating_duration_since(now)), micros_of);
+        self.known = Some((now, micros));
+        micros
     }
 
     /// Finds the cell of a sequence number and makes room for it.
@@ -677,7 +687,8 @@ fn lost(next: Option<&[u8]>, micros: i64) -> Pulled<'_> {
 }
 
 fn micros_of(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    seconds.saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into())
 }
 
 fn duration(micros: i64) -> Duration {

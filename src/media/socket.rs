@@ -153,8 +153,8 @@ pub(super) struct Clock {
 impl Clock {
     /// When the wall clock showed `stamp`; not in the future and at most ten seconds ago.
     fn instant(&self, stamp: SystemTime) -> Instant {
-        let age = self.wall.duration_since(stamp).unwrap_or(Duration::ZERO);
-        self.now.checked_sub(age.min(Duration::from_secs(10))).unwrap_or(self.now)
+        let age = self.wall.duration_since(stamp).unwrap_or_default();
+        self.now.checked_sub(age.min(OLDEST)).unwrap_or(self.now)
     }
 }
 
@@ -384,6 +384,8 @@ const fn length_of<T>() -> libc::socklen_t {
     }
 }
 
+/// No datagram is taken to be older.
+const OLDEST: Duration = Duration::from_secs(10);
 /// Longer datagrams are no audio that we know.
 pub(super) const DATAGRAM_MAX: usize = 2_048;
 /// Room for one `timespec` with its header, and to spare.
