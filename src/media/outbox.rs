@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::command::Event;
 use super::events::Posted;
@@ -19,8 +20,9 @@ pub(super) struct Outbox {
     numbers: Arc<AtomicU64>,
     /// Wakes the reader.
     waker: Arc<Waker>,
-    /// Something was posted since it was woken.
-    news: bool,
+    /// What was posted since it was woken.
+    news: News,
+    woken: Option<Instant>,
     backlog: VecDeque<Event>,
     dropped: u64,
 }
@@ -32,13 +34,13 @@ impl Outbox {
         numbers: Arc<AtomicU64>,
         waker: Arc<Waker>,
     ) -> Self {
-        Self { queue, numbers, waker, news: false, backlog: VecDeque::new(), dropped: 0 }
+        let (news, woken) = (News::Nothing, None);
+        Self { queue, numbers, waker, news, woken, backlog: VecDeque::new(), dropped: 0 }
     }
 
     /// Sends, keeps or drops an event by its kind.
     pub(super) fn push(&mut self, event: Event) {
-        let is_droppable =
-            matches!(event, Event::Levels(_) | Event::Statistics { .. } | Event::Worker(_));
+        let is_droppable = is_droppable(&event);
         self.offer(event, is_droppable);
     }
 
@@ -67,24 +69,32 @@ impl Outbox {
             return Some(event);
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.news = true;
+        self.news = self.news.max(if is_droppable(&event) { News::Figures } else { News::Events });
         self.queue.push(Posted { number, event }).err().map(|full| {
             let rtrb::PushError::Full(posted) = full;
             posted.event
         })
     }
 
-    /// Sends what waits, as far as there is room, and wakes the reader if there is something new.
-    pub(super) fn flush(&mut self) {
+    /// Sends what waits, as far as there is room, and wakes the reader if there is something new: for figures alone,
+    /// which come with almost every tick, ten times a second at most.
+    pub(super) fn flush(&mut self, now: Instant) {
         while let Some(event) = self.backlog.pop_front() {
             if let Some(event) = self.send(event) {
                 self.backlog.push_front(event);
                 break;
             }
         }
-        if std::mem::take(&mut self.news) {
+        let is_soon = self.woken.is_some_and(|woken| now < woken + FIGURES_EVERY);
+        if self.news == News::Events || (self.news == News::Figures && !is_soon) {
+            (self.news, self.woken) = (News::Nothing, Some(now));
             self.waker.wake();
         }
+    }
+
+    /// When [`Self::flush`] will wake the reader for figures that it has not been told of.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.woken.filter(|_| self.news != News::Nothing).map(|woken| woken + FIGURES_EVERY)
     }
 
     /// Something waits for room.
@@ -98,6 +108,21 @@ impl Outbox {
     }
 }
 
+/// What waits for the reader; the greatest counts.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum News {
+    Nothing,
+    Figures,
+    Events,
+}
+
+/// Newer ones follow.
+fn is_droppable(event: &Event) -> bool {
+    matches!(event, Event::Levels(_) | Event::Statistics { .. } | Event::Worker(_))
+}
+
+/// Between two times that the reader is woken for figures alone: to wake it costs as much as to serve three legs.
+const FIGURES_EVERY: Duration = Duration::from_millis(100);
 /// Some events for each of ten thousand legs.
 const BACKLOG_MAX: usize = 65_536;
 
@@ -124,6 +149,32 @@ mod tests {
         (outboxes, Events::new(readers, waker))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn figures_wake_the_reader_ten_times_a_second_and_events_at_once() {
+        let (mut outboxes, mut events) = outboxes(1);
+        let (outbox, now) = (&mut outboxes[0], start());
+        let mut wakes = |event: Event, after_ms: u64| {
+            events.try_recv();
+            outbox.push(event);
+            outbox.flush(now + Duration::from_millis(after_ms));
+            outbox.waker.sleep(&outbox.waker, Some(Duration::ZERO))
+        };
+        let figures = || Event::Worker(WorkerReport::default());
+
+        assert!(wakes(figures(), 0));
+        assert!(!wakes(figures(), 20));
+        assert!(wakes(closed(1), 40));
+        assert!(!wakes(figures(), 139));
+        assert!(wakes(figures(), 140));
+        assert!(!wakes(figures(), 150));
+        assert_eq!(outbox.due(), Some(now + Duration::from_millis(240)), "it is not forgotten");
+    }
+
     #[test]
     fn what_must_arrive_waits_and_the_rest_is_counted() {
         let (mut outboxes, mut events) = outboxes(1);
@@ -134,7 +185,7 @@ mod tests {
         outbox.push(Event::Worker(WorkerReport::default()));
 
         assert_eq!(events.try_recv(), Some(closed(1)));
-        outbox.flush();
+        outbox.flush(start());
         assert_eq!(events.try_recv(), Some(closed(2)));
         assert!(!outbox.is_waiting());
         assert_eq!(outbox.take_dropped(), 1);
@@ -159,10 +210,10 @@ mod tests {
         let worker = std::thread::spawn(move || {
             for leg in 1..=1_000 {
                 outbox.push(closed(leg));
-                outbox.flush();
+                outbox.flush(start());
             }
             while outbox.is_waiting() {
-                outbox.flush();
+                outbox.flush(start());
                 std::thread::yield_now();
             }
         });

@@ -159,7 +159,7 @@ impl Worker {
             self.settle();
             let due = self.run_due_mixes();
             self.look_after_lobby();
-            self.links.outbox.flush();
+            self.links.outbox.flush(self.clock.now);
             self.read_clock();
             self.tally.note_wake_up(woke, self.clock.now, due);
             self.report_tally();
@@ -181,7 +181,7 @@ impl Worker {
         let lobby = (!self.legs.is_lobby_empty()).then_some(self.lobby_due);
         let tally = (!self.legs.is_empty() || self.tally.owed).then_some(self.tally.due);
         let retry = self.has_unsent().then_some(self.clock.now + RETRY_AFTER);
-        let rest = [lobby, tally, retry, self.quarantine.deadline()];
+        let rest = [lobby, tally, retry, self.links.outbox.due(), self.quarantine.deadline()];
         let due = ticks.chain(rest.into_iter().flatten()).min();
         due.map(|due| due.saturating_duration_since(self.clock.now))
     }
