@@ -14,13 +14,14 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use outlets::{OutletId, Outlets};
+use outlets::{Entry, OutletId, Outlets};
 
 use crate::echo::Envelope;
 use crate::floor::{Activity, Floor};
 use crate::gain::Gain;
 use crate::level;
 use crate::limiter::Limiter;
+use crate::outlet::Outlet;
 use crate::rtp::{AudioLevel, Sources};
 use crate::slot::{Attention, Bar, DECAY, Event, Receiver, Slot};
 
@@ -119,8 +120,6 @@ struct Seated {
     pause: u32,
     alike: u32,
     activity: Activity,
-    /// Level of what it was sent in this tick if that was not what everybody was sent, dBov.
-    sent: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -242,17 +241,16 @@ impl Room {
 
     /// Mixes [`TICK`] of audio and hands each slot's packets to `sink`.
     ///
-    /// Call it each [`TICK`] of `now`. Allocates nothing unless who sits here, or how, has changed.
+    /// Call it each [`TICK`] of `now`. Allocates nothing unless who sits here, or how, has changed. It passes the seats three
+    /// times: those of a large room do not fit the caches.
     pub fn tick(&mut self, now: Instant, sink: &mut impl Sink) {
         self.move_rate();
-        self.listen(now);
+        let source = self.listen(now);
         self.choose();
-        self.plan_rate();
+        self.plan_rate(source);
         self.speak();
-        self.assign();
         self.follow_loss();
         self.feed();
-        self.follow_echoes();
         self.send(now, sink);
         self.ticks += 1;
     }
@@ -272,41 +270,25 @@ impl Room {
         }
     }
 
-    fn listen(&mut self, now: Instant) {
+    /// Takes what everybody says, and notes who wants to be heard; gives the highest rate among them, Hz.
+    fn listen(&mut self, now: Instant) -> Option<u32> {
         let crowded = self.is_crowded();
-        for seat in &mut self.seats {
-            let attention = match seat.role {
-                Role::Listener => {
-                    let noise = crowded && seat.is_quiet();
-                    let sound = if noise { NOT_NOISE } else { level::AUDIBLE };
-                    Attention::Above(Bar { sound, loudness: self.bar })
-                }
-                Role::Contributor | Role::Leaving => Attention::Full,
-            };
-            seat.was_audible = seat.audible;
-            seat.audible = seat.slot.listen(now, attention);
+        let mut source = None;
+        self.candidates.clear();
+        for (at, seat) in self.seats.iter_mut().enumerate() {
+            seat.listen(now, crowded, self.bar);
+            source = source.max(seat.slot.receiver.rate());
+            if let Some(loudness) = seat.weigh(crowded) {
+                self.candidates.push((loudness, at));
+            }
+            seat.step_down();
+            self.floor.consider(seat.id, seat.activity);
         }
+        source
     }
 
     /// Gives the places in the mix to the loudest.
     fn choose(&mut self) {
-        let crowded = self.is_crowded();
-        self.candidates.clear();
-        for (at, seat) in self.seats.iter_mut().enumerate() {
-            let is_quiet = seat.is_quiet();
-            let receiver = &seat.slot.receiver;
-            let noise = crowded && receiver.dbov() < NOT_NOISE && is_quiet;
-            seat.pause = if seat.audible && !noise { 0 } else { seat.pause.saturating_add(1) };
-            let holds = seat.role == Role::Contributor;
-            if seat.pause == 0 || (holds && seat.pause < HOLD) {
-                let advantage = if holds { ADVANTAGE } else { 0.0 };
-                self.candidates.push((receiver.loudness() + advantage, at));
-            }
-            seat.step_down();
-            let audible = seat.audible; // neither muted nor held back
-            seat.activity.note(seat.slot.receiver.speech().filter(|_| audible));
-            self.floor.consider(seat.id, seat.activity);
-        }
         self.give_floor();
         let places = self.options.contributors;
         if self.candidates.len() > places {
@@ -337,8 +319,7 @@ impl Room {
     }
 
     /// Finds the rate that is of use, and fades out if the next tick moves there.
-    fn plan_rate(&mut self) {
-        let source = self.seats.iter().filter_map(|seat| seat.slot.receiver.rate()).max();
+    fn plan_rate(&mut self, source: Option<u32>) {
         let (Some(source), Some(listener)) = (source, self.outlets.rate()) else { return };
         let needed = match source.min(listener) {
             ..=8_000 => 8_000,
@@ -354,7 +335,7 @@ impl Room {
         }
     }
 
-    /// Sums the voices of this tick, and notes whose they are.
+    /// Sums the voices of this tick, notes whose they are, and sees to it that everyone who is sent to has an outlet.
     fn speak(&mut self) {
         self.mix.begin();
         self.sources.clear();
@@ -362,6 +343,7 @@ impl Room {
             seat.voice = None;
             if seat.role == Role::Listener {
                 seat.name(&mut self.sources);
+                seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
                 continue;
             }
             let voice = self.mix.next_voice();
@@ -376,39 +358,9 @@ impl Room {
                 seat.slot.receiver.gain.settle();
             }
             seat.name(&mut self.sources);
+            seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
         }
         self.mix.finish();
-    }
-
-    /// Sees to it that everyone who is sent to has an outlet: the group's, or one of their own.
-    fn assign(&mut self) {
-        for seat in &mut self.seats {
-            let wanted = seat.slot.sender.encoding();
-            if let Some(id) = seat.outlet
-                && wanted != Some(self.outlets.get(id).outlet.encoding())
-            {
-                self.outlets.leave(id);
-                seat.outlet = None;
-            }
-            let Some(wanted) = wanted else { continue };
-            let id = match seat.outlet {
-                Some(id) => id,
-                None => match self.outlets.join(wanted, self.rate, self.ticks) {
-                    Some(id) => id,
-                    None => continue,
-                },
-            };
-            let own_mix = seat.role != Role::Listener || !seat.slot.gain_out.is_unity();
-            let shared = self.outlets.get(id).shared;
-            seat.alike = if own_mix || shared { 0 } else { seat.alike + 1 };
-            seat.outlet = Some(if own_mix && shared {
-                self.outlets.split(id, &self.mix.limiter)
-            } else if seat.alike > REJOIN {
-                self.outlets.rejoin(id)
-            } else {
-                id
-            });
-        }
     }
 
     /// Once a second, lets the encoders know what their listeners lose (RFC 3550 §6.4.1 reports).
@@ -421,64 +373,29 @@ impl Room {
         }
     }
 
-    /// Encodes the common mix once for each group, and each private mix.
+    /// Encodes the common mix once for each group.
     fn feed(&mut self) {
         let common = self.mix.common();
         for entry in self.outlets.used().filter(|entry| entry.shared) {
             entry.outlet.feed(common);
         }
-        let mut own = [0; MAX_FRAME];
-        let own = &mut own[..self.mix.frame];
-        for seat in &mut self.seats {
-            let Some(id) = seat.outlet else { continue };
-            let entry = self.outlets.get_mut(id);
-            if entry.shared {
-                continue;
-            }
-            let is_watched = seat.slot.echo.is_awake();
-            let gain = &mut seat.slot.gain_out;
-            let sounds = !gain.is_zero() && self.mix.without(seat.voice, &mut entry.limiter, own);
-            if sounds {
-                gain.apply(own);
-                seat.sent = is_watched.then(|| level::dbov(own));
-                entry.outlet.feed(Some(own));
-            } else {
-                gain.settle();
-                seat.sent = Some(level::SILENCE);
-                entry.outlet.feed(None);
-            }
-        }
     }
 
-    /// Lets the legs that make a sound compare it with what they were sent.
-    fn follow_echoes(&mut self) {
+    /// Encodes each private mix, lets who makes a sound compare it with what they are sent, and sends.
+    fn send(&mut self, now: Instant, sink: &mut impl Sink) {
         let dbov = self.mix.common().map_or(level::SILENCE, level::dbov);
         for seat in &mut self.seats {
-            let usual = if seat.outlet.is_some() { dbov } else { level::SILENCE };
-            let sent = seat.sent.take().unwrap_or(usual);
+            let mut sent = level::SILENCE;
+            if let Some(id) = seat.outlet {
+                let entry = self.outlets.get_mut(id);
+                sent = if entry.shared { dbov } else { seat.feed(entry, &self.mix) };
+                seat.send(now, &entry.outlet, &self.sources, sink);
+            }
             if seat.slot.echo.is_awake() {
                 seat.slot.follow_echo(sent, &self.common);
             }
         }
         self.common.push(dbov);
-    }
-
-    fn send(&mut self, now: Instant, sink: &mut impl Sink) {
-        for seat in &mut self.seats {
-            let Some(id) = seat.outlet else { continue };
-            let is_deaf = seat.slot.gain_out.is_zero();
-            let heard = (!is_deaf).then(|| self.sources.without(seat.source));
-            let outlet = &self.outlets.get(id).outlet;
-            for payload in outlet.packets() {
-                let to = seat.id;
-                let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
-                if outlet.is_settled() {
-                    seat.slot.sender.send_silence(now, payload, send);
-                } else {
-                    seat.slot.sender.send(now, (payload, heard), send);
-                }
-            }
-        }
     }
 }
 
@@ -497,7 +414,86 @@ impl Seated {
             pause: HOLD,
             alike: 0,
             activity: Activity::default(),
-            sent: None,
+        }
+    }
+
+    /// Takes what the leg says in this tick.
+    fn listen(&mut self, now: Instant, crowded: bool, bar: f32) {
+        let attention = match self.role {
+            Role::Listener => {
+                let noise = crowded && self.is_quiet();
+                let sound = if noise { NOT_NOISE } else { level::AUDIBLE };
+                Attention::Above(Bar { sound, loudness: bar })
+            }
+            Role::Contributor | Role::Leaving => Attention::Full,
+        };
+        self.was_audible = self.audible;
+        self.audible = self.slot.listen(now, attention);
+        let audible = self.audible; // neither muted nor held back
+        self.activity.note(self.slot.receiver.speech().filter(|_| audible));
+    }
+
+    /// How loud it is for the choice of contributors, dBov; `None` if it does not want to be heard.
+    fn weigh(&mut self, crowded: bool) -> Option<f32> {
+        let receiver = &self.slot.receiver;
+        let noise = crowded && receiver.dbov() < NOT_NOISE && self.is_quiet();
+        self.pause = if self.audible && !noise { 0 } else { self.pause.saturating_add(1) };
+        let holds = self.role == Role::Contributor;
+        let advantage = if holds { ADVANTAGE } else { 0.0 };
+        let wants = self.pause == 0 || (holds && self.pause < HOLD);
+        wants.then(|| receiver.loudness() + advantage)
+    }
+
+    /// Sees to it that it has an outlet if it is sent to: the group's, or one of its own. `limiter` is that of the common
+    /// mix.
+    fn assign(&mut self, outlets: &mut Outlets, (rate, ticks): (u32, u64), limiter: &Limiter) {
+        let wanted = self.slot.sender.encoding();
+        if let Some(id) = self.outlet
+            && wanted != Some(outlets.get(id).outlet.encoding())
+        {
+            outlets.leave(id);
+            self.outlet = None;
+        }
+        let Some(wanted) = wanted else { return };
+        let Some(id) = self.outlet.or_else(|| outlets.join(wanted, rate, ticks)) else { return };
+        let own_mix = self.role != Role::Listener || !self.slot.gain_out.is_unity();
+        let shared = outlets.get(id).shared;
+        self.alike = if own_mix || shared { 0 } else { self.alike + 1 };
+        self.outlet = Some(if own_mix && shared {
+            outlets.split(id, limiter)
+        } else if self.alike > REJOIN {
+            outlets.rejoin(id)
+        } else {
+            id
+        });
+    }
+
+    /// Encodes its private mix; gives the level of that, dBov, if somebody wants to know.
+    fn feed(&mut self, entry: &mut Entry, mix: &Mix) -> f32 {
+        let mut own = [0; MAX_FRAME];
+        let own = &mut own[..mix.frame];
+        let gain = &mut self.slot.gain_out;
+        if gain.is_zero() || !mix.without(self.voice, &mut entry.limiter, own) {
+            gain.settle();
+            entry.outlet.feed(None);
+            return level::SILENCE;
+        }
+        gain.apply(own);
+        entry.outlet.feed(Some(own));
+        if self.slot.echo.is_awake() { level::dbov(own) } else { level::SILENCE }
+    }
+
+    fn send(&mut self, now: Instant, outlet: &Outlet, sources: &Sources, sink: &mut impl Sink) {
+        let is_deaf = self.slot.gain_out.is_zero();
+        let heard = (!is_deaf).then(|| sources.without(self.source));
+        for payload in outlet.packets() {
+            let to = self.id;
+            let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
+            if outlet.is_settled() {
+                self.slot.sender.send_silence(now, payload, send);
+            } else {
+                self.slot.sender.send(now, (payload, heard), send);
+            }
         }
     }
 
