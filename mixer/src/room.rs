@@ -92,6 +92,8 @@ pub struct Room {
     mix: Mix,
     /// Who is heard in this tick's packets.
     sources: Sources,
+    /// Whose slots have events.
+    news: Vec<SlotId>,
 }
 
 /// Whether this tick's voices lead into or out of a change of rate.
@@ -163,6 +165,7 @@ impl Room {
             common: Envelope::SILENCE,
             bar: level::SILENCE,
             sources: Sources::default(),
+            news: Vec::new(),
             mix: Mix::new(8_000),
         }
     }
@@ -177,6 +180,7 @@ impl Room {
         let before = self.unseat(id);
         let at = self.seats.partition_point(|seat| seat.id < id);
         self.seats.insert(at, Box::new(Seated::new(id, slot)));
+        self.news.reserve(self.seats.len());
         before
     }
 
@@ -212,6 +216,11 @@ impl Room {
     /// Every slot, in order of id.
     pub fn slots_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut Slot)> {
         self.seats.iter_mut().map(|seat| (seat.id, &mut seat.slot))
+    }
+
+    /// Somebody whose slot had an event at the end of a tick; each is named once for each such tick.
+    pub fn take_news(&mut self) -> Option<SlotId> {
+        self.news.pop()
     }
 
     /// Who sits here, in order of id.
@@ -393,6 +402,10 @@ impl Room {
             }
             if seat.slot.echo.is_awake() {
                 seat.slot.follow_echo(sent, &self.common);
+            }
+            // There is room for all; who finds none is named in the next tick.
+            if seat.slot.has_events() && self.news.len() < self.news.capacity() {
+                self.news.push(seat.id);
             }
         }
         self.common.push(dbov);

@@ -285,6 +285,10 @@ impl Slot {
         self.sender.digits.is_busy()
     }
 
+    pub(crate) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Returns what was noticed, oldest first. Changes after `receive` and after a room's tick.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

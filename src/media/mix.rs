@@ -16,6 +16,7 @@ use mixer::room::{Room, Sink, TICK};
 use super::command::{Event, Levels};
 use super::leg::Upkeep;
 use super::legs::Legs;
+use super::outbox::Outbox;
 use super::tally::Tally;
 use super::watch::Watch;
 
@@ -126,24 +127,38 @@ impl Mix {
 
     /// Passes on what the slots noticed, and looks after some of the legs, another part each tick.
     pub(super) fn report(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>, meters: bool) {
-        let rests = self.pace != Pace::Steady;
-        let mut levels = Levels::default();
-        for (id, slot) in self.room.slots_mut() {
-            let Some(leg) = legs.at_mut(id) else { continue };
-            leg.report_events(slot, upkeep.outbox);
-            if rests || (id.0 + self.ticks).is_multiple_of(UPKEEP_TICKS) {
+        while let Some(id) = self.room.take_news() {
+            if let (Some(leg), Some(slot)) = (legs.at(id), self.room.slot_mut(id)) {
+                leg.report_events(slot, upkeep.outbox);
+            }
+        }
+        let (first, step) = match self.pace {
+            Pace::Steady => (usize::try_from(self.ticks).unwrap_or(0) % UPKEEP_TICKS, UPKEEP_TICKS),
+            Pace::Asleep | Pace::Idle => (0, 1),
+        };
+        for (id, slot) in self.room.slots_mut().skip(first).step_by(step) {
+            if let Some(leg) = legs.at_mut(id) {
+                leg.report_events(slot, upkeep.outbox);
                 leg.keep_up(slot, upkeep);
             }
-            if meters && self.ticks.is_multiple_of(METER_TICKS) && slot.level_dbov() > QUIETEST {
-                let (key, level) = (leg.key, slot.level_dbov());
-                if !levels.push(key, level) {
-                    upkeep.outbox.push(Event::Levels(std::mem::take(&mut levels)));
-                    levels.push(key, level);
-                }
+        }
+        if meters && self.ticks.is_multiple_of(METER_TICKS) {
+            self.report_levels(legs, upkeep.outbox);
+        }
+    }
+
+    fn report_levels(&mut self, legs: &Legs, outbox: &mut Outbox) {
+        let mut levels = Levels::default();
+        for (id, slot) in self.room.slots_mut() {
+            let level = slot.level_dbov();
+            let Some(leg) = legs.at(id).filter(|_| level > QUIETEST) else { continue };
+            if !levels.push(leg.key, level) {
+                outbox.push(Event::Levels(std::mem::take(&mut levels)));
+                levels.push(leg.key, level);
             }
         }
         if !levels.as_slice().is_empty() {
-            upkeep.outbox.push(Event::Levels(levels));
+            outbox.push(Event::Levels(levels));
         }
     }
 
@@ -175,7 +190,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How often the legs of an idle mix are looked after: RTCP, silence, statistics.
 const IDLE_UPKEEP: Duration = Duration::from_secs(1);
 /// Ticks between two looks at a leg of a steady mix.
-const UPKEEP_TICKS: u64 = 10;
+const UPKEEP_TICKS: usize = 10;
 /// Ticks made up for after a stall: 60 ms are heard as a stutter, more would be a burst for nothing.
 const CATCH_UP_MAX: usize = 3;
 /// Ticks between two [`Event::Levels`].
