@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
-use plenary::media::command::{Command, Event, MediaKey, MixKey, Naming, Stream};
+use plenary::media::command::{Command, Event, MediaKey, MixKey, Naming, Stream, StreamPlan};
 use plenary::media::{Events, Io, Media, Options};
 
 /// Counts what media threads ask for, then does what the system does.
@@ -116,16 +116,18 @@ impl Phone {
         let stream = Stream {
             remote: rtp.local_addr().unwrap(),
             remote_rtcp: None,
-            send: (PAYLOAD_TYPE, encoding),
-            receive: vec![(PAYLOAD_TYPE, format)],
-            receive_events: Vec::new(),
-            send_events: None,
-            receive_noise: Vec::new(),
-            send_noise: None,
-            level_id: None,
-            naming: Naming::Sources,
-            sends: true,
-            receives: true,
+            plan: StreamPlan {
+                send: (PAYLOAD_TYPE, encoding),
+                receive: vec![(PAYLOAD_TYPE, format)],
+                receive_events: Vec::new(),
+                send_events: None,
+                receive_noise: Vec::new(),
+                send_noise: None,
+                level_id: None,
+                naming: Naming::Sources,
+                sends: true,
+                receives: true,
+            },
         };
         media.try_send(Command::Configure { leg, stream }).unwrap();
         media.try_send(Command::Join { leg, mix: MixKey(1), contributors: 3 }).unwrap();

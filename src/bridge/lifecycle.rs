@@ -13,7 +13,7 @@ use api::model::{
 use mixer::codec::Format;
 use serde_json::json;
 
-use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream};
+use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::leg::{Controls, Hold, Leg, Stage};
@@ -113,9 +113,7 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.codec = Some(plan.send.1.format);
         leg.hold.remote = plan.remote_holds;
-        let stream = Stream {
-            remote: plan.remote,
-            remote_rtcp: plan.remote_rtcp,
+        let streams = StreamPlan {
             send: plan.send,
             receive: plan.receive.clone(),
             receive_events: plan.receive_events.clone(),
@@ -131,6 +129,7 @@ impl Bridge {
             sends: plan.direction.sends(),
             receives: plan.direction.receives(),
         };
+        let stream = Stream { remote: plan.remote, remote_rtcp: plan.remote_rtcp, plan: streams };
         let configure = Command::Configure { leg: leg.media, stream };
         let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
         self.tell_media(configure);

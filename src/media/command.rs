@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use mixer::codec::{Encoding, Format};
+use mixer::codec::Format;
 pub use mixer::quality::{Cause, Quality};
 use mixer::room::TICK;
 pub use mixer::rtp::Naming;
-pub use mixer::slot::{EchoPath, Seat, Vitals};
+pub use mixer::slot::{EchoPath, Seat, StreamPlan, Vitals};
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -90,26 +90,8 @@ pub struct Stream {
     pub remote: SocketAddr,
     /// Where its RTCP goes; `None` where rtcp-mux is agreed.
     pub remote_rtcp: Option<SocketAddr>,
-    /// Payload type and encoding of what we send.
-    pub send: (u8, Encoding),
-    /// Payload types we accept, and what they mean.
-    pub receive: Vec<(u8, Format)>,
-    /// telephone-event payload types we accept, with their clocks in Hz.
-    pub receive_events: Vec<(u8, u32)>,
-    /// telephone-event payload type and clock for what we send.
-    pub send_events: Option<(u8, u32)>,
-    /// Comfort noise payload types we accept (RFC 3389).
-    pub receive_noise: Vec<u8>,
-    /// Comfort noise payload type that may be sent instead of silence.
-    pub send_noise: Option<u8>,
-    /// Id of the header extension by which they tell the level of what they send (RFC 6464).
-    pub level_id: Option<u8>,
-    /// Whether they are told who contributes to what they hear, and how loud (RFC 6465).
-    pub naming: Naming,
-    /// The direction allows them to be sent to.
-    pub sends: bool,
-    /// The direction allows them to be heard.
-    pub receives: bool,
+    /// What is sent and received.
+    pub plan: StreamPlan,
 }
 
 /// What the media threads report.

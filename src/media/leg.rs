@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use mixer::rtp::{HEADER_LEN, Ssrc, is_rtcp};
-use mixer::slot::{self, Slot, StreamPlan};
+use mixer::slot::{self, Slot};
 
 use super::command::{Event, MediaKey, MixKey, Statistics, Stream};
 use super::latch::{Latch, Verdict};
@@ -104,19 +104,19 @@ impl Leg {
 
     /// Takes what offer/answer agreed.
     pub(super) fn configure(&mut self, now: Instant, stream: Stream, slot: &mut Slot) {
-        let was_expected = self.stream.as_ref().is_some_and(|stream| stream.receives);
-        if stream.receives && !was_expected {
+        let was_expected = self.stream.as_ref().is_some_and(|stream| stream.plan.receives);
+        if stream.plan.receives && !was_expected {
             self.heard = now;
             self.silent = false;
         }
         self.latch.configure(stream.remote, stream.remote_rtcp);
         self.ports.rtp.connect(self.latch.settled(now));
-        let types = stream.receive.iter().map(|&(number, _)| number);
-        let events = stream.receive_events.iter().map(|&(number, _)| number);
-        let noise = stream.receive_noise.iter().copied();
+        let types = stream.plan.receive.iter().map(|&(number, _)| number);
+        let events = stream.plan.receive_events.iter().map(|&(number, _)| number);
+        let noise = stream.plan.receive_noise.iter().copied();
         self.accepted = types.chain(events).chain(noise).fold(0, |bits, number| bits | bit(number));
-        self.rtp_clock = stream.receive.first().map_or(8000, |(_, format)| format.clock_rate);
-        slot.configure(now, &plan(&stream));
+        self.rtp_clock = stream.plan.receive.first().map_or(8000, |(_, format)| format.clock_rate);
+        slot.configure(now, &stream.plan);
         self.stream = Some(stream);
     }
 
@@ -238,7 +238,7 @@ impl Leg {
     }
 
     fn note_silence(&mut self, upkeep: &mut Upkeep<'_>) {
-        let is_expected = self.stream.as_ref().is_some_and(|stream| stream.receives);
+        let is_expected = self.stream.as_ref().is_some_and(|stream| stream.plan.receives);
         let since = upkeep.clock.now.saturating_duration_since(self.heard);
         if is_expected && !self.silent && since >= upkeep.silence_after {
             self.silent = true;
@@ -306,21 +306,6 @@ fn rhythm(bytes: &[u8]) -> Option<(u16, u32)> {
     let header = bytes.first_chunk::<HEADER_LEN>().filter(|_| !is_rtcp(bytes))?;
     let sequence = u16::from_be_bytes([header[2], header[3]]);
     Some((sequence, u32::from_be_bytes([header[4], header[5], header[6], header[7]])))
-}
-
-fn plan(stream: &Stream) -> StreamPlan {
-    StreamPlan {
-        send: stream.send,
-        receive: stream.receive.clone(),
-        receive_events: stream.receive_events.clone(),
-        send_events: stream.send_events,
-        receive_noise: stream.receive_noise.clone(),
-        send_noise: stream.send_noise,
-        level_id: stream.level_id,
-        naming: stream.naming,
-        sends: stream.sends,
-        receives: stream.receives,
-    }
 }
 
 fn bit(payload_type: u8) -> u128 {

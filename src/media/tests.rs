@@ -12,7 +12,7 @@ use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::timeout;
 
-use super::command::{Command, Event, MediaKey, MixKey, Naming, Stream, WorkerReport};
+use super::command::{Command, Event, MediaKey, MixKey, Naming, Stream, StreamPlan, WorkerReport};
 use super::{Events, Io, Media, Options, backend};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -140,16 +140,18 @@ impl Phone {
         Stream {
             remote: self.rtp.local_addr().unwrap(),
             remote_rtcp: Some(self.rtcp.local_addr().unwrap()),
-            send: (0, Encoding { format: PCMU, ptime: TICK, opus }),
-            receive: vec![(0, PCMU)],
-            receive_events: vec![(101, 8_000)],
-            send_events: Some((101, 8_000)),
-            receive_noise: Vec::new(),
-            send_noise: None,
-            level_id: None,
-            naming: Naming::Sources,
-            sends: true,
-            receives: true,
+            plan: StreamPlan {
+                send: (0, Encoding { format: PCMU, ptime: TICK, opus }),
+                receive: vec![(0, PCMU)],
+                receive_events: vec![(101, 8_000)],
+                send_events: Some((101, 8_000)),
+                receive_noise: Vec::new(),
+                send_noise: None,
+                level_id: None,
+                naming: Naming::Sources,
+                sends: true,
+                receives: true,
+            },
         }
     }
 
@@ -364,12 +366,15 @@ fn a_closed_leg_says_bye_and_its_last_statistics() {
     assert_eq!(statistics.remote, Some(alice.rtp.local_addr().unwrap()));
     assert!(statistics.packets_received >= 48, "{statistics:?}");
     assert!(statistics.packets_sent >= 45 && statistics.packets_lost == 0, "{statistics:?}");
-    let mut datagram = [0; 2_048];
-    let len = receive_until(&alice.rtcp, now() + PATIENCE, &mut datagram).unwrap();
-    let packets: Vec<rtcp::Packet<'_>> = rtcp::parse(&datagram[..len]).collect();
-    assert!(matches!(packets[0], rtcp::Packet::SenderReport { .. }));
-    assert!(matches!(packets[1], rtcp::Packet::Description { cname: Some(_), .. }));
-    assert!(matches!(packets[2], rtcp::Packet::Bye { .. }));
+    // On a busy machine a report may have been due before.
+    let (mut datagram, mut has_bye) = ([0; 2_048], false);
+    while !has_bye {
+        let len = receive_until(&alice.rtcp, now() + PATIENCE, &mut datagram).unwrap();
+        let packets: Vec<rtcp::Packet<'_>> = rtcp::parse(&datagram[..len]).collect();
+        assert!(matches!(packets[0], rtcp::Packet::SenderReport { .. }));
+        assert!(matches!(packets[1], rtcp::Packet::Description { cname: Some(_), .. }));
+        has_bye = packets.iter().any(|packet| matches!(packet, rtcp::Packet::Bye { .. }));
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Media {
                 vec![Event::Opened { leg, rtp_port: 10_000 + self.ports % 20_000 }]
             }
             Command::Configure { leg, stream } => {
-                assert!(!stream.receive.is_empty(), "nothing to receive");
+                assert!(!stream.plan.receive.is_empty(), "nothing to receive");
                 self.seat(leg, "configured").configured = true;
                 Vec::new()
             }
