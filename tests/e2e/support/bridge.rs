@@ -272,9 +272,16 @@ pub fn fresh_folder() -> PathBuf {
 }
 
 /// A port that is free for UDP and TCP on loopback, in both families where there are two.
+///
+/// Not one of those that the system gives away by itself: a phone could get it before it is used.
 pub fn free_port() -> SocketAddr {
-    loop {
-        let udp = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has ports");
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = PORT_LAST - PORT_FIRST;
+    let offset = std::process::id().wrapping_mul(97) as u16 % count;
+    for _ in 0..count {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % count;
+        let port = PORT_FIRST + (offset + next) % count;
+        let Ok(udp) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
         let address = udp.local_addr().expect("it is bound");
         let in_use = |error: io::Error| error.kind() == io::ErrorKind::AddrInUse;
         let taken = |result: io::Result<()>| result.is_err_and(in_use);
@@ -286,6 +293,7 @@ pub fn free_port() -> SocketAddr {
             return address;
         }
     }
+    panic!("no port is free");
 }
 
 /// A block of ports for one bridge, out of those that the kernel does not hand out by itself.
@@ -306,8 +314,11 @@ fn rtp_ports() -> String {
 }
 
 const KEY: &str = "key-of-the-tests";
+const PORT_FIRST: u16 = 6_000;
+const PORT_LAST: u16 = 12_000;
 const RTP_FIRST: u16 = 20_000;
-const RTP_LAST: u16 = 32_000;
+/// From there on unit tests take theirs.
+const RTP_LAST: u16 = 30_000;
 const RTP_BLOCK: u16 = 400;
 /// A process that starts or ends, or a figure that changes, tells nobody: this is asked at this pace.
 const POLL: Duration = Duration::from_millis(20);
