@@ -8,6 +8,7 @@
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -172,7 +173,9 @@ impl Phone {
 
     /// Until the next packet of the bridge: its tick is the clock of this test.
     fn wait(&self) {
-        self.rtp.recv(&mut [0; 2048]).unwrap();
+        while let Err(error) = self.rtp.recv(&mut [0; 2048]) {
+            assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        }
     }
 }
 
