@@ -49,7 +49,9 @@ impl Args {
     pub fn str(&self, k: &str, d: &str) -> String {
         self.opt(k).unwrap_or(d).to_string()
     }
+    /// Call it once every option was read. `--label` goes into the JSON of every command.
     pub fn check(&self) -> Result<(), String> {
+        self.opt("label");
         let u = self.used.borrow();
         let mut bad: Vec<&String> = self.m.keys().filter(|k| !u.contains(*k)).collect();
         bad.sort();

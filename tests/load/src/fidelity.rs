@@ -104,12 +104,13 @@ pub fn run(a: &Args) -> Result<Value, String> {
     }
     let mut eng = Engine::new(specs, measure::engine_cfg(a, load.ptime, 10)?)?;
     let mut sig = measure::signal(a, &eng, load.ptime)?;
+    let bye_rate: f64 = a.get("bye-rate", 100.0)?;
     a.check()?;
     measure::place(&mut eng, sig.as_mut(), &[0, 1, 2], 20.0);
     let up = sig.up();
     if up.len() < 3 {
         let f = sig.failures();
-        measure::end_all(&mut eng, sig.as_mut(), 100.0);
+        measure::end_all(&mut eng, sig.as_mut(), bye_rate);
         return Err(format!("only {} of 3 calls are up: {f:?}", up.len()));
     }
     let t0 = net::real();
@@ -119,7 +120,7 @@ pub fn run(a: &Args) -> Result<Value, String> {
     let (late99, latemax) = (late.pct(99.0) / 1e6, late.max() as f64 / 1e6);
     let recs: HashMap<usize, Recording> = eng.take_recordings().into_iter().collect();
     let setup = measure::setup_json(sig.as_ref(), 3);
-    measure::end_all(&mut eng, sig.as_mut(), 100.0);
+    measure::end_all(&mut eng, sig.as_mut(), bye_rate);
     let tls: Vec<Timeline> = (0..3)
         .map(|k| {
             timeline::build(

@@ -99,6 +99,7 @@ pub fn run(a: &Args) -> Result<Value, String> {
     let secs: f64 = a.get("seconds", 20.0)?;
     let warm: f64 = a.get("warmup", 3.0)?;
     let cps: f64 = a.get("cps", 50.0)?;
+    let bye_rate: f64 = a.get("bye-rate", measure::BYE_RATE)?;
     let pairs: usize = a.get("pairs", 8)?;
     let period: f64 = a.get("period", 0.5)?;
     let lead: f64 = a.get("marker-lead", 0.0)?;
@@ -160,7 +161,7 @@ pub fn run(a: &Args) -> Result<Value, String> {
     let recs: std::collections::HashMap<usize, Recording> = m.recs.iter().cloned().collect();
     let f = measure::figures(&eng, &m, secs, base);
     let setup = measure::setup_json(sig.as_ref(), n);
-    measure::end_all(&mut eng, sig.as_mut(), 500.0);
+    measure::end_all(&mut eng, sig.as_mut(), bye_rate);
     let skip = (warm * RATE) as usize;
     let mut all = vec![];
     let mut sims = vec![];

@@ -608,6 +608,9 @@ pub fn place(eng: &mut Engine, sig: &mut dyn Signal, legs: &[usize], cps: f64) {
     sig.pump(eng, limit, true);
 }
 
+/// Calls ended per second unless `--bye-rate` says otherwise.
+pub const BYE_RATE: f64 = 500.0;
+
 pub fn end_all(eng: &mut Engine, sig: &mut dyn Signal, rate: f64) {
     let up = sig.up();
     sig.hangup(eng, &up, rate);
@@ -628,6 +631,7 @@ pub fn run(a: &Args) -> Result<Value, String> {
     let secs: f64 = a.get("seconds", 10.0)?;
     let warm: f64 = a.get("warmup", 3.0)?;
     let cps: f64 = a.get("cps", 50.0)?;
+    let bye_rate: f64 = a.get("bye-rate", BYE_RATE)?;
     let pids = pids(a)?;
     own_placement(a)?;
     let path = a.opt("json").map(|s| s.to_string());
@@ -644,7 +648,7 @@ pub fn run(a: &Args) -> Result<Value, String> {
     let m = measure(&mut eng, sig.as_mut(), &pids, secs);
     let f = figures(&eng, &m, secs, base);
     let setup = setup_json(sig.as_ref(), n);
-    end_all(&mut eng, sig.as_mut(), a.get("bye-rate", 500.0)?);
+    end_all(&mut eng, sig.as_mut(), bye_rate);
     sig.pump(&mut eng, net::mono() + 500_000_000, false);
     let after = procstat::proc_sample(&pids, false);
     let v = json!({
@@ -696,6 +700,7 @@ pub fn capacity(a: &Args) -> Result<Value, String> {
     let secs: f64 = a.get("seconds", 8.0)?;
     let warm: f64 = a.get("warmup", 2.0)?;
     let cps: f64 = a.get("cps", 100.0)?;
+    let bye_rate: f64 = a.get("bye-rate", BYE_RATE)?;
     let max: usize = a.get("max", 2000)?;
     let first: usize = a.get("start", 100)?;
     let step: usize = a.get("step", 0)?;
@@ -818,7 +823,7 @@ pub fn capacity(a: &Args) -> Result<Value, String> {
         }
         target = next;
     }
-    end_all(&mut eng, sig.as_mut(), 500.0);
+    end_all(&mut eng, sig.as_mut(), bye_rate);
     let (limit, reason) = match &bad {
         None => ("none", format!("not reached within --max {max}")),
         Some((n, why, limited)) => {

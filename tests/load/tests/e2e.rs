@@ -73,6 +73,28 @@ const RUN: [&str; 14] = [
 ];
 
 #[test]
+fn options_of_all_commands_are_taken_by_run() {
+    let fake = Fake::new(&[]);
+    let v = fake.go(
+        "run",
+        &[
+            "--per-room",
+            "2",
+            "--seconds",
+            "0.2",
+            "--warmup",
+            "0",
+            "--bye-rate",
+            "1000",
+            "--label",
+            "x",
+        ],
+    );
+    assert_eq!(v["label"], "x");
+    assert_eq!(f(&v, "/after_hangup/still_up"), 0.0);
+}
+
+#[test]
 #[ignore = "minutes of real traffic that want a quiet machine"]
 fn clean_run() {
     let v = Fake::new(&[]).go("run", &RUN);
