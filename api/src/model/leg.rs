@@ -1,0 +1,190 @@
+//! One SIP dialog, from its first INVITE to why it ended.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::statistics::LegQuality;
+use crate::id::{CallId, LegId, RoomId};
+
+/// One SIP dialog and its media.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Leg {
+    /// Never reused.
+    pub id: LegId,
+    /// The call it was set up in, if by `POST /v1/calls`.
+    pub call: Option<CallId>,
+    /// The room it sits in.
+    pub room: Option<RoomId>,
+    /// Who dialled whom.
+    pub direction: Direction,
+    /// Where it is in its life.
+    pub state: LegState,
+    /// From address.
+    pub from: String,
+    /// To address.
+    pub to: String,
+    /// The far party's name.
+    pub display_name: Option<String>,
+    /// `udp` or `tcp`.
+    pub transport: String,
+    /// The SIP Call-ID, to find it in other logs.
+    pub sip_call_id: String,
+    /// The codec agreed, such as `PCMU/8000`.
+    pub codec: Option<String>,
+    /// On hold, by us or by them.
+    pub held: bool,
+    /// Who holds.
+    pub held_by: Option<HeldBy>,
+    /// Not heard by the others.
+    pub muted: bool,
+    /// A transfer in progress.
+    pub transfer: Option<TransferState>,
+    /// How it sounds now.
+    pub quality: LegQuality,
+    /// How it returns what it is sent, while it does: others hear their own voices come back from here.
+    pub echo: Option<LegEcho>,
+    /// When the INVITE came or went.
+    pub created_at: Timestamp,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended.
+    pub end_reason: Option<LeftReason>,
+    /// The SIP answer that ended it, if one did.
+    pub sip: Option<SipFailure>,
+}
+
+/// Where a leg is in its life.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LegState {
+    /// INVITE on its way.
+    Dialing,
+    /// 180, or 183.
+    Ringing,
+    /// Media flows, or is held.
+    Answered,
+    /// Over.
+    Ended,
+}
+
+/// Who placed the call.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// They called us.
+    Inbound,
+    /// We called them.
+    Outbound,
+}
+
+/// Who put a leg on hold.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldBy {
+    /// The API.
+    Local,
+    /// The phone.
+    Remote,
+    /// Both.
+    Both,
+}
+
+/// An echo that a leg returns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct LegEcho {
+    /// From our sending to our hearing it.
+    pub delay_ms: f32,
+    /// Level relative to what was sent: the echo return loss, negated.
+    pub level_db: i8,
+}
+
+/// Why a participant left, or a leg ended, or a dial-out failed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftReason {
+    /// They hung up.
+    HungUp,
+    /// The API removed them.
+    Kicked,
+    /// They were moved to another room.
+    Moved,
+    /// A transfer took them elsewhere.
+    Transferred,
+    /// The room ended.
+    RoomEnded,
+    /// The other party of a two-party call is gone.
+    PeerLeft,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// The far side is busy (486, 600).
+    Busy,
+    /// The far side declined (403, 603 and the like).
+    Declined,
+    /// Nobody answered in time (408, 480, our own timeout).
+    NoAnswer,
+    /// No such party (404, 410, 484, 604).
+    NotFound,
+    /// No common codec or SDP (488, 606).
+    Incompatible,
+    /// The far side, or the way to it, is out of order (5xx, network).
+    Unreachable,
+    /// Our own limits.
+    Overloaded,
+    /// No media came for too long.
+    MediaTimeout,
+    /// The dialog broke: no ACK, no answer to our requests.
+    DialogLost,
+    /// The bridge is stopping.
+    Shutdown,
+    /// Something else; see `sip`.
+    Failed,
+}
+
+/// The SIP side of a failure.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+pub struct SipFailure {
+    /// Status code, 300 to 699.
+    pub status: u16,
+    /// Reason phrase as it came.
+    pub reason: String,
+}
+
+/// Where a transfer is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferState {
+    /// REFER sent, or received and being carried out.
+    Requested,
+    /// The target rings.
+    Progressing,
+    /// Done.
+    Completed,
+    /// It failed; the parties have the call they had.
+    Failed,
+}
+
+/// `POST /v1/legs/{leg}/transfer`: exactly one of the three.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transfer {
+    /// Blind: the phone is asked by REFER to call this URI.
+    pub to: Option<String>,
+    /// Attended: connect with the far party of this leg.
+    pub leg: Option<LegId>,
+    /// Move into this room (id or name), without telling the phone.
+    pub room: Option<String>,
+}
+
+/// `POST /v1/legs/{leg}/dtmf`.
+#[derive(Clone, Debug, Deserialize, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendDtmf {
+    /// 1 to 64 of `0-9 * # A-D`.
+    pub digits: String,
+    /// Milliseconds a digit lasts (40 to 2000, default 100).
+    #[serde(default)]
+    pub duration_ms: Option<u32>,
+}
