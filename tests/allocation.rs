@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
-use plenary::media::command::{Command, Event, MediaKey, MixKey, Naming, Stream, StreamPlan};
+use plenary::media::command::{Command, Event, MediaKey, MixKey, Stream, StreamPlan};
 use plenary::media::{Events, Io, Media, Options};
 
 /// Counts what media threads ask for, then does what the system does.
@@ -126,23 +126,12 @@ impl Phone {
         };
         let rtp = UdpSocket::bind((local, 0)).unwrap();
         rtp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let format = format(codec);
+        let format = Format::usual(codec);
         let encoding = Encoding { format, ptime: Duration::from_millis(20), opus: OPUS };
         let stream = Stream {
             remote: rtp.local_addr().unwrap(),
             remote_rtcp: None,
-            plan: StreamPlan {
-                send: (PAYLOAD_TYPE, encoding),
-                receive: vec![(PAYLOAD_TYPE, format)],
-                receive_events: Vec::new(),
-                send_events: None,
-                receive_noise: Vec::new(),
-                send_noise: None,
-                level_id: None,
-                naming: Naming::Sources,
-                sends: true,
-                receives: true,
-            },
+            plan: StreamPlan::both_ways(PAYLOAD_TYPE, encoding),
         };
         media.try_send(Command::Configure { leg, stream }).unwrap();
         media.try_send(Command::Join { leg, mix: MixKey(1), contributors: 3 }).unwrap();
@@ -179,15 +168,6 @@ impl Phone {
     }
 }
 
-fn format(codec: Codec) -> Format {
-    let (clock_rate, channels) = match codec {
-        Codec::Opus => (48_000, 2),
-        Codec::L16 => (16_000, 1),
-        Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
-    };
-    Format { codec, clock_rate, channels }
-}
-
 /// Payloads of a buzz.
 fn packets(encoding: Encoding, amplitude: f64) -> Vec<Vec<u8>> {
     let rate = encoding.format.sample_rate() as usize;
@@ -206,13 +186,6 @@ fn packets(encoding: Encoding, amplitude: f64) -> Vec<Vec<u8>> {
     (0..PACKETS).map(packet).collect()
 }
 
-const OPUS: OpusOptions = OpusOptions {
-    max_playback_rate: 48_000,
-    bitrate: 24_000,
-    fec: true,
-    dtx: false,
-    cbr: false,
-    complexity: 0,
-};
+const OPUS: OpusOptions = OpusOptions { fec: true, complexity: 0, ..OpusOptions::USUAL };
 const PAYLOAD_TYPE: u8 = 96;
 const PACKETS: usize = 100;

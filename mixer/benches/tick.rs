@@ -6,10 +6,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
-use mixer::quality::AlarmOptions;
+use mixer::codec::{Codec, Encoder, Encoding};
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Slot, SlotOptions, StreamPlan};
 
 const TALKERS: usize = 3;
@@ -75,7 +74,7 @@ impl Hall {
         let voices = codecs.iter().flat_map(|&c| [speech(c, 8_000.0), speech(c, 0.0)]).collect();
         let legs =
             (0..legs).map(|leg| 2 * (leg % codecs.len()) + usize::from(leg >= TALKERS)).collect();
-        let clocks = codecs.iter().map(|&c| encoding(c).format.clock_rate / 50).collect();
+        let clocks = codecs.iter().map(|&c| Encoding::usual(c).format.clock_rate / 50).collect();
         let mut hall = Self { room, legs, voices, clocks, tick: 0, start };
         for _ in 0..100 {
             hall.tick();
@@ -116,57 +115,16 @@ impl Sink for Void {
     }
 }
 
-fn encoding(codec: Codec) -> Encoding {
-    let (clock_rate, channels) = match codec {
-        Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
-        Codec::Opus => (48_000, 2),
-        Codec::L16 => (16_000, 1),
-    };
-    Encoding {
-        format: Format { codec, clock_rate, channels },
-        ptime: TICK,
-        opus: OpusOptions {
-            max_playback_rate: 48_000,
-            bitrate: 24_000,
-            fec: false,
-            dtx: false,
-            cbr: false,
-            complexity: 5,
-        },
-    }
-}
-
 fn slot(now: Instant, leg: usize, codec: Codec) -> Slot {
-    let mut slot = Slot::new(SlotOptions {
-        seed: leg as u64,
-        cname: "bench".into(),
-        min_delay: Duration::ZERO,
-        max_delay: Duration::from_millis(200),
-        alarm: AlarmOptions::default(),
-    });
-    let encoding = encoding(codec);
-    slot.configure(
-        now,
-        &StreamPlan {
-            send: (96, encoding),
-            receive: vec![(96, encoding.format)],
-            receive_events: Vec::new(),
-            send_events: None,
-            receive_noise: Vec::new(),
-            send_noise: None,
-            level_id: None,
-            naming: Naming::Sources,
-            sends: true,
-            receives: true,
-        },
-    );
+    let mut slot = Slot::new(SlotOptions { seed: leg as u64, ..SlotOptions::default() });
+    slot.configure(now, &StreamPlan::both_ways(96, Encoding::usual(codec)));
     slot
 }
 
 /// Packets of a pulse train that swells and fades like speech.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
 fn speech(codec: Codec, level: f64) -> Vec<Vec<u8>> {
-    let encoding = encoding(codec);
+    let encoding = Encoding::usual(codec);
     let rate = encoding.format.sample_rate();
     let frame = rate as usize / 50;
     let mut encoder = Encoder::new(&encoding).expect("the codecs above are supported");

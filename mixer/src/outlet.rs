@@ -216,13 +216,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::codec::tests::{encoding, tone};
+    use crate::codec::tests::tone;
 
     #[test]
     fn every_interval_makes_as_many_packets_as_fit() {
         for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus, Codec::L16] {
             for ms in [10, 20, 30, 40, 60] {
-                let encoding = Encoding { ptime: Duration::from_millis(ms), ..encoding(codec) };
+                let encoding =
+                    Encoding { ptime: Duration::from_millis(ms), ..Encoding::usual(codec) };
                 let mut outlet = Outlet::new(encoding, 8_000, 0).unwrap();
                 let mut made = 0;
 
@@ -239,7 +240,8 @@ mod tests {
 
     #[test]
     fn outlets_of_any_age_share_packet_boundaries() {
-        let encoding = Encoding { ptime: Duration::from_millis(30), ..encoding(Codec::Pcmu) };
+        let encoding =
+            Encoding { ptime: Duration::from_millis(30), ..Encoding::usual(Codec::Pcmu) };
         let mut old = Outlet::new(encoding, 8_000, 0).unwrap();
         for _ in 0..4 {
             old.feed(None);
@@ -255,7 +257,7 @@ mod tests {
 
     #[test]
     fn dtx_pauses_and_gives_a_sign_of_life() {
-        let mut encoding = encoding(Codec::Opus);
+        let mut encoding = Encoding::usual(Codec::Opus);
         encoding.opus.dtx = true;
         let mut outlet = Outlet::new(encoding, 48_000, 0).unwrap();
         let mut sent = Vec::new();
@@ -270,7 +272,7 @@ mod tests {
 
     #[test]
     fn settled_silence_is_not_encoded_again() {
-        let mut outlet = Outlet::new(encoding(Codec::Opus), 48_000, 0).unwrap();
+        let mut outlet = Outlet::new(Encoding::usual(Codec::Opus), 48_000, 0).unwrap();
         for _ in 0..60 {
             outlet.feed(None);
         }

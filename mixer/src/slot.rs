@@ -40,6 +40,19 @@ pub struct SlotOptions {
     pub alarm: AlarmOptions,
 }
 
+impl Default for SlotOptions {
+    /// No name, and a jitter buffer of 0 to 200 ms.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            cname: String::new(),
+            min_delay: Duration::ZERO,
+            max_delay: Duration::from_millis(200),
+            alarm: AlarmOptions::default(),
+        }
+    }
+}
+
 /// What offer/answer agreed for one stream, without the addresses.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StreamPlan {
@@ -63,6 +76,24 @@ pub struct StreamPlan {
     pub sends: bool,
     /// The direction allows the leg to be heard.
     pub receives: bool,
+}
+
+impl StreamPlan {
+    /// Sound in one encoding both ways, and nothing beside it.
+    pub fn both_ways(payload_type: u8, encoding: Encoding) -> Self {
+        Self {
+            send: (payload_type, encoding),
+            receive: vec![(payload_type, encoding.format)],
+            receive_events: Vec::new(),
+            send_events: None,
+            receive_noise: Vec::new(),
+            send_noise: None,
+            level_id: None,
+            naming: Naming::Sources,
+            sends: true,
+            receives: true,
+        }
+    }
 }
 
 /// How a leg takes part.

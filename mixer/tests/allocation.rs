@@ -4,10 +4,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
-use mixer::quality::AlarmOptions;
+use mixer::codec::{Codec, Encoder, Encoding, OpusOptions};
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
@@ -88,21 +87,8 @@ struct Phone {
 
 impl Phone {
     fn new(id: usize, codec: Codec) -> Self {
-        let (clock_rate, channels) = match codec {
-            Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
-            Codec::Opus => (48_000, 2),
-            Codec::L16 => (16_000, 1),
-        };
-        let opus = OpusOptions {
-            max_playback_rate: 48_000,
-            bitrate: 24_000,
-            fec: true,
-            dtx: false,
-            cbr: false,
-            complexity: 0,
-        };
-        let format = Format { codec, clock_rate, channels };
-        let encoding = Encoding { format, ptime: TICK, opus };
+        let opus = OpusOptions { fec: true, complexity: 0, ..OpusOptions::USUAL };
+        let encoding = Encoding { opus, ..Encoding::usual(codec) };
         Self {
             id: id as u64,
             encoding,
@@ -114,24 +100,11 @@ impl Phone {
     }
 
     fn slot(&self) -> Slot {
-        let mut slot = Slot::new(SlotOptions {
-            seed: self.id,
-            cname: String::new(),
-            min_delay: Duration::ZERO,
-            max_delay: Duration::from_millis(200),
-            alarm: AlarmOptions::default(),
-        });
+        let mut slot = Slot::new(SlotOptions { seed: self.id, ..SlotOptions::default() });
         let plan = StreamPlan {
-            send: (96, self.encoding),
-            receive: vec![(96, self.encoding.format)],
-            receive_events: Vec::new(),
-            send_events: None,
-            receive_noise: Vec::new(),
-            send_noise: None,
             level_id: Some(LEVEL),
             naming: Naming::Levels(5),
-            sends: true,
-            receives: true,
+            ..StreamPlan::both_ways(96, self.encoding)
         };
         slot.configure(start(), &plan);
         // Every treatment at every rate, and none.

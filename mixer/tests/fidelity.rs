@@ -4,10 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::f64::consts::TAU;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mixer::codec::{Codec, Decoder, Encoder, Encoding, Format, OpusOptions};
-use mixer::quality::AlarmOptions;
 use mixer::resample::Resampler;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
@@ -340,13 +339,7 @@ impl Hall {
 
     fn admit(&mut self, codec: (Codec, u32), sound: impl Fn(f64) -> f64 + 'static) {
         let id = self.phones.len();
-        let mut slot = Slot::new(SlotOptions {
-            seed: id as u64,
-            cname: String::new(),
-            min_delay: Duration::ZERO,
-            max_delay: Duration::from_millis(200),
-            alarm: AlarmOptions::default(),
-        });
+        let mut slot = Slot::new(SlotOptions { seed: id as u64, ..SlotOptions::default() });
         let phone = Phone::new(id, codec, Box::new(sound));
         slot.configure(self.now, &phone.plan(true, true));
         self.room.seat(SlotId(id as u64), slot);
@@ -469,16 +462,11 @@ impl Phone {
 
     fn plan(&self, sends: bool, receives: bool) -> StreamPlan {
         StreamPlan {
-            send: (self.payload_type(), encoding(self.codec)),
             receive: (96..).zip(ALL.map(|codec| encoding(codec).format)).collect(),
-            receive_events: Vec::new(),
-            send_events: None,
-            receive_noise: Vec::new(),
-            send_noise: None,
-            level_id: None,
             naming: Naming::Nobody,
             sends,
             receives,
+            ..StreamPlan::both_ways(self.payload_type(), encoding(self.codec))
         }
     }
 
@@ -670,14 +658,7 @@ fn number(count: usize) -> f64 {
 }
 
 fn encoding((codec, clock_rate): (Codec, u32)) -> Encoding {
-    let opus = OpusOptions {
-        max_playback_rate: 48_000,
-        bitrate: 64_000,
-        fec: true,
-        dtx: false,
-        cbr: false,
-        complexity: 5,
-    };
+    let opus = OpusOptions { bitrate: 64_000, fec: true, ..OpusOptions::USUAL };
     let channels = if codec == Codec::Opus { 2 } else { 1 };
     // 20 ms of L16 at 48 kHz do not fit into a packet.
     let ptime = if (codec, clock_rate) == L16_FULL { TICK / 2 } else { TICK };

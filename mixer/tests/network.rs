@@ -6,9 +6,8 @@ use std::f64::consts::TAU;
 use std::time::{Duration, Instant};
 
 use mixer::codec::{Codec, Decoder, Encoder, Encoding, Format, OpusOptions};
-use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
 
 /// When the first tick is, after the first packet was sent.
@@ -392,20 +391,7 @@ impl Random {
 }
 
 fn encoding(codec: Codec) -> Encoding {
-    let (clock_rate, channels) = match codec {
-        Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
-        Codec::Opus => (48_000, 2),
-        Codec::L16 => (16_000, 1),
-    };
-    let opus = OpusOptions {
-        max_playback_rate: 48_000,
-        bitrate: 24_000,
-        fec: true,
-        dtx: false,
-        cbr: false,
-        complexity: 5,
-    };
-    Encoding { format: Format { codec, clock_rate, channels }, ptime: TICK, opus }
+    Encoding { opus: OpusOptions { fec: true, ..OpusOptions::USUAL }, ..Encoding::usual(codec) }
 }
 
 fn linear(rate: u32) -> Encoding {
@@ -414,25 +400,8 @@ fn linear(rate: u32) -> Encoding {
 }
 
 fn slot(id: u64, encoding: Encoding, now: Instant) -> Slot {
-    let mut slot = Slot::new(SlotOptions {
-        seed: id,
-        cname: String::new(),
-        min_delay: Duration::ZERO,
-        max_delay: Duration::from_millis(200),
-        alarm: AlarmOptions::default(),
-    });
-    let plan = StreamPlan {
-        send: (96, encoding),
-        receive: vec![(96, encoding.format)],
-        receive_events: Vec::new(),
-        send_events: None,
-        receive_noise: Vec::new(),
-        send_noise: None,
-        level_id: None,
-        naming: Naming::Sources,
-        sends: true,
-        receives: true,
-    };
+    let mut slot = Slot::new(SlotOptions { seed: id, ..SlotOptions::default() });
+    let plan = StreamPlan::both_ways(96, encoding);
     slot.configure(now, &plan);
     slot
 }

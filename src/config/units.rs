@@ -140,12 +140,12 @@ pub struct CodecName(pub Format);
 
 impl CodecName {
     const CHOICES: [(&str, Format); 9] = [
-        ("opus", Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 }),
-        ("G722", Format { codec: Codec::G722, clock_rate: 8_000, channels: 1 }),
-        ("PCMA", Format { codec: Codec::Pcma, clock_rate: 8_000, channels: 1 }),
-        ("PCMU", Format { codec: Codec::Pcmu, clock_rate: 8_000, channels: 1 }),
+        ("opus", Format::usual(Codec::Opus)),
+        ("G722", Format::usual(Codec::G722)),
+        ("PCMA", Format::usual(Codec::Pcma)),
+        ("PCMU", Format::usual(Codec::Pcmu)),
         ("L16/8000", Format { codec: Codec::L16, clock_rate: 8_000, channels: 1 }),
-        ("L16/16000", Format { codec: Codec::L16, clock_rate: 16_000, channels: 1 }),
+        ("L16/16000", Format::usual(Codec::L16)),
         ("L16/48000", Format { codec: Codec::L16, clock_rate: 48_000, channels: 1 }),
         ("L16/44100", Format { codec: Codec::L16, clock_rate: 44_100, channels: 1 }),
         ("L16/44100/2", Format { codec: Codec::L16, clock_rate: 44_100, channels: 2 }),

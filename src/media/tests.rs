@@ -12,12 +12,12 @@ use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::timeout;
 
-use super::command::{Command, Event, MediaKey, MixKey, Naming, Stream, StreamPlan, WorkerReport};
+use super::command::{Command, Event, MediaKey, MixKey, Stream, StreamPlan, WorkerReport};
 use super::{Events, Io, Media, Options, backend};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TICK: Duration = Duration::from_millis(20);
-const PCMU: Format = Format { codec: Codec::Pcmu, clock_rate: 8_000, channels: 1 };
+const PCMU: Format = Format::usual(Codec::Pcmu);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The media threads, and the events that nobody has asked for yet.
@@ -129,28 +129,14 @@ impl Phone {
     }
 
     fn stream(&self) -> Stream {
-        let opus = OpusOptions {
-            max_playback_rate: 48_000,
-            bitrate: 24_000,
-            fec: false,
-            dtx: false,
-            cbr: false,
-            complexity: 0,
-        };
+        let opus = OpusOptions { complexity: 0, ..OpusOptions::USUAL };
         Stream {
             remote: self.rtp.local_addr().unwrap(),
             remote_rtcp: Some(self.rtcp.local_addr().unwrap()),
             plan: StreamPlan {
-                send: (0, Encoding { format: PCMU, ptime: TICK, opus }),
-                receive: vec![(0, PCMU)],
                 receive_events: vec![(101, 8_000)],
                 send_events: Some((101, 8_000)),
-                receive_noise: Vec::new(),
-                send_noise: None,
-                level_id: None,
-                naming: Naming::Sources,
-                sends: true,
-                receives: true,
+                ..StreamPlan::both_ways(0, Encoding { format: PCMU, ptime: TICK, opus })
             },
         }
     }

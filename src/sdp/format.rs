@@ -22,9 +22,9 @@ pub(super) enum Coding {
 
 /// Payload types with a fixed meaning (RFC 3551 §6). G.722 says 8000 for its 16 kHz (§4.5.2).
 const STATIC: [(u8, Format); 5] = [
-    (0, Format { codec: Codec::Pcmu, clock_rate: 8_000, channels: 1 }),
-    (8, Format { codec: Codec::Pcma, clock_rate: 8_000, channels: 1 }),
-    (9, Format { codec: Codec::G722, clock_rate: 8_000, channels: 1 }),
+    (0, Format::usual(Codec::Pcmu)),
+    (8, Format::usual(Codec::Pcma)),
+    (9, Format::usual(Codec::G722)),
     (10, Format { codec: Codec::L16, clock_rate: 44_100, channels: 2 }),
     (11, Format { codec: Codec::L16, clock_rate: 44_100, channels: 1 }),
 ];
@@ -46,7 +46,7 @@ const NOISE_8000: u8 = 13;
 /// Numbers that most phones use; any other would do.
 const CUSTOMARY: [(u8, Coding); 4] = [
     (NOISE_8000, Coding::Noise(8_000)),
-    (111, Coding::Audio(Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 })),
+    (111, Coding::Audio(Format::usual(Codec::Opus))),
     (101, Coding::Events(8_000)),
     (110, Coding::Events(48_000)),
 ];

@@ -78,7 +78,7 @@ enum Next {
 /// How alike a packet is, decoded and made up for: the correlation of both.
 fn likeness(packets: &[Packet], lost: usize, next: Next) -> f64 {
     let decoded = |last: &dyn Fn(&mut Decoder, &mut [i16])| {
-        let format = Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 };
+        let format = Format::usual(Codec::Opus);
         let mut decoder = Decoder::new(format).unwrap();
         let mut pcm = vec![0; 5760];
         for packet in &packets[lost.saturating_sub(10)..lost] {

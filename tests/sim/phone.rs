@@ -255,11 +255,8 @@ impl Phone {
     }
 
     fn negotiation(&self, dice: &mut ChaCha8Rng) -> Negotiation {
-        let all = [
-            Format { codec: Codec::Pcmu, clock_rate: 8000, channels: 1 },
-            Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 },
-            Format { codec: Codec::G722, clock_rate: 8000, channels: 1 },
-        ];
+        let all =
+            [Format::usual(Codec::Pcmu), Format::usual(Codec::Opus), Format::usual(Codec::G722)];
         Negotiation::new(Local {
             session_id: dice.next_u64(),
             address: self.address.ip(),
@@ -268,14 +265,7 @@ impl Phone {
             ptime: Duration::from_millis(20),
             csrc: true,
             comfort_noise: true,
-            opus: OpusOptions {
-                max_playback_rate: 48_000,
-                bitrate: 24_000,
-                fec: false,
-                dtx: false,
-                cbr: false,
-                complexity: 5,
-            },
+            opus: OpusOptions::USUAL,
         })
     }
 }

@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use appendix_one::AppendixOne;
 use mixer::codec::{Codec, Decoder, Encoder, Encoding, Format, OpusOptions};
-use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
-use mixer::rtp::{HEADER_LEN, Header, Naming, RtpTimestamp, Sequence, Ssrc};
+use mixer::rtp::{HEADER_LEN, Header, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Slot, SlotOptions, StreamPlan};
 use network::Pattern;
 
@@ -167,41 +166,15 @@ impl Sink for Listener {
 }
 
 fn slot(id: u64, encoding: Encoding, now: Instant) -> Slot {
-    let mut slot = Slot::new(SlotOptions {
-        seed: id,
-        cname: String::new(),
-        min_delay: Duration::ZERO,
-        max_delay: Duration::from_millis(200),
-        alarm: AlarmOptions::default(),
-    });
-    let plan = StreamPlan {
-        send: (96, encoding),
-        receive: vec![(96, encoding.format)],
-        receive_events: Vec::new(),
-        send_events: None,
-        receive_noise: Vec::new(),
-        send_noise: None,
-        level_id: None,
-        naming: Naming::Sources,
-        sends: true,
-        receives: true,
-    };
+    let mut slot = Slot::new(SlotOptions { seed: id, ..SlotOptions::default() });
+    let plan = StreamPlan::both_ways(96, encoding);
     slot.configure(now, &plan);
     slot
 }
 
-/// At 20 ms; Opus at 24 kbit/s with in-band FEC.
+/// Opus with in-band FEC.
 fn encoding(codec: Codec) -> Encoding {
-    let (clock_rate, channels) = if codec == Codec::Opus { (48_000, 2) } else { (8_000, 1) };
-    let opus = OpusOptions {
-        max_playback_rate: 48_000,
-        bitrate: 24_000,
-        fec: true,
-        dtx: false,
-        cbr: false,
-        complexity: 5,
-    };
-    Encoding { format: Format { codec, clock_rate, channels }, ptime: TICK, opus }
+    Encoding { opus: OpusOptions { fec: true, ..OpusOptions::USUAL }, ..Encoding::usual(codec) }
 }
 
 /// Saves at 8 or 16 kHz, as PESQ wants it.

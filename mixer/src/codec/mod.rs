@@ -95,6 +95,16 @@ pub const MAX_PACKET: Duration = Duration::from_millis(120);
 pub(crate) const BEYOND: usize = g722::DELAY;
 
 impl Format {
+    /// The codec with its usual clock, mono where there is a choice: L16 at 16 kHz.
+    pub const fn usual(codec: Codec) -> Self {
+        let (clock_rate, channels) = match codec {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
+            Codec::Opus => (opus::RATE, 2),
+            Codec::L16 => (16_000, 1),
+        };
+        Self { codec, clock_rate, channels }
+    }
+
     /// Rate of the audio itself, Hz; not always the RTP clock (RFC 3551 §4.5.2).
     pub fn sample_rate(self) -> u32 {
         match self.codec {
@@ -118,7 +128,25 @@ impl Format {
     }
 }
 
+impl OpusOptions {
+    /// The whole band at 24 kbit/s, free to vary, without FEC.
+    pub const USUAL: Self = Self {
+        max_playback_rate: opus::RATE,
+        bitrate: 24_000,
+        fec: false,
+        dtx: false,
+        cbr: false,
+        complexity: 5,
+    };
+}
+
 impl Encoding {
+    /// The usual format in packets of 20 ms.
+    pub const fn usual(codec: Codec) -> Self {
+        let ptime = Duration::from_millis(20);
+        Self { format: Format::usual(codec), ptime, opus: OpusOptions::USUAL }
+    }
+
     /// The packet interval really used: 10 to 60 ms in steps of 10, for Opus 10, 20, 40 or 60.
     pub fn interval(&self) -> Duration {
         let tens = (self.ptime.as_millis() / 10).clamp(1, 6);
@@ -310,26 +338,6 @@ impl Encoder {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const OPUS: OpusOptions = OpusOptions {
-        max_playback_rate: 48_000,
-        bitrate: 24_000,
-        fec: false,
-        dtx: false,
-        cbr: false,
-        complexity: 5,
-    };
-
-    /// An encoding at 20 ms with the usual clock.
-    pub(crate) fn encoding(codec: Codec) -> Encoding {
-        let (clock_rate, channels) = match codec {
-            Codec::Pcmu | Codec::Pcma | Codec::G722 => (8_000, 1),
-            Codec::Opus => (48_000, 2),
-            Codec::L16 => (16_000, 1),
-        };
-        let format = Format { codec, clock_rate, channels };
-        Encoding { format, ptime: Duration::from_millis(20), opus: OPUS }
-    }
-
     /// A sine of −12 dBov peak, starting at sample `from`.
     #[expect(
         clippy::cast_possible_truncation,
@@ -344,7 +352,7 @@ pub(crate) mod tests {
     #[test]
     fn level_of_1_khz_is_kept_within_a_tenth_of_a_decibel() {
         for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::L16, Codec::Opus] {
-            let mut encoding = encoding(codec);
+            let mut encoding = Encoding::usual(codec);
             encoding.opus.bitrate = 64_000;
             let rate = encoding.format.sample_rate();
             let mut encoder = Encoder::new(&encoding).unwrap();

@@ -279,11 +279,11 @@ fn memory(octets: c_int) -> Result<Vec<u64>, Unsupported> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::tests::{OPUS, tone};
+    use crate::codec::tests::tone;
 
     #[test]
     fn copied_encoder_goes_on_bit_exactly() {
-        let mut one = Encoder::new(OPUS).unwrap();
+        let mut one = Encoder::new(OpusOptions::USUAL).unwrap();
         let mut outputs = [[0; 1500]; 2];
         for i in 0..10 {
             one.encode(&tone(440.0, RATE, i * 960, 960), &mut outputs[0]);
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn packets_of_every_interval_decode_to_their_length() {
         for ms in [10, 20, 40, 60] {
-            let mut encoder = Encoder::new(OPUS).unwrap();
+            let mut encoder = Encoder::new(OpusOptions::USUAL).unwrap();
             let mut decoder = Decoder::new().unwrap();
             let mut payload = [0; 1500];
             let mut pcm = [0; MAX_SAMPLES];
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_clean_path_takes_the_mdct_coder_and_a_lossy_one_speech_with_fec() {
-        let mut encoder = Encoder::new(OpusOptions { fec: true, ..OPUS }).unwrap();
+        let mut encoder = Encoder::new(OpusOptions { fec: true, ..OpusOptions::USUAL }).unwrap();
         let mut payload = [0; 1500];
         let mut packets = Vec::new();
         for i in 0..60 {
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn silence_of_the_mdct_coder_is_seen_without_decoding() {
-        let mut encoder = Encoder::new(OPUS).unwrap();
+        let mut encoder = Encoder::new(OpusOptions::USUAL).unwrap();
         let mut payload = [0; 1500];
         let mut voiced = Vec::new();
         for i in 0..100 {
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn voice_bit_follows_speech_and_silence() {
-        let options = OpusOptions { max_playback_rate: 16_000, ..OPUS };
+        let options = OpusOptions { max_playback_rate: 16_000, ..OpusOptions::USUAL };
         let mut encoder = Encoder::new(options).unwrap();
         encoder.expect_loss(5);
         let mut payload = [0; 1500];

@@ -220,12 +220,11 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::codec::Codec;
-    use crate::codec::tests::encoding;
+    use crate::codec::{Codec, Encoding};
     use crate::quality::Cause;
     use crate::room::{Room, RoomOptions, Sink, SlotId, TICK};
     use crate::rtcp::{ExtendedBlock, Packet, Session, parse};
-    use crate::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
+    use crate::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
     use crate::slot::{Slot, SlotOptions, StreamPlan};
 
     /// A telephone in a room of its own.
@@ -240,26 +239,8 @@ mod tests {
     impl Call {
         #[expect(clippy::disallowed_methods, reason = "virtual time starts somewhere")]
         fn new() -> Self {
-            let mut slot = Slot::new(SlotOptions {
-                seed: 1,
-                cname: "anna".to_owned(),
-                min_delay: Duration::ZERO,
-                max_delay: Duration::from_millis(200),
-                alarm: AlarmOptions::default(),
-            });
-            let encoding = encoding(Codec::Pcmu);
-            let plan = StreamPlan {
-                send: (0, encoding),
-                receive: vec![(0, encoding.format)],
-                receive_events: Vec::new(),
-                send_events: None,
-                receive_noise: Vec::new(),
-                send_noise: None,
-                level_id: None,
-                naming: Naming::Sources,
-                sends: true,
-                receives: true,
-            };
+            let mut slot = Slot::new(SlotOptions { seed: 1, ..SlotOptions::default() });
+            let plan = StreamPlan::both_ways(0, Encoding::usual(Codec::Pcmu));
             let now = Instant::now();
             slot.configure(now, &plan);
             let mut room = Room::new(RoomOptions { contributors: 3 });

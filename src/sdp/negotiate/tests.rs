@@ -8,11 +8,11 @@ use proptest::sample::subsequence;
 
 use super::*;
 
-const PCMU: Format = Format { codec: Codec::Pcmu, clock_rate: 8_000, channels: 1 };
-const PCMA: Format = Format { codec: Codec::Pcma, clock_rate: 8_000, channels: 1 };
-const G722: Format = Format { codec: Codec::G722, clock_rate: 8_000, channels: 1 };
-const OPUS: Format = Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 };
-const L16: Format = Format { codec: Codec::L16, clock_rate: 16_000, channels: 1 };
+const PCMU: Format = Format::usual(Codec::Pcmu);
+const PCMA: Format = Format::usual(Codec::Pcma);
+const G722: Format = Format::usual(Codec::G722);
+const OPUS: Format = Format::usual(Codec::Opus);
+const L16: Format = Format::usual(Codec::L16);
 const CD: Format = Format { codec: Codec::L16, clock_rate: 44_100, channels: 2 };
 const ALL: [Format; 6] = [OPUS, G722, PCMA, PCMU, L16, CD];
 
@@ -516,14 +516,7 @@ fn direction() -> impl Strategy<Value = Direction> {
 }
 
 fn opus() -> OpusOptions {
-    OpusOptions {
-        max_playback_rate: 48_000,
-        bitrate: 32_000,
-        fec: true,
-        dtx: false,
-        cbr: false,
-        complexity: 5,
-    }
+    OpusOptions { bitrate: 32_000, fec: true, ..OpusOptions::USUAL }
 }
 
 fn local(codecs: &[Format]) -> Local {

@@ -35,19 +35,12 @@ fn local() -> Local {
         address: [192, 0, 2, 1].into(),
         rtp_port: 40_000,
         codecs: vec![
-            Format { codec: Codec::Opus, clock_rate: 48_000, channels: 2 },
-            Format { codec: Codec::G722, clock_rate: 8_000, channels: 1 },
-            Format { codec: Codec::Pcmu, clock_rate: 8_000, channels: 1 },
+            Format::usual(Codec::Opus),
+            Format::usual(Codec::G722),
+            Format::usual(Codec::Pcmu),
         ],
         ptime: Duration::from_millis(20),
-        opus: OpusOptions {
-            max_playback_rate: 48_000,
-            bitrate: 32_000,
-            fec: true,
-            dtx: false,
-            cbr: false,
-            complexity: 5,
-        },
+        opus: OpusOptions { bitrate: 32_000, fec: true, ..OpusOptions::USUAL },
         comfort_noise: true,
         csrc: true,
     }

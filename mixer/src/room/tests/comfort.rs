@@ -1,6 +1,8 @@
 //! Comfort noise (RFC 3389), heard and sent.
 
+use super::hall::NOISE;
 use super::*;
+use crate::slot::StreamPlan;
 
 const CODECS: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::G722];
 /// 1,000 ms.
@@ -11,7 +13,7 @@ fn a_pause_sounds_as_it_is_described_and_is_no_loss() {
     for codec in CODECS {
         for told in [45, 55] {
             let mut hall = Hall::new(3);
-            hall.admit(encoding(codec), Voice::Tone(437.0));
+            hall.admit(Encoding::usual(codec), Voice::Tone(437.0));
             hall.admit(linear(16_000), Voice::Silence);
             hall.run(SECOND);
 
@@ -32,7 +34,7 @@ fn a_pause_sounds_as_it_is_described_and_is_no_loss() {
 fn a_word_after_a_pause_is_heard_at_once() {
     for codec in CODECS {
         let mut hall = Hall::new(3);
-        hall.admit(encoding(codec), Voice::Tone(437.0));
+        hall.admit(Encoding::usual(codec), Voice::Tone(437.0));
         hall.admit(linear(16_000), Voice::Silence);
         for voice in [Voice::Pause(60), Voice::Tone(437.0), Voice::Pause(60)] {
             hall.run(SECOND);
@@ -56,7 +58,7 @@ fn a_word_after_a_pause_is_heard_at_once() {
 #[test]
 fn a_pause_that_is_not_described_any_more_ends_in_silence() {
     let mut hall = Hall::new(3);
-    hall.admit(encoding(Codec::Pcmu), Voice::Pause(40));
+    hall.admit(Encoding::usual(Codec::Pcmu), Voice::Pause(40));
     hall.admit(linear(8_000), Voice::Silence);
     hall.run(SECOND);
     let level =
@@ -74,9 +76,9 @@ fn a_pause_that_is_not_described_any_more_ends_in_silence() {
 fn long_silence_is_sent_as_noise_where_it_is_agreed() {
     for codec in CODECS {
         let mut hall = Hall::new(3);
-        hall.admit(encoding(codec), Voice::Silence);
+        hall.admit(Encoding::usual(codec), Voice::Silence);
         hall.admit(linear(16_000), Voice::Silence);
-        let agreed = StreamPlan { send_noise: Some(NOISE), ..plan(encoding(codec)) };
+        let agreed = StreamPlan { send_noise: Some(NOISE), ..plan(Encoding::usual(codec)) };
         let now = hall.now;
         hall.slot_mut(0).configure(now, &agreed);
 

@@ -11,7 +11,7 @@ fn a_listener_that_tells_of_its_noise_is_not_decoded() {
         for (told, most) in [(Told::Truth, 8), (Told::Nothing, 202)] {
             let mut hall = Hall::new(1);
             hall.admit(linear(8_000), Voice::Tone(400.0));
-            hall.admit(encoding(codec), Voice::Noise(40));
+            hall.admit(Encoding::usual(codec), Voice::Noise(40));
             hall.phones[1].told = told;
             hall.run(3 * SECOND);
             let before = hall.decoded(1);
@@ -135,7 +135,7 @@ fn the_beginning_of_a_word_is_not_lost() {
 fn each_is_told_whom_it_hears_and_how_loud() {
     let mut hall = Hall::new(3);
     for level in [1.0, 0.5, 0.25, 0.0] {
-        hall.admit(encoding(Codec::Pcmu), Voice::Scaled(400.0, level));
+        hall.admit(Encoding::usual(Codec::Pcmu), Voice::Scaled(400.0, level));
     }
 
     hall.run(SECOND);
@@ -150,8 +150,8 @@ fn each_is_told_whom_it_hears_and_how_loud() {
 #[test]
 fn who_is_deaf_or_alone_is_told_of_nobody() {
     let mut hall = Hall::new(3);
-    hall.admit(encoding(Codec::Pcmu), Voice::Tone(400.0));
-    hall.admit(encoding(Codec::Pcmu), Voice::Tone(500.0));
+    hall.admit(Encoding::usual(Codec::Pcmu), Voice::Tone(400.0));
+    hall.admit(Encoding::usual(Codec::Pcmu), Voice::Tone(500.0));
     hall.run(10);
     assert_eq!(hall.phones[1].named.len(), 1);
 
