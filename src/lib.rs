@@ -13,4 +13,4 @@ pub mod sdp;
 pub mod sip;
 mod start;
 
-pub use start::{Running, StartError, start};
+pub use start::{Running, StartError, bridge_settings, start};

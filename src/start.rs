@@ -295,7 +295,8 @@ fn unless_zero(duration: Duration) -> Duration {
     if duration.is_zero() { Duration::MAX } else { duration }
 }
 
-fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
+/// What the configuration tells the bridge.
+pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
     let Config { sip, media, rooms, limits, events, .. } = config;
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
     let media_addresses = sip.udp.0.iter().chain(&sip.tcp.0).filter(|a| specific(a));
@@ -317,12 +318,10 @@ fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
         codecs: media.codecs.iter().map(|name| name.0).collect(),
         ptime: media.ptime,
         opus: OpusOptions {
-            max_playback_rate: 48_000,
             bitrate: media.opus_bitrate,
             fec: media.opus_fec,
-            dtx: false,
-            cbr: false,
             complexity: media.opus_complexity,
+            ..OpusOptions::USUAL
         },
         csrc: media.csrc,
         comfort_noise: media.comfort_noise,

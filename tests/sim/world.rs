@@ -10,8 +10,9 @@ use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
     RoomId, Transfer, UpdateParticipant, UpdateRoom,
 };
-use mixer::codec::{Codec, Format, OpusOptions};
-use plenary::bridge::{Bridge, Clock, Input, Network, Output, Pattern, ResolveId, Settings};
+use plenary::bridge::{Bridge, Clock, Input, Output, ResolveId, Settings};
+use plenary::bridge_settings;
+use plenary::config::Config;
 use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
 use plenary::sip::endpoint::{self, Packet, Transmit};
 use rand_chacha::ChaCha8Rng;
@@ -441,41 +442,18 @@ fn invite(to: String) -> Invite {
     }
 }
 
+/// As shipped, with limits that are met and waits that end.
 fn settings() -> Settings {
     Settings {
-        node_name: "sim".to_owned(),
-        auto_create: Pattern::new("*"),
-        auto_create_from: vec![Network::new(IpAddr::from([10, 0, 0, 0]), 8)],
         max_rooms: 100,
         max_legs: 40,
-        port_pairs: 1000,
-        media_workers: 2,
-        media_load: 0.75,
         calls_per_second: 5,
         max_participants: 12,
         contributors: 3,
-        agc: false,
-        noise_suppression: false,
-        echo_suppression: false,
-        codecs: [(Codec::Opus, 48_000, 2), (Codec::G722, 8000, 1), (Codec::Pcmu, 8000, 1)]
-            .map(|(codec, clock_rate, channels)| Format { codec, clock_rate, channels })
-            .to_vec(),
-        ptime: Duration::from_millis(20),
-        csrc: true,
-        comfort_noise: true,
-        opus: OpusOptions {
-            max_playback_rate: 48_000,
-            bitrate: 24_000,
-            fec: false,
-            dtx: false,
-            cbr: false,
-            complexity: 5,
-        },
         ring_timeout: Duration::from_secs(20),
         transfer_timeout: Duration::from_secs(40),
-        transfer_by_phones: true,
         drain_grace: Duration::from_secs(10),
         history: 1000,
-        media_addresses: Vec::new(),
+        ..bridge_settings(&Config::default(), 2)
     }
 }

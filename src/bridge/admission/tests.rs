@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use api::control::{self, ControlError, Reply};
 use api::model::{CallParty, CreateCall, Invite, Node, Readiness, Role};
-use mixer::codec::{Codec, Format, OpusOptions};
 
 use super::*;
-use crate::bridge::{Clock, Input, Network, Output, Pattern, Settings};
+use crate::bridge::{Clock, Input, Output, Settings};
+use crate::bridge_settings;
+use crate::config::Config;
 use crate::media::command::{Command, Event, WorkerReport};
 use crate::sip::endpoint::{self, Packet};
 use crate::sip::transport::Transport;
@@ -250,36 +251,10 @@ fn retry_after(answer: &str) -> u32 {
 fn settings(media_workers: usize) -> Settings {
     Settings {
         node_name: "here".to_owned(),
-        comfort_noise: true,
-        csrc: true,
-        agc: false,
-        noise_suppression: false,
-        echo_suppression: false,
-        auto_create: Pattern::new("*"),
-        auto_create_from: vec![Network::new(IpAddr::from([10, 0, 0, 0]), 8)],
-        max_rooms: 100,
         max_legs: 40,
         port_pairs: 3,
-        media_workers,
         media_load: 0.75,
         calls_per_second: 100,
-        max_participants: 12,
-        contributors: 3,
-        codecs: vec![Format { codec: Codec::Pcmu, clock_rate: 8000, channels: 1 }],
-        ptime: Duration::from_millis(20),
-        opus: OpusOptions {
-            max_playback_rate: 48_000,
-            bitrate: 24_000,
-            fec: false,
-            dtx: false,
-            cbr: false,
-            complexity: 5,
-        },
-        ring_timeout: Duration::from_secs(20),
-        transfer_timeout: Duration::from_secs(40),
-        transfer_by_phones: true,
-        drain_grace: Duration::from_secs(10),
-        history: 1000,
-        media_addresses: Vec::new(),
+        ..bridge_settings(&Config::default(), media_workers)
     }
 }
