@@ -5,6 +5,7 @@ mod polish;
 mod receiver;
 mod sender;
 mod stash;
+mod voice;
 mod watch;
 
 use std::collections::VecDeque;

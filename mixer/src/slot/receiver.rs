@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{self, Codec, Decoder, Format, MAX_PACKET};
+use crate::codec::{self, Codec, Format};
 use crate::comfort::ComfortNoise;
-use crate::conceal::Concealer;
 use crate::dtmf;
 use crate::gain::Gain;
 use crate::jitter::{
@@ -14,34 +13,20 @@ use crate::level::{self, TalkDetector};
 use crate::quality::{Bursts, Fates};
 use crate::resample::Resampler;
 use crate::rtcp::Reception;
-use crate::rtp::{AudioLevel, Header, Packet, RtpTimestamp};
-use crate::slot::hint::{Bar, Hint, Hints};
+use crate::rtp::{Header, Packet, RtpTimestamp};
+use crate::slot::hint::{Bar, Hint};
 use crate::slot::polish::Polish;
-use crate::slot::stash::Stash;
+use crate::slot::voice::{Turn, Voice};
 use crate::slot::{Rejected, StreamPlan};
-use crate::stretch::{self, Likeness};
 
 /// Comfort noise at 8 kHz (RFC 3389 §4).
 const COMFORT_NOISE: u8 = 13;
 /// How long a pause sounds after it was last described: less than a room takes to fall asleep.
 const NOISE_LASTS: Duration = Duration::from_secs(4);
-/// Frames that Opus makes up before silence, when nothing comes.
-const MOST_MADE_UP: Duration = Duration::from_millis(100);
-/// Below this a cut is not heard, dBov.
-const QUIET: f32 = -48.0;
-/// The longest payload kept aside for another decoder.
-const MAX_STASH: usize = 1500;
 /// Loudness falls by this much in a tick, dB, so that a contributor stays one between syllables.
 pub(crate) const DECAY: f32 = 0.5;
 /// Packets pulled in one tick at most: twice 20 ms of the shortest, 2.5 ms.
 const MAX_PULLS: usize = 16;
-
-/// How alike two parts of a voice must be to be joined, while the delay is wrong by up to 22 ms …
-const CALM: Likeness = Likeness(0.85);
-/// … up to 60 ms …
-const HASTY: Likeness = Likeness(0.6);
-/// … or up to 120 ms.
-const PRESSED: Likeness = Likeness(0.3);
 
 /// How much care a tick takes of what the leg says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,66 +85,12 @@ pub(crate) struct Receiver {
     ticks_without_talk: u32,
 }
 
-/// A decoder and what it has decoded.
-#[derive(Debug)]
-struct Voice {
-    decoder: Decoder,
-    concealer: Concealer,
-    /// Decoded and not yet heard begins at `from`.
-    pcm: Vec<i16>,
-    from: usize,
-    /// Samples of silence behind `pcm`, which is empty then.
-    silence: usize,
-    /// Samples of a tick.
-    frame: usize,
-    /// `pcm` may hold something else than zeros.
-    sounds: bool,
-    /// Samples made up in a row.
-    made_up: usize,
-    playing: bool,
-    entry: Entry,
-    /// Ticks since the length was changed.
-    unstretched: u8,
-    /// Packets decoded in all.
-    decoded: u64,
-    hints: Hints,
-    /// How loud a packet is that was left out because others are louder, dBov.
-    hinted: f32,
-    /// What was left out last, to warm the decoder up.
-    skipped: Stash,
-    /// The first packet of another format, for the next tick.
-    switch: Option<(Format, Vec<u8>)>,
-}
-
-/// How the next packet begins to be heard.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Entry {
-    /// As it is: it goes on from what was heard, or from silence.
-    AtOnce,
-    /// By a short ramp.
-    Softly,
-    /// By a ramp after so many samples: until then the decoder finds its place.
-    Late(usize),
-}
-
 /// A pause that the sender described.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     /// What is sent later ends it.
     from: RtpTimestamp,
     told: Instant,
-}
-
-/// How a packet is taken whose turn has come.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    attention: Attention,
-    /// From packet to packet.
-    interval: Duration,
-    /// How loud it says it is.
-    level: Option<AudioLevel>,
-    /// How loud the leg was, dBov.
-    memory: f32,
 }
 
 impl Receiver {
@@ -213,7 +144,7 @@ impl Receiver {
 
     /// The rate of what is or will be decoded, Hz; `None` if nothing is received.
     pub(crate) fn rate(&self) -> Option<u32> {
-        let now = self.voice.as_ref().map(|voice| voice.decoder.format());
+        let now = self.voice.as_ref().map(Voice::format);
         now.or(self.expected).filter(|_| self.receives).map(Format::sample_rate)
     }
 
@@ -224,7 +155,7 @@ impl Receiver {
 
     /// What is decoded now.
     pub(crate) fn format(&self) -> Option<Format> {
-        self.voice.as_ref().map(|voice| voice.decoder.format())
+        self.voice.as_ref().map(Voice::format)
     }
 
     pub(crate) fn receives(&self) -> bool {
@@ -300,12 +231,10 @@ impl Receiver {
     /// True for silence that nobody is going to hear, if no decoder needs it for what comes after.
     fn may_forget(&self, format: Format, payload: &[u8]) -> bool {
         self.attention != Attention::Full
-            && self.voice.as_ref().is_some_and(|voice| {
-                let decoder = &voice.decoder;
-                decoder.format() == format
-                    && !decoder.remembers()
-                    && decoder.has_voice(payload) == Some(false)
-            })
+            && self
+                .voice
+                .as_ref()
+                .is_some_and(|voice| voice.format() == format && voice.may_forget(payload))
     }
 
     /// Moves on by one tick; true if [`Self::speak`] has something audible to say.
@@ -355,7 +284,7 @@ impl Receiver {
                     }
                     let Some(voice) = &mut self.voice else { continue };
                     if cut > 0 {
-                        voice.concealer.cut();
+                        voice.cut();
                     }
                     let memory = self.loudness - DECAY;
                     voice.play(format, payload, Turn { attention, interval, level, memory });
@@ -418,7 +347,7 @@ impl Receiver {
     pub(crate) fn waiting(&self) -> Duration {
         let Some(voice) = &self.voice else { return Duration::ZERO };
         let samples = u32::try_from(voice.held().saturating_sub(voice.frame)).unwrap_or(u32::MAX);
-        Duration::from_secs(1) * samples / voice.decoder.format().sample_rate()
+        Duration::from_secs(1) * samples / voice.format().sample_rate()
     }
 
     /// True if the jitter buffer would be longer if `ceiling` let it.
@@ -470,7 +399,7 @@ impl Receiver {
     pub(crate) fn speak(&mut self, rate: u32, mix: &mut [i16]) -> bool {
         self.polish.take_if(|polish| polish.is_spent());
         let Some(voice) = &self.voice else { return false };
-        let own_rate = voice.decoder.format().sample_rate();
+        let own_rate = voice.format().sample_rate();
         let heard = match &mut self.polish {
             Some(polish) => polish.run(voice.heard(), own_rate, self.talk.is_speech(self.dbov)),
             None => voice.heard(),
@@ -533,357 +462,6 @@ impl Receiver {
 
 static SILENT_FRAME: [i16; 960] = [0; 960];
 
-impl Voice {
-    fn new(format: Format) -> Option<Self> {
-        let decoder = Decoder::new(format).ok()?;
-        let rate = format.sample_rate();
-        let remembers = decoder.remembers();
-        let frame = rate as usize / 50;
-        let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
-        Some(Self {
-            concealer: Concealer::new(rate),
-            pcm: Vec::with_capacity(2 * most + frame),
-            from: 0,
-            silence: 0,
-            frame,
-            sounds: false,
-            made_up: 0,
-            playing: false,
-            entry: Entry::at_start(format),
-            unstretched: 0,
-            decoded: 0,
-            hints: Hints::new(),
-            hinted: level::SILENCE,
-            skipped: if remembers { Stash::with_room() } else { Stash::default() },
-            switch: None,
-            decoder,
-        })
-    }
-
-    fn held(&self) -> usize {
-        self.pcm.len() - self.from + self.silence
-    }
-
-    /// What is decoded and not heard.
-    fn held_time(&self) -> Duration {
-        let rate = u64::from(self.decoder.format().sample_rate());
-        Duration::from_micros(self.held() as u64 * 1_000_000 / rate)
-    }
-
-    /// Makes what is held shorter or longer, if it is a good moment; true if it did.
-    fn stretch(&mut self, wish: Stretch) -> bool {
-        let (by, longer) = match wish {
-            Stretch::Keep => return false,
-            Stretch::Shorter(by) => (by, false),
-            Stretch::Longer(by) => (by, true),
-        };
-        let (likeness, pause) = match by.as_millis() {
-            _ if !self.playing || level::dbov(&self.pcm) < QUIET => (Likeness::ANY, 0),
-            0..=22 => (CALM, 3),
-            23..=60 => (HASTY, 1),
-            61..=120 => (PRESSED, 1),
-            _ => (Likeness::ANY, 1),
-        };
-        if self.unstretched < pause {
-            return false;
-        }
-        let rate = self.decoder.format().sample_rate();
-        let samples = usize::try_from(by.as_micros() * u128::from(rate) / 1_000_000).unwrap_or(0);
-        let changed = if self.silence > 0 {
-            let less = samples.min(self.silence);
-            self.silence = if longer { self.silence + samples } else { self.silence - less };
-            if longer { samples } else { less }
-        } else if longer {
-            let period = if likeness == Likeness::ANY { 0 } else { rate as usize / 80 };
-            stretch::lengthen(&mut self.pcm, rate, samples.max(period), likeness)
-        } else {
-            stretch::shorten(&mut self.pcm, rate, samples, likeness)
-        };
-        if changed > 0 {
-            self.unstretched = 0;
-        }
-        changed > 0 && !longer
-    }
-
-    /// Adds silence at the end, without writing it where nothing else is held.
-    fn pause(&mut self, samples: usize) {
-        if self.pcm.is_empty() {
-            self.silence += samples;
-        } else {
-            self.space(samples);
-        }
-    }
-
-    /// Room for `samples` more at the end; `pcm` never outgrows its first capacity.
-    fn space(&mut self, samples: usize) -> usize {
-        let before = self.pcm.len() + std::mem::take(&mut self.silence);
-        let before = before.min(self.pcm.capacity());
-        let samples = samples.min(self.pcm.capacity() - before);
-        self.pcm.resize(before + samples, 0);
-        before
-    }
-
-    fn most(&self) -> usize {
-        self.frame * 6 // 120 ms
-    }
-
-    /// Lets go of the tick that was heard.
-    fn advance(&mut self) {
-        self.unstretched = self.unstretched.saturating_add(1);
-        if self.pcm.is_empty() {
-            self.silence = self.silence.saturating_sub(self.frame);
-            return;
-        }
-        self.from = (self.from + self.frame).min(self.pcm.len());
-        if self.held() == 0 {
-            self.sounds = false;
-        }
-        self.pcm.drain(..self.from);
-        self.from = 0;
-    }
-
-    /// The frame to be heard in this tick, if it is not silence for certain.
-    fn heard(&self) -> Option<&[i16]> {
-        self.pcm.get(..self.frame).filter(|_| self.sounds)
-    }
-
-    fn play(&mut self, format: Format, payload: &[u8], turn: Turn) {
-        self.hinted = level::SILENCE;
-        if format != self.decoder.format() {
-            self.fade_out();
-            self.pause(self.frame.saturating_sub(self.held()));
-            self.switch = Some((format, payload[..payload.len().min(MAX_STASH)].to_vec()));
-            return;
-        }
-        match turn.attention {
-            _ if payload.is_empty() => self.rest(turn.interval),
-            Attention::Full => {
-                self.decode(payload);
-            }
-            Attention::Above(bar) => self.weigh(payload, bar, turn),
-            Attention::None => self.skip(payload, turn.interval),
-        }
-    }
-
-    /// Decodes a listener's packet only if it may be heard.
-    fn weigh(&mut self, payload: &[u8], bar: Bar, turn: Turn) {
-        if self.decoder.has_voice(payload) == Some(false) {
-            if self.decoder.remembers() {
-                self.skip(payload, turn.interval);
-            } else {
-                self.rest(turn.interval);
-            }
-            return;
-        }
-        let hint = self.hints.hint(turn.level, || self.decoder.estimate(payload));
-        match hint.filter(|&hint| !bar.lets_in(hint, turn.memory)) {
-            None => {
-                self.decode(payload);
-            }
-            Some(hint) if self.hints.is_check_due() => {
-                let samples = self.decode(payload);
-                let decoded = &self.pcm[self.pcm.len() - samples..];
-                if !decoded.is_empty() {
-                    self.hints.check(hint, level::dbov(decoded));
-                }
-            }
-            Some(hint) => {
-                self.skip(payload, turn.interval);
-                self.hinted = hint.dbov;
-            }
-        }
-    }
-
-    /// Leaves out what would be heard, or what the decoder has to know of.
-    fn skip(&mut self, payload: &[u8], interval: Duration) {
-        if self.playing {
-            self.fade_out();
-        }
-        if self.decoder.remembers() {
-            self.skipped.push(payload);
-        }
-        self.rest(interval);
-        self.entry = Entry::Softly;
-    }
-
-    /// Is silent for a packet.
-    fn rest(&mut self, interval: Duration) {
-        if self.playing {
-            self.concealer.reset();
-        }
-        (self.playing, self.entry) = (false, Entry::AtOnce);
-        self.made_up = 0;
-        if self.held() < self.frame {
-            self.pause(self.samples(interval));
-        }
-    }
-
-    /// Gives how many samples were decoded: none if the payload is malformed, which counts as lost.
-    fn decode(&mut self, payload: &[u8]) -> usize {
-        if !self.skipped.is_empty() {
-            self.warm_up();
-        }
-        let at = self.space(self.most());
-        let Ok(samples) = self.decoder.decode(payload, &mut self.pcm[at..]) else {
-            self.pcm.truncate(at);
-            self.make_up(None, self.frame);
-            return 0;
-        };
-        self.pcm.truncate(at + samples);
-        self.sounds |= samples > 0;
-        self.concealer.heard(&mut self.pcm[at..]);
-        self.entry = self.entry.lead_in(&mut self.pcm[at..]);
-        self.made_up = 0;
-        self.playing = true;
-        self.decoded += 1;
-        samples
-    }
-
-    /// Gives the decoder the packets before the one to come, unheard.
-    fn warm_up(&mut self) {
-        let at = self.space(self.most());
-        for payload in self.skipped.payloads() {
-            self.decoder.decode(payload, &mut self.pcm[at..]).ok(); // It is not heard.
-        }
-        self.pcm.truncate(at);
-        self.skipped.clear();
-        self.concealer.reset();
-    }
-
-    fn lose(&mut self, next: Option<&[u8]>, interval: Duration) {
-        let samples = self.samples(interval);
-        if self.playing {
-            self.make_up(next, samples);
-        } else {
-            self.pause(samples);
-        }
-    }
-
-    /// Samples of a packet, in whole 10 ms.
-    fn samples(&self, interval: Duration) -> usize {
-        let tens = usize::try_from(interval.as_millis() / 10).unwrap_or(2).clamp(1, 12);
-        self.frame / 2 * tens
-    }
-
-    fn make_up(&mut self, next: Option<&[u8]>, samples: usize) {
-        let at = self.space(samples);
-        let pcm = &mut self.pcm[at..];
-        if self.decoder.recover(next, pcm) {
-            self.concealer.heard(pcm);
-        } else if self.decoder.conceal(pcm) {
-            self.concealer.judge(pcm);
-        } else {
-            self.concealer.conceal(pcm);
-            self.decoder.follow(pcm, &self.concealer.beyond());
-        }
-        self.made_up += samples;
-        self.sounds = true;
-    }
-
-    /// Nothing is there to play: leads over to silence.
-    fn starve(&mut self) {
-        self.hinted = level::SILENCE;
-        if self.playing {
-            let missing = self.frame.saturating_sub(self.held());
-            self.make_up(None, missing.next_multiple_of(self.frame / 2));
-            let most = usize::try_from(MOST_MADE_UP.as_millis() / 20).unwrap_or(5) * self.frame;
-            let own = self.decoder.conceals();
-            if own && self.made_up >= most {
-                fade_out(&mut self.pcm);
-            }
-            if (own && self.made_up >= most) || self.concealer.is_silent() {
-                (self.playing, self.entry) = (false, Entry::Softly);
-                self.concealer.reset();
-            }
-        } else if self.held() > 0 {
-            self.pause(self.frame - self.held().min(self.frame));
-        }
-    }
-
-    /// Fills the tick with noise, after the last word has died away.
-    fn hush(&mut self, noise: &mut ComfortNoise) {
-        self.hinted = level::SILENCE;
-        if self.playing {
-            self.fade_out();
-            self.entry = Entry::Softly;
-            return;
-        }
-        let at = self.space(self.frame.saturating_sub(self.held()));
-        noise.fill(&mut self.pcm[at..]);
-        self.sounds = true;
-        self.made_up = 0;
-    }
-
-    /// Fills the tick with what would have come, turned down to silence.
-    fn fade_out(&mut self) {
-        if self.playing {
-            let missing = self.frame.saturating_sub(self.held());
-            self.make_up(None, missing.next_multiple_of(self.frame / 2));
-            self.pcm.truncate(self.frame);
-            fade_out(&mut self.pcm);
-            self.concealer.reset();
-            self.entry = Entry::after_cut(self.decoder.format());
-        }
-        self.playing = false;
-    }
-
-    /// Begins with another format after the old one was faded out.
-    fn switch_now(&mut self) {
-        let Some((format, payload)) = self.switch.take() else { return };
-        if let Some(next) = Self::new(format) {
-            *self = Self { decoded: self.decoded, ..next };
-            self.decode(&payload);
-        }
-    }
-}
-
-impl Entry {
-    /// A stream begins anywhere, and the codec's own beginning is rough.
-    fn at_start(format: Format) -> Self {
-        match format.codec {
-            Codec::Pcmu | Codec::Pcma | Codec::L16 => Self::Softly,
-            Codec::Opus | Codec::G722 => Self::Late(format.sample_rate() as usize / 100),
-        }
-    }
-
-    /// The last that was heard broke off, and the decoder has missed packets since.
-    fn after_cut(format: Format) -> Self {
-        match format.codec {
-            Codec::G722 => Self::Late(format.sample_rate() as usize / 20),
-            Codec::Pcmu | Codec::Pcma | Codec::L16 | Codec::Opus => Self::at_start(format),
-        }
-    }
-
-    /// Lets a packet of at least 10 ms begin to be heard, and says how the next does.
-    fn lead_in(self, pcm: &mut [i16]) -> Self {
-        let silent = match self {
-            Self::AtOnce => return Self::AtOnce,
-            Self::Softly => 0,
-            Self::Late(samples) => samples,
-        };
-        if silent >= pcm.len() {
-            pcm.fill(0);
-            return Self::Late(silent - pcm.len());
-        }
-        pcm[..silent].fill(0);
-        let ramp = (pcm.len() / 2).min(pcm.len() - silent);
-        fade_in(&mut pcm[silent..silent + ramp]);
-        Self::AtOnce
-    }
-}
-
 fn find<T: Copy>(table: &[(u8, T)], payload_type: u8) -> Option<T> {
     table.iter().find(|(of, _)| *of == payload_type).map(|&(_, value)| value)
-}
-
-fn fade_in(pcm: &mut [i16]) {
-    let mut gain = Gain::ZERO;
-    gain.aim(1.0);
-    gain.apply(pcm);
-}
-
-fn fade_out(pcm: &mut [i16]) {
-    let mut gain = Gain::UNITY;
-    gain.aim(0.0);
-    gain.apply(pcm);
 }
