@@ -10,6 +10,8 @@
 //!                                                            └────┘ (somebody else does)
 //! ```
 
+use std::time::Instant;
+
 use crate::room::SlotId;
 
 /// Ticks of the medium time.
@@ -62,21 +64,34 @@ impl Activity {
     }
 }
 
-/// The floor of one room. Each tick everybody is considered once, and then it is decided.
+/// Since when somebody has the floor, and how much they spoke lately.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) since: Instant,
+    activity: Activity,
+}
+
+/// The floor of one room, or of a part of it. Each tick everybody is considered once, and then it is decided.
 #[derive(Debug, Default)]
 pub(crate) struct Floor {
-    holder: Option<SlotId>,
-    /// Of the holder in this tick.
-    held: Activity,
+    holder: Option<Holder>,
+    held: Option<Held>,
     /// Who claims the floor in this tick, and with what.
     claimant: Option<(SlotId, Activity)>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Holder {
+    Seat(SlotId),
+    /// Somebody in another part of the room.
+    Elsewhere,
 }
 
 impl Floor {
     /// Looks at one seat.
     pub(crate) fn consider(&mut self, seat: SlotId, activity: Activity) {
-        if self.holder == Some(seat) {
-            self.held = activity;
+        if self.holder == Some(Holder::Seat(seat)) {
+            self.held = self.held.map(|held| Held { activity, ..held });
         } else if activity.claims()
             && self.claimant.is_none_or(|(_, other)| {
                 (activity.spoke(), activity.level) > (other.spoke(), other.level)
@@ -86,26 +101,47 @@ impl Floor {
         }
     }
 
+    /// Looks at who has it in the other parts: who took it last has it, of two at once that of the part that `comes first`.
+    pub(crate) fn look_elsewhere(&mut self, elsewhere: Option<(Held, bool)>) {
+        match (elsewhere, self.held_here()) {
+            (None, Some(_)) => {}
+            (None, None) => (self.holder, self.held) = (None, None),
+            (Some((theirs, comes_first)), ours) => {
+                if ours.is_none_or(|ours| (theirs.since, comes_first) > (ours.since, false)) {
+                    (self.holder, self.held) = (Some(Holder::Elsewhere), Some(theirs));
+                }
+            }
+        }
+    }
+
     /// Who takes the floor in this tick, if anybody does.
-    pub(crate) fn decide(&mut self) -> Option<SlotId> {
+    pub(crate) fn decide(&mut self, now: Instant) -> Option<SlotId> {
         let (seat, activity) = self.claimant.take()?;
-        if self.holder.is_some() && !activity.outdoes(self.held) {
+        if self.held.is_some_and(|held| !activity.outdoes(held.activity)) {
             return None;
         }
-        (self.holder, self.held) = (Some(seat), activity);
+        self.holder = Some(Holder::Seat(seat));
+        self.held = Some(Held { since: now, activity });
         Some(seat)
+    }
+
+    /// That of who has it, if they sit here.
+    pub(crate) fn held_here(&self) -> Option<Held> {
+        self.held.filter(|_| matches!(self.holder, Some(Holder::Seat(_))))
     }
 
     /// Nobody has it any more if `seat` had it.
     pub(crate) fn leave(&mut self, seat: SlotId) {
-        if self.holder == Some(seat) {
-            self.holder = None;
+        if self.holder == Some(Holder::Seat(seat)) {
+            (self.holder, self.held) = (None, None);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const ANNA: SlotId = SlotId(1);
@@ -115,6 +151,7 @@ mod tests {
     struct Script {
         floor: Floor,
         seats: [(SlotId, Activity); 2],
+        start: Instant,
         ms: u32,
         taken: Vec<(SlotId, u32)>,
     }
@@ -122,7 +159,13 @@ mod tests {
     impl Script {
         fn new() -> Self {
             let seats = [(ANNA, Activity::default()), (BERT, Activity::default())];
-            Self { floor: Floor::default(), seats, ms: 0, taken: Vec::new() }
+            #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
+            let start = Instant::now();
+            Self { floor: Floor::default(), seats, start, ms: 0, taken: Vec::new() }
+        }
+
+        fn now(&self) -> Instant {
+            self.start + Duration::from_millis(self.ms.into())
         }
 
         fn play(&mut self, ms: u32, levels: [Option<f32>; 2]) {
@@ -132,7 +175,7 @@ mod tests {
                     activity.note(level);
                     self.floor.consider(*seat, *activity);
                 }
-                self.taken.extend(self.floor.decide().map(|seat| (seat, self.ms)));
+                self.taken.extend(self.floor.decide(self.now()).map(|seat| (seat, self.ms)));
             }
         }
     }
@@ -208,7 +251,7 @@ mod tests {
         script.play(1_000, [Some(-20.0), None]);
 
         script.floor.leave(BERT);
-        assert_eq!(script.floor.holder, Some(ANNA));
+        assert_eq!(script.floor.holder, Some(Holder::Seat(ANNA)));
         script.floor.leave(ANNA);
         script.seats[0].1 = Activity::default();
         script.play(600, [None, Some(-20.0)]);

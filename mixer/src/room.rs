@@ -9,12 +9,15 @@
 //! out and the next fades in.
 
 mod outlets;
+mod parts;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
 use outlets::{Entry, OutletId, Outlets};
+pub use parts::{PartId, Share};
+use parts::{Parts, Rival};
 
 use crate::echo::Envelope;
 use crate::floor::{Activity, Floor};
@@ -82,8 +85,12 @@ pub struct Room {
     fade: Fade,
     ticks_above_need: u32,
     ticks: u64,
-    /// Loudness and position of who wants to be heard.
-    candidates: Vec<(f32, usize)>,
+    /// Who wants to be heard.
+    candidates: Vec<Candidate>,
+    /// The others, if this is only a part of a room.
+    parts: Option<Box<Parts>>,
+    /// Highest rate among what is said here, Hz.
+    source: Option<u32>,
     floor: Floor,
     /// Of what everybody is sent who says nothing.
     common: Envelope,
@@ -102,6 +109,13 @@ enum Fade {
     None,
     In,
     Out,
+}
+
+/// Somebody who wants to be heard, at a seat or in another part of the room.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    rival: Rival,
+    seat: Option<usize>,
 }
 
 /// A seat and its slot.
@@ -139,6 +153,8 @@ enum Role {
 struct Mix {
     voices: Vec<[i16; MAX_FRAME]>,
     count: usize,
+    /// Voices of other parts of the room; there is only the sum of them.
+    others: usize,
     sum: [i32; MAX_FRAME],
     common: [i16; MAX_FRAME],
     limiter: Limiter,
@@ -161,6 +177,8 @@ impl Room {
             ticks_above_need: 0,
             ticks: 0,
             candidates: Vec::new(),
+            parts: None,
+            source: None,
             floor: Floor::default(),
             common: Envelope::SILENCE,
             bar: level::SILENCE,
@@ -253,15 +271,61 @@ impl Room {
     /// Call it each [`TICK`] of `now`. Allocates nothing unless who sits here, or how, has changed. It passes the seats three
     /// times: those of a large room do not fit the caches.
     pub fn tick(&mut self, now: Instant, sink: &mut impl Sink) {
+        self.begin_tick(now);
+        self.end_tick(now, sink);
+    }
+
+    /// The first half of [`Self::tick`]: sums what is said at these seats.
+    pub fn begin_tick(&mut self, now: Instant) {
         self.move_rate();
-        let source = self.listen(now);
-        self.choose();
-        self.plan_rate(source);
+        self.listen(now);
+        self.choose(now);
+        self.plan_rate();
         self.speak();
+    }
+
+    /// The second half: sends everybody what they are to hear.
+    pub fn end_tick(&mut self, now: Instant, sink: &mut impl Sink) {
+        self.add_parts();
+        self.mix.finish();
         self.follow_loss();
         self.feed();
         self.send(now, sink);
         self.ticks += 1;
+    }
+
+    /// Writes what the other parts of the room have to know, between the halves of the tick of `now`.
+    pub fn share(&self, now: Instant, share: &mut Share) {
+        share.tick = now;
+        share.rate = self.rate;
+        share.next_rate =
+            self.parts.as_ref().and_then(|parts| parts.next_rate).unwrap_or(self.next_rate);
+        share.source = self.source;
+        share.listener = self.outlets.rate();
+        share.seats = self.seats.len();
+        share.rivals.clear();
+        for candidate in self.candidates.iter().filter(|candidate| candidate.seat.is_some()) {
+            share.rivals.push(candidate.rival);
+        }
+        share.sources.clone_from(&self.sources);
+        share.held = self.floor.held_here();
+        share.voices = self.mix.count;
+        share.sum[..self.mix.frame].copy_from_slice(&self.mix.sum[..self.mix.frame]);
+    }
+
+    /// Takes what the part `from` tells of its tick, while this one, `own`, is between the halves of the tick of `now`.
+    ///
+    /// What it says is heard only if both ticks are the same.
+    pub fn hear_part(&mut self, (own, from): (PartId, PartId), now: Instant, share: &Share) {
+        let parts = self.parts.get_or_insert_with(|| Box::new(Parts::new(own)));
+        parts.hear(from, share, (now, self.rate));
+    }
+
+    /// The part `from` has ended.
+    pub fn forget_part(&mut self, from: PartId) {
+        if let Some(parts) = &mut self.parts {
+            parts.forget(from);
+        }
     }
 
     fn position(&self, id: SlotId) -> Option<usize> {
@@ -270,7 +334,12 @@ impl Room {
 
     fn move_rate(&mut self) {
         self.fade = Fade::None;
-        if self.next_rate != self.rate {
+        let planned = self.parts.as_mut().and_then(|parts| parts.next_rate.take());
+        if let Some(rate) = planned.filter(|_| self.next_rate == self.rate)
+            && rate != self.rate
+        {
+            self.fade_to(rate);
+        } else if self.next_rate != self.rate {
             self.rate = self.next_rate;
             self.mix.frame = self.rate as usize / 50;
             self.mix.forget_farewell();
@@ -279,57 +348,67 @@ impl Room {
         }
     }
 
-    /// Takes what everybody says, and notes who wants to be heard; gives the highest rate among them, Hz.
-    fn listen(&mut self, now: Instant) -> Option<u32> {
+    /// Takes what everybody says, and notes who wants to be heard, and the highest rate among them.
+    fn listen(&mut self, now: Instant) {
         let crowded = self.is_crowded();
-        let mut source = None;
+        self.source = None;
         self.candidates.clear();
         for (at, seat) in self.seats.iter_mut().enumerate() {
             seat.listen(now, crowded, self.bar);
-            source = source.max(seat.slot.receiver.rate());
-            if let Some(loudness) = seat.weigh(crowded) {
-                self.candidates.push((loudness, at));
+            self.source = self.source.max(seat.slot.receiver.rate());
+            if let Some(rival) = seat.weigh(crowded) {
+                self.candidates.push(Candidate { rival, seat: Some(at) });
             }
             seat.step_down();
             self.floor.consider(seat.id, seat.activity);
         }
-        source
+        if let Some(parts) = &self.parts {
+            let elsewhere = |rival| Candidate { rival, seat: None };
+            self.candidates.extend(parts.rivals().map(elsewhere));
+            self.floor.look_elsewhere(parts.held());
+        }
     }
 
     /// Gives the places in the mix to the loudest.
-    fn choose(&mut self) {
-        self.give_floor();
+    fn choose(&mut self, now: Instant) {
+        self.give_floor(now);
         let places = self.options.contributors;
         if self.candidates.len() > places {
-            self.candidates.select_nth_unstable_by(places, |a, b| b.0.total_cmp(&a.0));
+            let louder = |a: &Candidate, b: &Candidate| b.rival.weight.total_cmp(&a.rival.weight);
+            self.candidates.select_nth_unstable_by(places, louder);
             self.candidates.truncate(places);
         }
         self.bar = level::SILENCE;
-        for &(_, at) in &self.candidates {
+        for at in self.candidates.iter().filter_map(|candidate| candidate.seat) {
             self.seats[at].step_up();
         }
         if self.candidates.len() == places {
-            let loudness =
-                self.candidates.iter().map(|&(_, at)| self.seats[at].slot.receiver.loudness());
+            let loudness = self.candidates.iter().map(|candidate| candidate.rival.loudness);
             self.bar = loudness.fold(0.0, f32::min) + ADVANTAGE - DECAY;
         }
     }
 
     fn is_crowded(&self) -> bool {
-        self.seats.len() > self.options.contributors
+        let elsewhere = self.parts.as_ref().map_or(0, |parts| parts.seats());
+        self.seats.len() + elsewhere > self.options.contributors
     }
 
     /// Tells who takes the floor in this tick.
-    fn give_floor(&mut self) {
-        let taken = self.floor.decide().and_then(|id| self.slot_mut(id));
+    fn give_floor(&mut self, now: Instant) {
+        let taken = self.floor.decide(now).and_then(|id| self.slot_mut(id));
         if let Some(slot) = taken {
             slot.note(Event::TookFloor);
         }
     }
 
-    /// Finds the rate that is of use, and fades out if the next tick moves there.
-    fn plan_rate(&mut self, source: Option<u32>) {
-        let (Some(source), Some(listener)) = (source, self.outlets.rate()) else { return };
+    /// Finds the rate that is of use, and fades out if the next tick moves there; all parts of a room do so one tick later.
+    fn plan_rate(&mut self) {
+        let (mut source, mut listener) = (self.source, self.outlets.rate());
+        if let Some(parts) = &self.parts {
+            let elsewhere = parts.rates();
+            (source, listener) = (source.max(elsewhere.0), listener.max(elsewhere.1));
+        }
+        let (Some(source), Some(listener)) = (source, listener) else { return };
         let needed = match source.min(listener) {
             ..=8_000 => 8_000,
             8_001..=16_000 => 16_000,
@@ -337,11 +416,21 @@ impl Room {
         };
         self.ticks_above_need = if needed < self.rate { self.ticks_above_need + 1 } else { 0 };
         let due = needed > self.rate || self.ticks_above_need > RATE_HOLD;
-        if due && self.fade == Fade::None {
-            self.next_rate = needed;
-            self.ticks_above_need = 0;
-            self.fade = Fade::Out;
+        if !due || self.fade != Fade::None {
+            return;
         }
+        match &mut self.parts {
+            None => self.fade_to(needed),
+            Some(parts) if parts.leads() => parts.next_rate = Some(needed),
+            Some(_) => {}
+        }
+    }
+
+    /// Fades out in this tick, and mixes at another rate in the next.
+    fn fade_to(&mut self, rate: u32) {
+        self.next_rate = rate;
+        self.ticks_above_need = 0;
+        self.fade = Fade::Out;
     }
 
     /// Sums the voices of this tick, notes whose they are, and sees to it that everyone who is sent to has an outlet.
@@ -369,7 +458,15 @@ impl Room {
             seat.name(&mut self.sources);
             seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
         }
-        self.mix.finish();
+    }
+
+    /// Adds what is said in the other parts of the room.
+    fn add_parts(&mut self) {
+        if let Some(parts) = &mut self.parts
+            && !parts.add_to(&mut self.mix, &mut self.sources, self.rate)
+        {
+            self.parts = None;
+        }
     }
 
     /// Once a second, lets the encoders know what their listeners lose (RFC 3550 §6.4.1 reports).
@@ -446,15 +543,16 @@ impl Seated {
         self.activity.note(self.slot.receiver.speech().filter(|_| audible));
     }
 
-    /// How loud it is for the choice of contributors, dBov; `None` if it does not want to be heard.
-    fn weigh(&mut self, crowded: bool) -> Option<f32> {
+    /// How loud it is for the choice of contributors; `None` if it does not want to be heard.
+    fn weigh(&mut self, crowded: bool) -> Option<Rival> {
         let receiver = &self.slot.receiver;
         let noise = crowded && receiver.dbov() < NOT_NOISE && self.is_quiet();
         self.pause = if self.audible && !noise { 0 } else { self.pause.saturating_add(1) };
         let holds = self.role == Role::Contributor;
         let advantage = if holds { ADVANTAGE } else { 0.0 };
         let wants = self.pause == 0 || (holds && self.pause < HOLD);
-        wants.then(|| receiver.loudness() + advantage)
+        let loudness = receiver.loudness();
+        wants.then_some(Rival { weight: loudness + advantage, loudness })
     }
 
     /// Sees to it that it has an outlet if it is sent to: the group's, or one of its own. `limiter` is that of the common
@@ -562,6 +660,7 @@ impl Mix {
         Self {
             voices: Vec::new(),
             count: 0,
+            others: 0,
             sum: [0; MAX_FRAME],
             common: [0; MAX_FRAME],
             limiter: Limiter::default(),
@@ -586,7 +685,7 @@ impl Mix {
     }
 
     fn begin(&mut self) {
-        self.count = 0;
+        (self.count, self.others) = (0, 0);
         self.sum[..self.frame].fill(0);
         if let Some(farewell) = self.farewell.take() {
             let voice = self.next_voice();
@@ -612,8 +711,16 @@ impl Mix {
         self.count - 1
     }
 
+    /// Adds a sum of so many voices from elsewhere.
+    fn add_sum(&mut self, sum: &[i32], voices: usize) {
+        for (own, &sample) in self.sum.iter_mut().zip(sum) {
+            *own += sample;
+        }
+        self.others += voices;
+    }
+
     fn finish(&mut self) {
-        if self.count > 0 {
+        if self.count + self.others > 0 {
             let frame = self.frame;
             self.limiter.narrow(&self.sum[..frame], &mut self.common[..frame]);
         }
@@ -621,7 +728,7 @@ impl Mix {
 
     /// What everybody hears who says nothing; `None` is silence.
     fn common(&self) -> Option<&[i16]> {
-        (self.count > 0).then(|| &self.common[..self.frame])
+        (self.count + self.others > 0).then(|| &self.common[..self.frame])
     }
 
     /// Writes the mix without one voice into `own`; false if it is silence.
@@ -631,9 +738,9 @@ impl Mix {
     fn without(&self, voice: Option<usize>, limiter: &mut Limiter, own: &mut [i16]) -> bool {
         let Some(voice) = voice else {
             own.copy_from_slice(&self.common[..self.frame]);
-            return self.count > 0;
+            return self.count + self.others > 0;
         };
-        if self.count == 1 {
+        if self.count + self.others == 1 {
             return false;
         }
         let mut sum = [0; MAX_FRAME];

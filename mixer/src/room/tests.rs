@@ -3,6 +3,7 @@
 mod comfort;
 mod hall;
 mod levels;
+mod parts;
 
 use std::time::Duration;
 

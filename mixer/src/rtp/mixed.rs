@@ -47,6 +47,14 @@ impl Sources {
         Some(at)
     }
 
+    /// Adds those of another list, as far as there is room.
+    pub fn append(&mut self, others: &Self) {
+        let count = others.count.min(MAX_SOURCES - self.count);
+        self.ssrcs[self.count..][..count].copy_from_slice(&others.ssrcs[..count]);
+        self.levels[self.count..][..count].copy_from_slice(&others.levels[..count]);
+        self.count += count;
+    }
+
     /// All of them, or all but the one at a place.
     pub fn without(&self, place: Option<usize>) -> Heard<'_> {
         Heard { sources: self, without: place.filter(|&place| place < self.count) }

@@ -64,22 +64,31 @@ impl Hall {
 
     pub(super) fn run(&mut self, ticks: usize) {
         for _ in 0..ticks {
-            for phone in &mut self.phones {
-                phone.say(&mut self.room, self.now, self.loss);
-            }
-            let mut sent = Sent(Vec::new());
-            self.room.tick(self.now, &mut sent);
-            for (id, datagram) in sent.0 {
-                if self.relay_events && id == SlotId(0) && datagram[1] & 0x7F == EVENTS {
-                    self.room.slot_mut(SlotId(1)).unwrap().receive(self.now, &datagram).unwrap();
-                }
-                if let Some(phone) = self.phones.get_mut(usize::try_from(id.0).unwrap()) {
-                    phone.hear(&datagram);
-                }
-            }
-            self.ticks += 1;
-            self.now += TICK;
+            self.begin_tick();
+            self.end_tick();
         }
+    }
+
+    pub(super) fn begin_tick(&mut self) {
+        for phone in &mut self.phones {
+            phone.say(&mut self.room, self.now, self.loss);
+        }
+        self.room.begin_tick(self.now);
+    }
+
+    pub(super) fn end_tick(&mut self) {
+        let mut sent = Sent(Vec::new());
+        self.room.end_tick(self.now, &mut sent);
+        for (id, datagram) in sent.0 {
+            if self.relay_events && id == SlotId(0) && datagram[1] & 0x7F == EVENTS {
+                self.room.slot_mut(SlotId(1)).unwrap().receive(self.now, &datagram).unwrap();
+            }
+            if let Some(phone) = self.phones.get_mut(usize::try_from(id.0).unwrap()) {
+                phone.hear(&datagram);
+            }
+        }
+        self.ticks += 1;
+        self.now += TICK;
     }
 }
 
