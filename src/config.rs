@@ -117,6 +117,8 @@ pub struct Media {
     /// Media threads; otherwise one a core.
     #[serde(with = "text")]
     pub workers: Auto<NonZeroUsize>,
+    /// Legs of a media thread, or as much work as theirs, beyond which who joins its rooms may be seated on another.
+    pub spread_above: usize,
     /// How packets are sent and received.
     pub io: MediaIo,
     /// Offered and accepted, best first.

@@ -271,6 +271,7 @@ fn media_options(config: &Config, seed: u64) -> media::Options {
     media::Options {
         ports: config.rtp_ports.first()..=config.rtp_ports.last(),
         workers: media.workers.set().copied(),
+        spread_above: media.spread_above,
         io: match media.io {
             MediaIo::Auto => Io::Auto,
             MediaIo::Plain => Io::Plain,

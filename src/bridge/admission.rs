@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand_core::Rng;
 
 use super::room::Refusal;
-use super::{Bridge, Draining, Place};
+use super::{Bridge, Draining};
 
 impl Bridge {
     /// Whether the limits leave a line.
@@ -18,10 +18,9 @@ impl Bridge {
         if self.free_lines() == 0 { Err(Refusal::Overloaded) } else { Ok(()) }
     }
 
-    /// Whether the media threads can take `legs` more in this place, or in a new one; counts and tells when not.
-    pub(super) fn has_room(&mut self, place: Option<Place>, legs: usize) -> Result<(), Refusal> {
-        let mix = place.and_then(|place| self.mix_of(place));
-        if self.capacity.room_in(self.now, self.media.len(), mix) >= legs {
+    /// Whether the media threads can take `legs` more in one place; counts and tells when not.
+    pub(super) fn has_room(&mut self, legs: usize) -> Result<(), Refusal> {
+        if self.capacity.room_in_mix(self.now, self.media.len()) >= legs {
             return Ok(());
         }
         self.counters.saturated += 1;

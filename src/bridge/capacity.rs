@@ -13,13 +13,11 @@
 //! A worker is full once it has no room, and until its load has fallen by a twentieth. It is also full while it is
 //! silent, and while it is busy and its ticks are late report after report.
 //!
-//! A room lives on one worker: who joins a room is measured by the worker of its mix, and a new room by the worker with
-//! the fewest legs, which is where the router puts it.
+//! A room may spread over the workers, so who comes is measured by the worker with the most room.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::media::command::{MixKey, WorkerReport};
+use crate::media::command::WorkerReport;
 
 /// What is known of every worker.
 #[derive(Debug)]
@@ -27,8 +25,6 @@ pub(super) struct Capacity {
     /// Share of its time that a worker may be busy.
     most: f32,
     workers: Vec<Worker>,
-    /// Which worker a mix is on.
-    mixes: BTreeMap<MixKey, usize>,
 }
 
 /// The last reports of a worker, smoothed. One that never reported has no legs.
@@ -49,7 +45,7 @@ struct Worker {
 impl Capacity {
     /// `workers` idle ones, each of which may be busy for `most` of its time.
     pub(super) fn new(workers: usize, most: f32) -> Self {
-        Self { most, workers: vec![Worker::default(); workers], mixes: BTreeMap::new() }
+        Self { most, workers: vec![Worker::default(); workers] }
     }
 
     /// Takes the news of a second.
@@ -59,28 +55,14 @@ impl Capacity {
         }
     }
 
-    /// A mix has its first leg.
-    pub(super) fn mix_began(&mut self, mix: MixKey, worker: usize) {
-        self.mixes.insert(mix, worker);
-    }
-
-    /// A mix has lost its last leg; it may have begun again elsewhere.
-    pub(super) fn mix_ended(&mut self, mix: MixKey, worker: usize) {
-        if self.mixes.get(&mix) == Some(&worker) {
-            self.mixes.remove(&mix);
-        }
-    }
-
     /// Legs that the workers together can take, when the bridge holds `legs` now.
     pub(super) fn room(&self, now: Instant, legs: usize) -> usize {
         self.rooms(now).sum::<usize>().saturating_sub(self.unreported(legs))
     }
 
-    /// Legs that can be added to this mix, or to one that does not exist yet.
-    pub(super) fn room_in(&self, now: Instant, legs: usize, mix: Option<MixKey>) -> usize {
-        let known = mix.and_then(|mix| self.mixes.get(&mix)).and_then(|&at| self.workers.get(at));
-        let worker = known.or_else(|| self.workers.iter().min_by_key(|worker| worker.legs));
-        worker.map_or(0, |worker| worker.room(now, self.most).saturating_sub(self.unreported(legs)))
+    /// Legs that can be added to one mix, when the bridge holds `legs` now.
+    pub(super) fn room_in_mix(&self, now: Instant, legs: usize) -> usize {
+        self.rooms(now).max().unwrap_or(0).saturating_sub(self.unreported(legs))
     }
 
     /// Legs that each worker can take by its last report.
@@ -216,7 +198,7 @@ mod tests {
         let watch = Watch::new(2);
 
         assert_eq!(watch.capacity.room(watch.now, 0), 5000);
-        assert_eq!(watch.capacity.room_in(watch.now, 0, None), 2500);
+        assert_eq!(watch.capacity.room_in_mix(watch.now, 0), 2500);
     }
 
     #[test]
@@ -265,7 +247,7 @@ mod tests {
         let before = watch.capacity.room(watch.now, 100);
 
         let after = watch.capacity.room(watch.now, 700);
-        let in_a_room = watch.capacity.room_in(watch.now, 2_700, None);
+        let in_a_room = watch.capacity.room_in_mix(watch.now, 2_700);
 
         assert_eq!(before - after, 600);
         assert_eq!(in_a_room, 0);
@@ -357,19 +339,12 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_measured_by_its_worker() {
+    fn a_room_is_measured_by_the_worker_with_the_most_room() {
         let mut watch = Watch::new(2);
-        watch.capacity.mix_began(MixKey(1), 0);
-        watch.capacity.mix_began(MixKey(2), 1);
         watch.hear(4, &report(2_000, 0.8));
-        let room_in = |watch: &Watch, mix| watch.capacity.room_in(watch.now, 2_000, mix);
 
-        assert_eq!(room_in(&watch, Some(MixKey(1))), 0);
-        assert_eq!(room_in(&watch, Some(MixKey(2))), 2_500);
-        assert_eq!(room_in(&watch, None), 2_500, "a new one goes to the other worker");
-
-        watch.capacity.mix_began(MixKey(1), 1);
-        watch.capacity.mix_ended(MixKey(1), 0);
-        assert_eq!(room_in(&watch, Some(MixKey(1))), 2_500, "it began again elsewhere");
+        assert_eq!(watch.capacity.room_in_mix(watch.now, 2_000), 2_500);
+        watch.hear(4, &WorkerReport { worker: 1, ..report(2_000, 0.8) });
+        assert_eq!(watch.capacity.room_in_mix(watch.now, 4_000), 0);
     }
 }

@@ -120,7 +120,7 @@ impl Bridge {
         }
         if let Some(room) = self.names.get(name).copied() {
             self.rooms[&room].admit()?;
-            return self.has_room(Some(Place::Room(room)), 1).map(|()| room);
+            return self.has_room(1).map(|()| room);
         }
         let may_create = is_room_name(name)
             && self.settings.auto_create.matches(name)
@@ -131,7 +131,7 @@ impl Bridge {
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(Refusal::Overloaded);
         }
-        self.has_room(None, 1)?;
+        self.has_room(1)?;
         Ok(self.create_room(NewRoom::ad_hoc(name.to_owned())))
     }
 

@@ -41,8 +41,6 @@ impl Bridge {
                 self.media.remove(&leg);
                 self.counters.closed(leg);
             }
-            Event::MixBegan { mix, worker } => self.capacity.mix_began(mix, worker),
-            Event::MixEnded { mix, worker } => self.capacity.mix_ended(mix, worker),
             Event::Worker(report) => {
                 self.capacity.handle_report(self.now, &report);
                 self.counters.worker(report);

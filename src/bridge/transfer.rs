@@ -136,7 +136,7 @@ impl Bridge {
             let seat = self.rooms.get(&room).map_or(Ok(()), super::room::Room::has_seat);
             seat.map_err(|refusal| refusal.answer().0)?;
         }
-        self.has_room(Some(place), 1).map_err(|refusal| refusal.answer().0)?;
+        self.has_room(1).map_err(|refusal| refusal.answer().0)?;
         Ok(id)
     }
 

@@ -163,20 +163,6 @@ pub enum Event {
         /// Totals since it was opened.
         statistics: Statistics,
     },
-    /// The first leg of a mix has taken its seat.
-    MixBegan {
-        /// The mix.
-        mix: MixKey,
-        /// Where it is.
-        worker: usize,
-    },
-    /// The last leg of a mix has left it; news of another worker may have it begun again there already.
-    MixEnded {
-        /// The mix.
-        mix: MixKey,
-        /// Where it was.
-        worker: usize,
-    },
     /// Levels of some legs that were heard lately, about ten times a second; dropped when the queue is full.
     Levels(Levels),
     /// The ports are free again.

@@ -8,6 +8,9 @@
 //! ```
 //! Steady is a tick each 20 ms. Asleep is one packet of silence each [`KEEP_ALIVE`] for every leg, which keeps NAT bindings
 //! (RFC 6263 §4.6) and the far side's patience. Idle (everyone on hold) sends nothing.
+//!
+//! A mix may be a part of a room that spreads over several workers. Its ticks then have two halves (`parts`), and it rests
+//! only when the others do.
 
 use std::time::{Duration, Instant};
 
@@ -17,19 +20,26 @@ use super::command::{Event, Levels};
 use super::leg::Upkeep;
 use super::legs::Legs;
 use super::outbox::Outbox;
+use super::parts::{Link, Links, PATIENCE};
 use super::tally::Tally;
 use super::watch::Watch;
+use super::worker::Peer;
 
 /// A room with its deadlines.
 #[derive(Debug)]
 pub(super) struct Mix {
     pub(super) room: Room,
-    /// Next tick.
+    /// Next tick, or the end of the patience with the other parts.
     pub(super) due: Instant,
+    /// The tick whose first half is done.
+    begun: Option<Instant>,
+    pub(super) links: Links,
     ticks: u64,
     /// Last RTP packet from any leg, or order about one.
     heard: Instant,
     pace: Pace,
+    /// Nobody sent RTP here for long, whatever other parts do.
+    rests: bool,
     /// The sockets of its legs are being watched.
     watched: bool,
 }
@@ -44,7 +54,33 @@ enum Pace {
 impl Mix {
     /// A mix that ticks first at `due`.
     pub(super) fn new(room: Room, due: Instant) -> Self {
-        Self { room, due, ticks: 0, heard: due, pace: Pace::Steady, watched: false }
+        Self {
+            room,
+            due,
+            begun: None,
+            links: Links::default(),
+            ticks: 0,
+            heard: due,
+            pace: Pace::Steady,
+            rests: false,
+            watched: false,
+        }
+    }
+
+    /// True if there is something to do now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due <= now || self.begun.is_some_and(|tick| self.links.are_there(tick))
+    }
+
+    /// True while a tick waits for other parts.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// Adds a way to another part.
+    pub(super) fn link(&mut self, now: Instant, link: Link) {
+        self.links.add(now, link, &mut self.room);
+        self.wake(now);
     }
 
     /// Brings it back to its ticks, for an order that concerns one of its legs.
@@ -53,8 +89,19 @@ impl Mix {
         self.look(now);
     }
 
+    /// Has it go on if another part has begun to say something while it rests.
+    pub(super) fn look_elsewhere(&mut self, now: Instant) {
+        if self.pace == Pace::Asleep && self.links.are_awake() {
+            self.links.heard = Some(now);
+            self.look(now);
+        }
+    }
+
     /// Has it look at its sockets within the next period: a packet waits.
     pub(super) fn look(&mut self, now: Instant) {
+        if self.begun.is_some() {
+            return;
+        }
         while self.due > now + TICK {
             self.due -= TICK;
         }
@@ -75,10 +122,13 @@ impl Mix {
     pub(super) fn tick(
         &mut self,
         now: Instant,
-        asleep_after: Duration,
+        (asleep_after, peers): (Duration, &[Peer]),
         sink: &mut impl Sink,
         tally: &mut Tally,
     ) {
+        if self.begun.is_some() {
+            return self.catch_up(now, peers, sink, tally);
+        }
         let late_by = now.saturating_duration_since(self.due);
         tally.latest_start = tally.latest_start.max(late_by);
         if late_by > TICK / 2 {
@@ -88,19 +138,24 @@ impl Mix {
         let rest = match self.pace {
             Pace::Idle => IDLE_UPKEEP,
             Pace::Asleep => {
-                self.room.tick(self.due, sink);
+                self.begin(peers);
+                self.links.hear(&mut self.room, self.due);
+                self.end(self.due, sink);
+                self.links.sleep();
                 tally.ticks += 1;
                 KEEP_ALIVE
             }
-            Pace::Steady => return self.catch_up(now, sink, tally),
+            Pace::Steady => return self.catch_up(now, peers, sink, tally),
         };
         self.due = next_deadline(self.due + rest, now);
     }
 
     fn choose_pace(&mut self, now: Instant, asleep_after: Duration) {
+        self.rests = now.saturating_duration_since(self.heard) >= asleep_after;
+        let elsewhere = self.links.heard.unwrap_or(self.heard);
         self.pace = if self.room.idle() {
             Pace::Idle
-        } else if now.saturating_duration_since(self.heard) < asleep_after {
+        } else if now.saturating_duration_since(self.heard.max(elsewhere)) < asleep_after {
             Pace::Steady
         } else if self.room.slots_mut().any(|(_, slot)| slot.is_sending_digits()) {
             self.heard = now;
@@ -110,11 +165,19 @@ impl Mix {
         };
     }
 
-    fn catch_up(&mut self, now: Instant, sink: &mut impl Sink, tally: &mut Tally) {
+    fn catch_up(&mut self, now: Instant, peers: &[Peer], sink: &mut impl Sink, tally: &mut Tally) {
         let legs = u32::try_from(self.room.len()).unwrap_or(u32::MAX);
         for _ in 0..CATCH_UP_MAX {
-            self.room.tick(self.due, sink);
-            self.due += TICK;
+            let tick = self.begun.unwrap_or(self.due);
+            if self.begun.is_none() {
+                self.begin(peers);
+            }
+            if !self.links.hear(&mut self.room, tick) && now < tick + PATIENCE {
+                (self.begun, self.due) = (Some(tick), tick + PATIENCE);
+                return;
+            }
+            self.end(tick, sink);
+            self.due = self.links.next(tick);
             self.ticks += 1;
             tally.ticks += 1;
             tally.leg_ticks += legs;
@@ -123,6 +186,17 @@ impl Mix {
             }
         }
         self.due = next_deadline(self.due, now);
+    }
+
+    fn begin(&mut self, peers: &[Peer]) {
+        self.room.begin_tick(self.due);
+        self.links.tell(&self.room, self.due, self.rests, peers);
+    }
+
+    fn end(&mut self, tick: Instant, sink: &mut impl Sink) {
+        self.begun = None;
+        self.room.end_tick(tick, sink);
+        self.links.end_tick(tick);
     }
 
     /// Passes on what the slots noticed, and looks after some of the legs, another part each tick.

@@ -14,6 +14,7 @@ mod mix;
 mod outbox;
 mod outgoing;
 mod pace;
+mod parts;
 mod pool;
 mod ring;
 mod router;
@@ -46,6 +47,7 @@ use self::pool::PortPool;
 use self::router::{Order, Router};
 use self::system::Waker;
 pub use self::system::{DescriptorLimit, raise_descriptor_limit};
+use self::tally::Load;
 use self::watch::Watch;
 use self::worker::{Arrival, Links, Peer, Settings, Worker};
 
@@ -56,6 +58,8 @@ pub struct Options {
     pub ports: RangeInclusive<u16>,
     /// Media threads; `None` makes one for each processor.
     pub workers: Option<NonZeroUsize>,
+    /// Legs of a media thread, or as much work as theirs, beyond which who joins its mixes may be seated on another.
+    pub spread_above: usize,
     /// Seeds SSRCs, sequence numbers and the order of ports: give it true randomness.
     pub seed: u64,
     /// The least delay of the jitter buffers.
@@ -77,12 +81,13 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Ports 16384–32767, a worker for each processor, 0 to 200 ms of delay, 30 s of silence, 5 s to sleep,
+    /// Ports 16384–32767, a worker for each processor that has 800 legs before its mixes spread, 0 to 200 ms of delay, 30 s of silence, 5 s to sleep,
     /// 4,096 commands and 2,048 events.
     fn default() -> Self {
         Self {
             ports: 16_384..=32_767,
             workers: None,
+            spread_above: 800,
             seed: 0,
             min_delay: Duration::ZERO,
             max_delay: Duration::from_millis(200),
@@ -109,6 +114,7 @@ pub struct Media {
 struct Handle {
     orders: rtrb::Producer<Order>,
     waker: Arc<Waker>,
+    load: Arc<Load>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -140,14 +146,16 @@ impl Media {
         let reader = Arc::new(Waker::new()?);
         let mut queues = Vec::with_capacity(count);
         let (failed_sender, failed) = sync_channel(options.command_queue.max(1));
-        let mut media =
-            Self { router: Router::new(count), workers: Vec::new(), failed, stop: Arc::default() };
+        let router = Router::new(count, options.spread_above);
+        let mut media = Self { router, workers: Vec::new(), failed, stop: Arc::default() };
         let (peers, arrivals) = peers(count, options.command_queue)?;
         for (index, arrivals) in arrivals.into_iter().enumerate() {
-            let (orders, taken) = rtrb::RingBuffer::new(options.command_queue.max(ORDERS_OF_ONE));
+            let (orders, taken) =
+                rtrb::RingBuffer::new(options.command_queue.max(ORDERS_OF_ONE + count));
             let waker = Arc::clone(&peers[index].waker);
             let (queue, posted) = rtrb::RingBuffer::new(options.event_queue.max(1));
             queues.push(posted);
+            let load = Arc::new(Load::default());
             let links = Links {
                 orders: taken,
                 arrivals,
@@ -156,11 +164,12 @@ impl Media {
                 outbox: Outbox::new(queue, Arc::clone(&numbers), Arc::clone(&reader)),
                 waker: Arc::clone(&waker),
                 watch: Watch::new()?,
+                load: Arc::clone(&load),
                 stop: Arc::clone(&media.stop),
             };
             let settings = Settings { backend, ..options.into() };
             let thread = spawn(index, settings, Arc::clone(&pool), links)?;
-            media.workers.push(Handle { orders, waker, thread: Some(thread) });
+            media.workers.push(Handle { orders, waker, load, thread: Some(thread) });
         }
         Ok((media, Events::new(queues, reader)))
     }
@@ -173,9 +182,12 @@ impl Media {
         while let Ok(leg) = self.failed.try_recv() {
             self.router.forget(leg);
         }
+        for (worker, handle) in self.workers.iter().enumerate() {
+            self.router.note_load(worker, handle.load.get());
+        }
         let orders = self.router.plan(&command);
-        let has_room =
-            |&(worker, _): &(usize, Order)| self.workers[worker].orders.slots() >= ORDERS_OF_ONE;
+        let most = ORDERS_OF_ONE + self.workers.len();
+        let has_room = |&(worker, _): &(usize, Order)| self.workers[worker].orders.slots() >= most;
         if !orders.iter().all(has_room) {
             return Err(QueueFull(Box::new(command)));
         }
@@ -246,5 +258,5 @@ fn spawn(
         .spawn(move || Worker::new(index, settings, pool, links).run())
 }
 
-/// Orders that one command can make for one worker.
+/// Orders that one command can make for one worker, beside those that link it with every other.
 const ORDERS_OF_ONE: usize = 2;

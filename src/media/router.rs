@@ -1,15 +1,21 @@
-//! Which worker owns which leg and mix, as far as the commands tell.
+//! Which worker owns which leg and which part of a mix, as far as the commands tell.
 //!
 //! A mix lives on the worker of its first leg. A leg that joins a mix elsewhere moves there, sockets and slot:
 //! its old worker gets a [`Order::Move`], the new one an [`Order::Expect`], after which it keeps the leg's commands
 //! until the leg has come. So commands for one leg take effect in order wherever it is.
+//!
+//! Once that worker has many legs and another has clearly fewer, whoever joins is seated there, in a part of the mix of its
+//! own that is linked with the others. So rooms that grow level the load, and nobody who is seated has to move.
 
 use std::collections::BTreeMap;
 
+use mixer::room::PartId;
+
 use super::command::{Command, MediaKey, MixKey};
+use super::parts::{Link, link};
 
 /// What a worker is told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Order {
     /// As the bridge asked.
     Command(Command),
@@ -22,66 +28,129 @@ pub(super) enum Order {
         /// Index of its new worker.
         to: usize,
     },
+    /// A part of a mix is to hear another.
+    Link(Box<Link>),
 }
 
 /// Follows the commands.
 #[derive(Debug)]
 pub(super) struct Router {
-    /// Legs of each worker.
-    loads: Vec<usize>,
+    workers: Vec<Worker>,
+    /// Legs of a worker beyond which mixes are not kept together.
+    spread_above: usize,
     legs: BTreeMap<MediaKey, (usize, Option<MixKey>)>,
     mixes: BTreeMap<MixKey, Seated>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Worker {
+    legs: usize,
+    /// As many legs as would make it so busy as it is, at an assumed cost.
+    busy_for: usize,
+}
+
+/// Who sits where in a mix.
+#[derive(Debug, Default)]
 struct Seated {
+    parts: Vec<Part>,
+    begun: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    id: PartId,
     worker: usize,
     legs: usize,
 }
 
 impl Router {
-    /// Routes to `workers` workers.
-    pub(super) fn new(workers: usize) -> Self {
-        Self { loads: vec![0; workers], legs: BTreeMap::new(), mixes: BTreeMap::new() }
+    /// Routes to `workers` workers, of which one that has up to `spread_above` legs keeps its mixes together.
+    pub(super) fn new(workers: usize, spread_above: usize) -> Self {
+        let workers = vec![Worker::default(); workers];
+        Self { workers, spread_above, legs: BTreeMap::new(), mixes: BTreeMap::new() }
+    }
+
+    /// Takes the share of its time that a worker works, 0 to 1.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float to integer cast saturates"
+    )]
+    pub(super) fn note_load(&mut self, worker: usize, busy: f32) {
+        self.workers[worker].busy_for = (busy / USUAL_COST) as usize;
     }
 
     /// The orders that a command makes, with the worker of each. Call [`Self::apply`] once they are on their way.
     pub(super) fn plan(&self, command: &Command) -> Vec<(usize, Order)> {
-        let order = Order::Command(command.clone());
+        let order = || Order::Command(command.clone());
         match command {
-            Command::Open { .. } => vec![(self.least_loaded(), order)],
+            Command::Open { .. } => vec![(self.lightest(), order())],
             Command::Meters { .. } => {
-                (0..self.loads.len()).map(|worker| (worker, order.clone())).collect()
+                (0..self.workers.len()).map(|worker| (worker, order())).collect()
             }
             Command::Contributors { mix, .. } => {
-                self.mixes.get(mix).map(|seated| (seated.worker, order)).into_iter().collect()
+                self.parts(*mix).iter().map(|part| (part.worker, order())).collect()
             }
-            Command::Join { leg, mix, .. } => self.plan_join(*leg, *mix, order),
+            Command::Join { leg, mix, .. } => self.plan_join(*leg, *mix, order()),
             Command::Configure { leg, .. }
             | Command::Leave { leg }
             | Command::Seat { leg, .. }
             | Command::SendDigits { leg, .. }
             | Command::Close { leg } => {
-                self.legs.get(leg).map(|&(worker, _)| (worker, order)).into_iter().collect()
+                self.legs.get(leg).map(|&(worker, _)| (worker, order())).into_iter().collect()
             }
         }
     }
 
     fn plan_join(&self, leg: MediaKey, mix: MixKey, order: Order) -> Vec<(usize, Order)> {
         let Some(&(from, _)) = self.legs.get(&leg) else { return Vec::new() };
-        let to = self.mixes.get(&mix).map_or(from, |seated| seated.worker);
-        if from == to {
-            return vec![(to, order)];
+        if self.is_in(leg, mix) {
+            return vec![(from, order)];
         }
-        vec![(to, Order::Expect(leg)), (to, order), (from, Order::Move { leg, to })]
+        let to = self.place(from, mix);
+        let mut orders = self.plan_links(mix, to);
+        if from == to {
+            orders.push((to, order));
+        } else {
+            let moving = Order::Move { leg, to };
+            orders.extend([(to, Order::Expect(leg)), (to, order), (from, moving)]);
+        }
+        orders
+    }
+
+    /// The ways from a part that begins on `worker` to all others.
+    fn plan_links(&self, mix: MixKey, worker: usize) -> Vec<(usize, Order)> {
+        let Some(seated) = self.mixes.get(&mix) else { return Vec::new() };
+        if seated.parts.iter().any(|part| part.worker == worker) {
+            return Vec::new();
+        }
+        let new = (PartId(seated.begun), worker);
+        let ways = seated.parts.iter().flat_map(|part| {
+            let [there, here] = link(mix, (part.id, part.worker), new);
+            [(part.worker, there), (worker, here)]
+        });
+        ways.map(|(worker, link)| (worker, Order::Link(Box::new(link)))).collect()
+    }
+
+    /// The worker on which a leg of `from` joins a mix.
+    fn place(&self, from: usize, mix: MixKey) -> usize {
+        let parts = self.parts(mix);
+        let Some(first) = parts.first() else { return from };
+        let lightest = self.load(self.lightest());
+        let is_light = |&worker: &usize| self.load(worker) <= lightest + self.spread_above / UNEVEN;
+        if parts.len() == 1 && self.load(first.worker) < self.spread_above {
+            return first.worker;
+        }
+        let mut workers = std::iter::once(from).chain(parts.iter().map(|part| part.worker));
+        workers.find(is_light).unwrap_or_else(|| self.lightest())
     }
 
     /// Remembers a command whose orders were sent.
     pub(super) fn apply(&mut self, command: &Command) {
         match command {
             Command::Open { leg, .. } => {
-                let worker = self.least_loaded();
-                self.loads[worker] += 1;
+                let worker = self.lightest();
+                self.workers[worker].legs += 1;
                 self.legs.insert(*leg, (worker, None));
             }
             Command::Join { leg, mix, .. } => self.join(*leg, *mix),
@@ -96,22 +165,25 @@ impl Router {
     }
 
     fn join(&mut self, leg: MediaKey, mix: MixKey) {
+        let Some(&(from, _)) = self.legs.get(&leg) else { return };
+        if self.is_in(leg, mix) {
+            return;
+        }
+        let to = self.place(from, mix);
         self.leave(leg);
-        let Some((worker, seat)) = self.legs.get_mut(&leg) else { return };
-        let seated = self.mixes.entry(mix).or_insert(Seated { worker: *worker, legs: 0 });
-        seated.legs += 1;
-        self.loads[*worker] -= 1;
-        self.loads[seated.worker] += 1;
-        (*worker, *seat) = (seated.worker, Some(mix));
+        self.mixes.entry(mix).or_default().add(to);
+        self.workers[from].legs -= 1;
+        self.workers[to].legs += 1;
+        self.legs.insert(leg, (to, Some(mix)));
     }
 
     fn leave(&mut self, leg: MediaKey) {
-        let Some(mix) = self.legs.get_mut(&leg).and_then(|(_, mix)| mix.take()) else { return };
-        if let Some(seated) = self.mixes.get_mut(&mix) {
-            seated.legs -= 1;
-            if seated.legs == 0 {
-                self.mixes.remove(&mix);
-            }
+        let Some((worker, mix)) = self.legs.get_mut(&leg) else { return };
+        let Some(mix) = mix.take() else { return };
+        let Some(seated) = self.mixes.get_mut(&mix) else { return };
+        seated.remove(*worker);
+        if seated.parts.is_empty() {
+            self.mixes.remove(&mix);
         }
     }
 
@@ -119,15 +191,53 @@ impl Router {
     pub(super) fn forget(&mut self, leg: MediaKey) {
         self.leave(leg);
         if let Some((worker, _)) = self.legs.remove(&leg) {
-            self.loads[worker] -= 1;
+            self.workers[worker].legs -= 1;
         }
     }
 
-    fn least_loaded(&self) -> usize {
-        let lightest = self.loads.iter().enumerate().min_by_key(|&(_, load)| load);
-        lightest.map_or(0, |(worker, _)| worker)
+    fn is_in(&self, leg: MediaKey, mix: MixKey) -> bool {
+        self.legs.get(&leg).is_some_and(|&(_, seat)| seat == Some(mix))
+    }
+
+    fn parts(&self, mix: MixKey) -> &[Part] {
+        self.mixes.get(&mix).map_or(&[], |seated| &seated.parts)
+    }
+
+    fn load(&self, worker: usize) -> usize {
+        let Worker { legs, busy_for } = self.workers[worker];
+        legs.max(busy_for)
+    }
+
+    fn lightest(&self) -> usize {
+        (0..self.workers.len()).min_by_key(|&worker| self.load(worker)).unwrap_or(0)
     }
 }
+
+impl Seated {
+    fn add(&mut self, worker: usize) {
+        if let Some(part) = self.parts.iter_mut().find(|part| part.worker == worker) {
+            part.legs += 1;
+            return;
+        }
+        self.parts.push(Part { id: PartId(self.begun), worker, legs: 1 });
+        self.begun += 1;
+    }
+
+    fn remove(&mut self, worker: usize) {
+        if let Some(at) = self.parts.iter().position(|part| part.worker == worker) {
+            self.parts[at].legs -= 1;
+            if self.parts[at].legs == 0 {
+                self.parts.remove(at);
+            }
+        }
+    }
+}
+
+/// What a leg is taken to cost, as a share of a worker's time.
+const USUAL_COST: f32 = 0.000_3;
+/// By this part of [`Router::spread_above`] workers may differ: a part of its own costs a wake-up in each tick, as much as
+/// some legs.
+const UNEVEN: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -144,18 +254,22 @@ mod tests {
     }
 
     fn router(commands: &[Command]) -> Router {
-        let mut router = Router::new(2);
+        let mut router = Router::new(2, 80);
         for command in commands {
             router.apply(command);
         }
         router
     }
 
+    fn legs(router: &Router) -> [usize; 2] {
+        [router.workers[0].legs, router.workers[1].legs]
+    }
+
     #[test]
     fn legs_spread_over_the_workers() {
         let router = router(&[open(1), open(2), open(3), open(4)]);
 
-        assert_eq!(router.loads, [2, 2]);
+        assert_eq!(legs(&router), [2, 2]);
     }
 
     #[test]
@@ -181,10 +295,10 @@ mod tests {
         router.apply(&Command::Leave { leg: MediaKey(2) });
 
         assert!(router.mixes.is_empty());
-        assert_eq!(router.loads, [1, 0]);
+        assert_eq!(legs(&router), [1, 0]);
         router.forget(MediaKey(2));
         router.forget(MediaKey(2));
-        assert_eq!(router.loads, [0, 0]);
+        assert_eq!(legs(&router), [0, 0]);
     }
 
     #[test]
@@ -193,5 +307,76 @@ mod tests {
 
         assert_eq!(router.plan(&join(1, 1)), []);
         assert_eq!(router.plan(&Command::Close { leg: MediaKey(1) }), []);
+    }
+
+    /// A mix of many legs, opened before or one after the other.
+    fn crowd(router: &mut Router, legs: std::ops::Range<u64>, mix: u64) -> Vec<(usize, Order)> {
+        legs.flat_map(|leg| {
+            router.apply(&open(leg));
+            let orders = router.plan(&join(leg, mix));
+            router.apply(&join(leg, mix));
+            orders
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_mix_spreads_once_its_worker_has_many_legs_and_another_few() {
+        let mut router = router(&[]);
+        let orders = crowd(&mut router, 0..80, 9);
+        assert_eq!(legs(&router), [80, 0]);
+        assert!(!orders.iter().any(|(_, order)| matches!(order, Order::Link(_))));
+
+        let orders = crowd(&mut router, 80..180, 9);
+
+        let ways = orders.iter().filter(|(_, order)| matches!(order, Order::Link(_)));
+        assert_eq!(
+            ways.map(|&(worker, _)| worker).collect::<Vec<_>>(),
+            [0, 1],
+            "one way, each end once"
+        );
+        let [first, second] = legs(&router);
+        assert_eq!(first + second, 180);
+        assert!(first.abs_diff(second) <= 10, "{first} {second}");
+    }
+
+    #[test]
+    fn the_other_part_goes_on_where_one_ends_and_a_new_one_has_a_new_name() {
+        let mut router = router(&[]);
+        crowd(&mut router, 0..90, 9);
+        let parts: Vec<_> = router.parts(MixKey(9)).iter().map(|part| part.id).collect();
+        assert_eq!(parts, [PartId(0), PartId(1)]);
+
+        for leg in 0..80 {
+            router.apply(&Command::Leave { leg: MediaKey(leg) });
+        }
+        router.note_load(1, 0.5);
+        router.apply(&join(0, 9));
+
+        let parts: Vec<_> = router.parts(MixKey(9)).iter().map(|part| part.id).collect();
+        assert_eq!(parts, [PartId(1), PartId(2)]);
+        let everywhere = router.plan(&Command::Contributors { mix: MixKey(9), contributors: 2 });
+        assert_eq!(everywhere.len(), 2);
+    }
+
+    #[test]
+    fn what_is_open_goes_to_the_worker_that_is_less_busy_not_only_less_full() {
+        let mut router = router(&[open(1), open(2), open(3)]);
+        router.note_load(1, 0.6);
+
+        router.apply(&open(4));
+
+        assert_eq!(legs(&router), [3, 1]);
+    }
+
+    #[test]
+    fn who_sits_in_a_mix_stays_where_they_are_when_told_to_join_it() {
+        let mut router = router(&[open(1), open(2), join(1, 9)]);
+
+        assert_eq!(router.plan(&join(1, 9)), [(0, Order::Command(join(1, 9)))]);
+        router.apply(&join(1, 9));
+
+        assert_eq!(router.parts(MixKey(9)).len(), 1);
+        assert_eq!(router.parts(MixKey(9))[0].legs, 1);
     }
 }

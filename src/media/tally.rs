@@ -1,5 +1,6 @@
 //! How a worker fares, counted over a second.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mixer::room::TICK;
@@ -59,6 +60,21 @@ impl Tally {
 
     fn elapsed(&self, now: Instant) -> Duration {
         TALLY_EVERY + now.saturating_duration_since(self.due)
+    }
+}
+
+/// The share of its time that a worker works, for another thread to see.
+#[derive(Debug, Default)]
+pub(super) struct Load(AtomicU32);
+
+impl Load {
+    /// 0 to 1.
+    pub(super) fn get(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, busy: f32) {
+        self.0.store(busy.to_bits(), Ordering::Relaxed);
     }
 }
 

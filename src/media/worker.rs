@@ -29,12 +29,13 @@ use super::legs::Legs;
 use super::mix::{Mix, next_deadline};
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, PACKETS_MAX};
+use super::parts::Link;
 use super::pool::{PortPool, Quarantine};
 use super::ring::{Arrivals, Departures};
 use super::router::Order;
 use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
-use super::tally::Tally;
+use super::tally::{Load, Tally};
 use super::watch::Watch;
 
 /// What every worker is made with.
@@ -75,6 +76,8 @@ pub(super) struct Links {
     pub(super) outbox: Outbox,
     pub(super) waker: Arc<Waker>,
     pub(super) watch: Watch,
+    /// How busy this worker is, for the router to see.
+    pub(super) load: Arc<Load>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -222,6 +225,7 @@ impl Worker {
                 }
             }
             Order::Move { leg, to } => self.hand_over(leg, to),
+            Order::Link(link) => self.link(*link),
         }
     }
 
@@ -304,16 +308,14 @@ impl Worker {
     }
 
     fn join(&mut self, key: MediaKey, mix_key: MixKey, contributors: usize) {
-        self.leave(key);
-        let Some(id) = self.legs.id(key) else { return };
+        let leg = self.legs.id(key).and_then(|id| self.legs.at(id));
+        if leg.is_none_or(|leg| leg.mix != Some(mix_key)) {
+            self.leave(key);
+        }
+        let Some(id) = self.legs.id(key) else { return self.end_if_empty(mix_key) };
         let phase = self.best_phase();
         let room = || Room::new(RoomOptions { contributors });
-        let worker = self.index;
-        let outbox = &mut self.links.outbox;
-        let mix = self.mixes.entry(mix_key).or_insert_with(|| {
-            outbox.push(Event::MixBegan { mix: mix_key, worker });
-            Mix::new(room(), phase)
-        });
+        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix::new(room(), phase));
         mix.room.set_contributors(contributors);
         if let Some(leg) = self.legs.at_mut(id)
             && let Some(slot) = leg.slot.take()
@@ -331,12 +333,28 @@ impl Worker {
         if let Some(mix) = self.mixes.get_mut(&mix_key) {
             leg.slot = mix.room.unseat(id);
             self.links.watch.remove(leg.rtp_socket());
-            if mix.room.is_empty() {
-                self.mixes.remove(&mix_key);
-                self.links.outbox.push(Event::MixEnded { mix: mix_key, worker: self.index });
-            }
         }
         self.legs.note_lobby(id);
+        self.end_if_empty(mix_key);
+    }
+
+    /// A way from a mix, which may have to begin for it, to the part of it on another worker.
+    fn link(&mut self, link: Link) {
+        let phase = self.best_phase();
+        let room = || Room::new(RoomOptions { contributors: 1 }); // Who joins says how many.
+        let mix = self.mixes.entry(link.mix).or_insert_with(|| Mix::new(room(), phase));
+        mix.link(self.clock.now, link);
+    }
+
+    /// Ends a mix in which nobody sits and which no leg under way is to join.
+    fn end_if_empty(&mut self, key: MixKey) {
+        let joins = |order: &Order| matches!(order, Order::Command(Command::Join { mix, .. }) if *mix == key);
+        let is_empty = |mix: &Mix| mix.room.is_empty();
+        if self.mixes.get(&key).is_some_and(is_empty)
+            && !self.expected.values().flatten().any(joins)
+        {
+            self.mixes.remove(&key);
+        }
     }
 
     /// The next deadline in the part of the period where a mix goes best.
@@ -438,27 +456,39 @@ impl Worker {
         let Self { mixes, due, legs, inbox, report, links, .. } = self;
         let now = self.clock.now;
         due.clear();
-        due.extend(mixes.iter().filter(|(_, mix)| mix.due <= now).map(|(&key, _)| key));
-        let first_due = due.iter().filter_map(|key| mixes.get(key)).map(|mix| mix.due).min();
+        for (&key, mix) in mixes.iter_mut() {
+            mix.look_elsewhere(now);
+            if mix.is_due(now) {
+                due.push(key);
+            }
+        }
+        let fresh = |mix: &&Mix| !mix.has_begun();
+        let first_due =
+            due.iter().filter_map(|key| mixes.get(key)).filter(fresh).map(|mix| mix.due).min();
         let Settings { silence_after, asleep_after, .. } = self.settings;
-        let of_due = due.iter().filter_map(|key| mixes.get(key)).flat_map(|mix| mix.room.ids());
+        let of_due = due
+            .iter()
+            .filter_map(|key| mixes.get(key))
+            .filter(fresh)
+            .flat_map(|mix| mix.room.ids());
         inbox.expect(of_due.filter_map(|id| legs.at(id)).map(|leg| leg.rtp_socket().raw()));
         let outbox = &mut links.outbox;
         let mut upkeep = Upkeep { clock: self.clock, silence_after, inbox, report, outbox };
         for key in &*due {
-            if let Some(mix) = mixes.get_mut(key) {
+            if let Some(mix) = mixes.get_mut(key).filter(|mix| !mix.has_begun()) {
                 mix.receive(legs, &mut upkeep);
             }
         }
         for key in &*due {
             if let Some(mix) = mixes.get_mut(key) {
                 let sink = &mut self.outgoing.sink(legs);
-                mix.tick(read_clock().now, asleep_after, sink, &mut self.tally);
+                let others = (asleep_after, &*links.peers);
+                mix.tick(read_clock().now, others, sink, &mut self.tally);
             }
         }
         self.outgoing.flush(legs);
         for key in &*due {
-            if let Some(mix) = mixes.get_mut(key) {
+            if let Some(mix) = mixes.get_mut(key).filter(|mix| !mix.has_begun()) {
                 mix.report(legs, &mut upkeep, self.meters);
                 mix.keep_watch(legs, &links.watch);
             }
@@ -504,6 +534,7 @@ impl Worker {
             queued_commands: tally.queued_commands,
             dropped_events: self.links.outbox.take_dropped(),
         };
+        self.links.load.set(if report.legs == 0 { 0.0 } else { report.busy });
         self.links.outbox.push(Event::Worker(report));
         self.precedence.follow(now);
     }
@@ -553,7 +584,8 @@ impl Order {
             ) => Some(*leg),
             Self::Command(
                 Command::Open { .. } | Command::Contributors { .. } | Command::Meters { .. },
-            ) => None,
+            )
+            | Self::Link(_) => None,
         }
     }
 }

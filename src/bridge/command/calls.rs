@@ -27,7 +27,7 @@ impl Bridge {
         let (to_first, to_second) = (from(first, &targets.1)?, from(second, &targets.0)?);
         let timeout = self.ring_time(body.timeout_s)?;
         self.has_line_for_api()?;
-        self.has_room(None, 2).map_err(refused)?;
+        self.has_room(2).map_err(refused)?;
         let codecs = self.settings.codecs.clone();
         let id = CallId::new(self.unix_ms(), self.random());
         let second = Dial { target: targets.1, from: to_second, codecs: codecs.clone() };

@@ -74,7 +74,7 @@ impl Bridge {
         }
         found.has_seat().map_err(refused)?;
         let name = found.name.clone();
-        self.has_room(Some(Place::Room(id)), 1).map_err(refused)?;
+        self.has_room(1).map_err(refused)?;
         let from = from.unwrap_or(Caller::User(name));
         let usual = Controls::new(&self.settings);
         let controls = Controls {
@@ -104,7 +104,7 @@ impl Bridge {
         if self.rooms.len() >= self.settings.max_rooms {
             return Some(Err(refused(Refusal::Overloaded)));
         }
-        if let Err(refusal) = self.has_room(None, 1) {
+        if let Err(refusal) = self.has_room(1) {
             return Some(Err(refused(refusal)));
         }
         Some(Ok(self.create_room(NewRoom::ad_hoc(name.to_owned()))))
