@@ -81,13 +81,13 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Ports 16384–32767, a worker for each processor that has 800 legs before its mixes spread, 0 to 200 ms of delay, 30 s of silence, 5 s to sleep,
+    /// Ports 16384–32767, a worker for each processor that has 2,000 legs before its mixes spread, 0 to 200 ms of delay, 30 s of silence, 5 s to sleep,
     /// 4,096 commands and 2,048 events.
     fn default() -> Self {
         Self {
             ports: 16_384..=32_767,
             workers: None,
-            spread_above: 800,
+            spread_above: 2_000,
             seed: 0,
             min_delay: Duration::ZERO,
             max_delay: Duration::from_millis(200),

@@ -237,7 +237,7 @@ impl Seated {
 const USUAL_COST: f32 = 0.000_3;
 /// By this part of [`Router::spread_above`] workers may differ: a part of its own costs a wake-up in each tick, as much as
 /// some legs.
-const UNEVEN: usize = 8;
+const UNEVEN: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     fn router(commands: &[Command]) -> Router {
-        let mut router = Router::new(2, 80);
+        let mut router = Router::new(2, 160);
         for command in commands {
             router.apply(command);
         }
@@ -323,11 +323,11 @@ mod tests {
     #[test]
     fn a_mix_spreads_once_its_worker_has_many_legs_and_another_few() {
         let mut router = router(&[]);
-        let orders = crowd(&mut router, 0..80, 9);
-        assert_eq!(legs(&router), [80, 0]);
+        let orders = crowd(&mut router, 0..160, 9);
+        assert_eq!(legs(&router), [160, 0]);
         assert!(!orders.iter().any(|(_, order)| matches!(order, Order::Link(_))));
 
-        let orders = crowd(&mut router, 80..180, 9);
+        let orders = crowd(&mut router, 160..340, 9);
 
         let ways = orders.iter().filter(|(_, order)| matches!(order, Order::Link(_)));
         assert_eq!(
@@ -336,18 +336,18 @@ mod tests {
             "one way, each end once"
         );
         let [first, second] = legs(&router);
-        assert_eq!(first + second, 180);
+        assert_eq!(first + second, 340);
         assert!(first.abs_diff(second) <= 10, "{first} {second}");
     }
 
     #[test]
     fn the_other_part_goes_on_where_one_ends_and_a_new_one_has_a_new_name() {
         let mut router = router(&[]);
-        crowd(&mut router, 0..90, 9);
+        crowd(&mut router, 0..170, 9);
         let parts: Vec<_> = router.parts(MixKey(9)).iter().map(|part| part.id).collect();
         assert_eq!(parts, [PartId(0), PartId(1)]);
 
-        for leg in 0..80 {
+        for leg in 0..160 {
             router.apply(&Command::Leave { leg: MediaKey(leg) });
         }
         router.note_load(1, 0.5);
