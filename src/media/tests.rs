@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::timeout;
 
 use super::command::{Command, Event, MediaKey, MixKey, Stream, StreamPlan, WorkerReport};
-use super::{Events, Io, Media, Options, backend};
+use super::{Events, Io, Media, Options, QueueFull, backend};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TICK: Duration = Duration::from_millis(20);
@@ -44,6 +44,17 @@ impl Bench {
 
     fn send(&mut self, command: Command) {
         self.media.try_send(command).unwrap();
+    }
+
+    /// Sends, as the driver does, again and again while the queue is full; true if it was.
+    fn insist(&mut self, command: Command) -> bool {
+        let mut refused = self.media.try_send(command).err();
+        let was_full = refused.is_some();
+        while let Some(QueueFull(command)) = refused {
+            std::thread::yield_now();
+            refused = self.media.try_send(*command).err();
+        }
+        was_full
     }
 
     /// Waits for the first event that `wanted` makes something of.
@@ -107,6 +118,9 @@ struct Phone {
     header: Header,
     hz: f64,
     heard: Vec<f64>,
+    /// Number of the last packet, and how often it did not follow the one before.
+    last: Option<Sequence>,
+    gaps: usize,
     /// Payloads of telephone-event packets.
     events: Vec<(RtpTimestamp, Vec<u8>)>,
 }
@@ -121,6 +135,8 @@ impl Phone {
             header: Header { ssrc, sequence: Sequence::new(65_530), ..Header::default() },
             hz: 0.0,
             heard: Vec::new(),
+            last: None,
+            gaps: 0,
             events: Vec::new(),
         }
     }
@@ -165,6 +181,9 @@ impl Phone {
         let mut datagram = [0; 2_048];
         while let Some(len) = receive_until(&self.rtp, end, &mut datagram) {
             let packet = Packet::parse(&datagram[..len]).unwrap();
+            let sequence = packet.header.sequence;
+            self.gaps += usize::from(self.last.is_some_and(|last| last.next() != sequence));
+            self.last = Some(sequence);
             match packet.header.payload_type {
                 101 => self.events.push((packet.header.timestamp, packet.payload.to_vec())),
                 _ => self.heard.extend(packet.payload.iter().map(|&code| linear(code))),
@@ -363,6 +382,38 @@ fn a_closed_leg_says_bye_and_its_last_statistics() {
         assert!(matches!(packets[1], rtcp::Packet::Description { cname: Some(_), .. }));
         has_bye = packets.iter().any(|packet| matches!(packet, rtcp::Packet::Bye { .. }));
     }
+}
+
+/// Queues so short that commands find them full and events wait in the backlog.
+#[test]
+fn hundreds_hang_up_at_once_and_the_others_talk_on() {
+    let (ports, workers) = (32_000..=32_699, 1.try_into().ok());
+    let (command_queue, event_queue) = (16, 16);
+    let options = Options { ports, workers, command_queue, event_queue, ..Options::default() };
+    let mut bench = Bench::new(&options);
+    let mut alice = bench.phone(1, Some(1)).saying(440.0);
+    let mut bob = bench.phone(2, Some(1)).saying(1_000.0);
+    let crowd: Vec<u64> = (10..310).collect();
+    let phones: Vec<Phone> = crowd.iter().map(|&leg| bench.phone(leg, Some(1 + leg % 9))).collect();
+    converse(&mut [&mut alice, &mut bob], 10);
+
+    let was_full = std::thread::scope(|scope| {
+        scope.spawn(|| converse(&mut [&mut alice, &mut bob], 50));
+        let close = |leg: &u64| bench.insist(Command::Close { leg: MediaKey(*leg) });
+        crowd.iter().map(close).fold(false, |any, full| any | full)
+    });
+
+    for &leg in &crowd {
+        // Its last statistics come before it is closed, and none after.
+        bench.wait(|event| {
+            matches!(event, Event::Statistics { leg: of, .. } if of.0 == leg).then_some(())
+        });
+        bench.wait(|event| (*event == Event::Closed { leg: MediaKey(leg) }).then_some(()));
+    }
+    drop(phones);
+    assert!(was_full, "the queue was never full");
+    assert!(alice.hears(1_000.0) && bob.hears(440.0));
+    assert_eq!((alice.gaps, bob.gaps), (0, 0));
 }
 
 #[test]

@@ -159,6 +159,7 @@ impl Worker {
             self.read_clock();
             let woke = self.clock.now;
             let has_more = self.handle_orders();
+            self.read_clock();
             self.settle();
             let due = self.run_due_mixes();
             self.look_after_lobby();
@@ -195,18 +196,37 @@ impl Worker {
             || !self.unsent.failed.is_empty()
     }
 
-    /// Takes some orders, not so many that a tick would be late; true if more wait.
+    /// Takes orders until a tick is due, and a few even then; true if more may wait.
     fn handle_orders(&mut self) -> bool {
         self.tally.queued_commands = self.tally.queued_commands.max(self.links.orders.slots());
-        for _ in 0..ORDERS_AT_ONCE {
-            let Ok(order) = self.links.orders.pop() else { break };
-            self.handle_order(order);
+        let orders = self.take(|links| links.orders.pop().ok(), Self::handle_order);
+        let arrivals = self.take(|links| links.arrivals.try_recv().ok(), Self::handle_arrival);
+        orders || arrivals
+    }
+
+    /// Handles what comes from one queue; true if it had no time for more.
+    fn take<T>(
+        &mut self,
+        next: impl Fn(&mut Links) -> Option<T>,
+        handle: impl Fn(&mut Self, T),
+    ) -> bool {
+        for taken in 0..ORDERS_AT_ONCE {
+            if !self.has_time(taken) {
+                return true;
+            }
+            let Some(taken) = next(&mut self.links) else { return false };
+            handle(self, taken);
         }
-        for _ in 0..ORDERS_AT_ONCE {
-            let Ok(arrival) = self.links.arrivals.try_recv() else { break };
-            self.handle_arrival(arrival);
+        true
+    }
+
+    /// Whether another order may be taken after so many.
+    fn has_time(&self, taken: usize) -> bool {
+        if taken < ORDERS_AT_LEAST {
+            return true;
         }
-        !self.links.orders.is_empty()
+        let now = read_clock().now;
+        self.mixes.values().all(|mix| mix.due > now)
     }
 
     fn handle_order(&mut self, order: Order) {
@@ -627,8 +647,11 @@ const PHASES_U32: u32 = 10;
 const PHASE_FULL: usize = 160;
 /// Legs that a mix is taken to get.
 const LEGS_LIKELY: usize = 8;
-/// An order costs up to 50 µs (opening two sockets), so these delay a tick by 2 ms at most.
-const ORDERS_AT_ONCE: usize = 32;
+/// Orders taken though a tick is due: a worker that cannot keep up has to hear of the legs that end. One costs up to 50 µs
+/// (two sockets to open or to close), so these delay the tick by 0.4 ms.
+const ORDERS_AT_LEAST: usize = 8;
+/// Orders between two looks at everything else.
+const ORDERS_AT_ONCE: usize = 64;
 /// Orders that wait for one leg; it is under way for some milliseconds.
 const WAITING_MAX: usize = 64;
 /// Pairs tried before an open fails.
