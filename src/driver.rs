@@ -116,7 +116,7 @@ impl Driver {
                     self.send_waiting(desk);
                 }
                 Output::Happened(happened) => {
-                    tell_log(&self.log.push(happened));
+                    tell_log(&self.log.push(&happened), &happened.data);
                 }
                 Output::Levels(levels) => self.log.publish_levels(&levels),
                 Output::Drained => desk.drained = true,
@@ -147,12 +147,12 @@ impl Desk {
 }
 
 /// One line for each event, in the span of its leg; numbers and addresses of people stay out of it.
-fn tell_log(event: &api::event::Event) {
+fn tell_log(event: &api::event::Event, data: &serde_json::Value) {
     let _span = event.leg.map(|leg| {
-        let call_id = event.data.get("sip_call_id").and_then(|id| id.as_str());
+        let call_id = data.get("sip_call_id").and_then(|id| id.as_str());
         tracing::info_span!("leg", %leg, call_id).entered()
     });
-    let text = |field: &str| event.data.get(field).and_then(|value| value.as_str());
+    let text = |field: &str| data.get(field).and_then(|value| value.as_str());
     info!(
         seq = event.seq,
         room = event.room.map(tracing::field::display),

@@ -125,12 +125,12 @@ impl Bridge {
         data: &impl Serialize,
     ) {
         let data = serde_json::to_value(data).unwrap_or(Value::Null);
-        self.log.push(Happened { kind, time: Timestamp::now(), room, leg, call: None, data });
+        self.log.push(&Happened { kind, time: Timestamp::now(), room, leg, call: None, data });
     }
 
     fn tell_call(&self, kind: EventType, call: &Call) {
         let (time, data) = (Timestamp::now(), json!(call));
-        self.log.push(Happened { kind, time, room: None, leg: None, call: Some(call.id), data });
+        self.log.push(&Happened { kind, time, room: None, leg: None, call: Some(call.id), data });
     }
 
     fn make_room(&mut self, body: CreateRoom) -> Room {

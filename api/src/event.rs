@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use crate::id::{CallId, EventId, LegId, RoomId};
@@ -29,7 +30,28 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<CallId>,
     /// The resource as it now is, or what the type documents.
-    pub data: Value,
+    #[schema(value_type = Value)]
+    pub data: Data,
+    /// The room that a participant moved out of.
+    #[serde(skip)]
+    pub moved_out_of: Option<RoomId>,
+}
+
+/// JSON as text: as a tree it would take several times the memory, and the log keeps many.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Data(Box<RawValue>);
+
+impl From<&Value> for Data {
+    fn from(value: &Value) -> Self {
+        Self(to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+}
+
+impl PartialEq for Data {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 /// An event before the log has numbered it.

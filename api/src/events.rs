@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
-use crate::event::{Event, EventType, Happened, Level};
+use crate::event::{Data, Event, EventType, Happened, Level};
 use crate::id::{CallId, EventId, LegId, RoomId};
 
 /// How much the log keeps and where its numbers begin.
@@ -122,15 +122,10 @@ impl Filter {
     /// Whether a reader with this filter wants `event`.
     pub fn matches(&self, event: &Event) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&event.kind))
-            && self.room.is_none_or(|room| event.room == Some(room) || moves_out_of(event, room))
+            && self.room.is_none_or(|room| [event.room, event.moved_out_of].contains(&Some(room)))
             && self.leg.is_none_or(|leg| event.leg == Some(leg))
             && self.call.is_none_or(|call| event.call == Some(call))
     }
-}
-
-fn moves_out_of(event: &Event, room: RoomId) -> bool {
-    event.kind == EventType::ParticipantMoved
-        && event.data["from_room"].as_str().is_some_and(|from| from == room.to_string())
 }
 
 /// A stretch of the log, oldest first.
@@ -159,11 +154,12 @@ impl EventLog {
     }
 
     /// Numbers and keeps what happened, and wakes the readers. Never waits for them.
-    pub fn push(&self, happened: Happened) -> Arc<Event> {
+    pub fn push(&self, happened: &Happened) -> Arc<Event> {
+        let data = Data::from(&happened.data);
         let mut ring = self.ring();
         let seq = ring.next_seq;
         ring.next_seq += 1;
-        let event = Arc::new(numbered(happened, seq, self.0.seed));
+        let event = Arc::new(numbered(happened, data, seq, self.0.seed));
         if ring.events.len() == self.0.capacity {
             ring.events.pop_front();
         }
@@ -277,11 +273,13 @@ impl Ring {
     }
 }
 
-fn numbered(happened: Happened, seq: u64, seed: u64) -> Event {
-    let Happened { kind, time, room, leg, call, data } = happened;
+fn numbered(happened: &Happened, data: Data, seq: u64, seed: u64) -> Event {
+    let &Happened { kind, time, room, leg, call, .. } = happened;
+    let from_room = || happened.data["from_room"].as_str()?.parse().ok();
+    let moved_out_of = (kind == EventType::ParticipantMoved).then(from_room).flatten();
     let unix_ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
     let id = EventId::new(unix_ms, u128::from(seed) << 40 ^ u128::from(seq));
-    Event { id, seq, kind, time, room, leg, call, data }
+    Event { id, seq, kind, time, room, leg, call, data, moved_out_of }
 }
 
 /// One reader's place in the log.
@@ -407,7 +405,7 @@ mod tests {
 
     fn push(log: &EventLog, count: usize) {
         for _ in 0..count {
-            log.push(happened(EventType::RoomCreated));
+            log.push(&happened(EventType::RoomCreated));
         }
     }
 
@@ -487,7 +485,7 @@ mod tests {
     fn pages_go_on_where_the_last_one_ended_and_skip_what_does_not_match() {
         let log = log(16);
         push(&log, 2);
-        log.push(happened(EventType::RoomEnded));
+        log.push(&happened(EventType::RoomEnded));
         push(&log, 2);
         let filter = Filter { kinds: vec![EventType::RoomCreated], ..Filter::default() };
 
@@ -498,6 +496,22 @@ mod tests {
         assert_eq!(first.next.as_deref(), Some("4"));
         assert_eq!(second.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [5]);
         assert_eq!((second.next, second.last_seq), (None, 5));
+    }
+
+    #[test]
+    fn who_moves_is_told_in_the_room_left_as_well() {
+        let log = log(16);
+        let rooms = [RoomId::new(1, 1), RoomId::new(2, 2)];
+        let data = json!({ "from_room": rooms[0], "to_room": rooms[1] });
+        let moved = happened(EventType::ParticipantMoved);
+        log.push(&Happened { room: Some(rooms[1]), data, ..moved });
+
+        let seen = [rooms[0], rooms[1], RoomId::new(3, 3)].map(|room| {
+            let filter = Filter { room: Some(room), ..Filter::default() };
+            log.page(None, 10, &filter).unwrap().items.len()
+        });
+
+        assert_eq!(seen, [1, 1, 0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::event::{Event, EventType};
+use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats, Node,
@@ -228,6 +228,7 @@ pub fn event() -> Event {
         room: Some(room_id()),
         leg: Some(leg_id()),
         call: Some(call_id()),
-        data: json!(participant()),
+        data: Data::from(&json!(participant())),
+        moved_out_of: None,
     }
 }

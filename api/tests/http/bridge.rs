@@ -145,7 +145,7 @@ impl House {
     /// Writes an event to the log.
     pub(crate) fn happens(&self, kind: EventType) -> Arc<Event> {
         let Event { time, room, leg, call, .. } = samples::event();
-        self.api.log.push(Happened { kind, time, room, leg, call, data: json!({}) })
+        self.api.log.push(&Happened { kind, time, room, leg, call, data: json!({}) })
     }
 }
 
