@@ -1,4 +1,5 @@
-//! What a tick costs: every leg sends a packet and is sent one; three talk, the others send silence.
+//! What a tick costs: every leg sends a packet and is sent one; three talk, the others send silence. In many small rooms
+//! all talk: these do not fit the caches.
 //!
 //! `cargo bench -p mixer --bench tick`; divide by the legs to compare with a UDP packet's price.
 
@@ -28,18 +29,32 @@ fn ticks(criterion: &mut Criterion) {
         group.measurement_time(Duration::from_secs(1));
         for legs in [2, 10, 100, 1_000] {
             group.throughput(Throughput::Elements(legs as u64));
-            let mut hall = Hall::new(legs, codecs);
+            let mut hall = Hall::new(legs, TALKERS, codecs);
             group.bench_function(BenchmarkId::from_parameter(legs), |b| b.iter(|| hall.tick()));
         }
         group.finish();
     }
 }
 
+/// Rooms of four, all of whom talk.
+fn small_rooms(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rooms of four");
+    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    for rooms in [1, 100_u32] {
+        group.throughput(Throughput::Elements(4 * u64::from(rooms)));
+        let mut halls: Vec<_> = (0..rooms).map(|_| Hall::new(4, 4, &[Codec::Pcmu])).collect();
+        group.bench_function(BenchmarkId::from_parameter(rooms), |b| {
+            b.iter(|| halls.iter_mut().for_each(Hall::tick));
+        });
+    }
+    group.finish();
+}
+
 /// What it costs that somebody leaves a room and another takes the seat.
 fn come_and_go(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("come and go");
     for legs in [10, 1_000, 4_000] {
-        let mut hall = Hall::new(legs, &[Codec::Pcmu]);
+        let mut hall = Hall::new(legs, TALKERS, &[Codec::Pcmu]);
         let id = SlotId(legs as u64 / 2);
         group.bench_function(BenchmarkId::from_parameter(legs), |b| {
             b.iter(|| {
@@ -63,7 +78,7 @@ struct Hall {
 }
 
 impl Hall {
-    fn new(legs: usize, codecs: &[Codec]) -> Self {
+    fn new(legs: usize, talkers: usize, codecs: &[Codec]) -> Self {
         let mut room = Room::new(RoomOptions { contributors: 8 });
         #[expect(clippy::disallowed_methods, reason = "benches start virtual time")]
         let start = Instant::now();
@@ -73,7 +88,7 @@ impl Hall {
         // For each codec what a talker sends, then what a listener sends.
         let voices = codecs.iter().flat_map(|&c| [speech(c, 8_000.0), speech(c, 0.0)]).collect();
         let legs =
-            (0..legs).map(|leg| 2 * (leg % codecs.len()) + usize::from(leg >= TALKERS)).collect();
+            (0..legs).map(|leg| 2 * (leg % codecs.len()) + usize::from(leg >= talkers)).collect();
         let clocks = codecs.iter().map(|&c| Encoding::usual(c).format.clock_rate / 50).collect();
         let mut hall = Self { room, legs, voices, clocks, tick: 0, start };
         for _ in 0..100 {
@@ -144,5 +159,5 @@ fn speech(codec: Codec, level: f64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-criterion_group!(benches, ticks, come_and_go);
+criterion_group!(benches, ticks, small_rooms, come_and_go);
 criterion_main!(benches);
