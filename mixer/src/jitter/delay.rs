@@ -83,13 +83,14 @@ impl DelayEstimator {
     /// Finds the fastest packet and the third latest (the latest of a short window).
     fn read_window(&mut self) {
         self.unread = 0;
+        // In falling order. Without a branch: which transits are late cannot be foreseen.
         let mut latest = [i64::MIN; 3];
         let mut base = i64::MAX;
         for &transit in &self.transits {
             base = base.min(transit);
-            if transit > latest[2] {
-                latest[2] = transit;
-                latest.sort_unstable_by(|a, b| b.cmp(a));
+            let mut sooner = transit;
+            for latest in &mut latest {
+                (*latest, sooner) = ((*latest).max(sooner), (*latest).min(sooner));
             }
         }
         let ignored = match self.transits.len() {
