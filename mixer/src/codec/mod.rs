@@ -212,6 +212,15 @@ impl Decoder {
         })
     }
 
+    /// No more samples than these are in a payload; a guess would cost clearing memory that is not written to.
+    pub(crate) fn most_samples(&self, payload: &[u8]) -> usize {
+        match &self.state {
+            DecoderState::G711(_) | DecoderState::L16 => payload.len(),
+            DecoderState::G722(_) => 2 * payload.len(),
+            DecoderState::Opus(_) => usize::MAX,
+        }
+    }
+
     /// Fills `pcm` for a lost packet from the copy that the one after it, `next`, may carry (RFC 6716 §2.1.7); false if
     /// there is none.
     pub fn recover(&mut self, next: Option<&[u8]>, pcm: &mut [i16]) -> bool {

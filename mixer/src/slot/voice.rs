@@ -287,7 +287,7 @@ impl Voice {
         if !self.skipped.is_empty() {
             self.warm_up();
         }
-        let at = self.space(self.most());
+        let at = self.space(self.decoder.most_samples(payload).min(self.most()));
         let Ok(samples) = self.decoder.decode(payload, &mut self.pcm[at..]) else {
             self.pcm.truncate(at);
             self.make_up(None, self.frame);
