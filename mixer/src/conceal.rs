@@ -38,8 +38,9 @@ const PURE_LIKENESS: f32 = 0.98;
 pub struct Concealer {
     /// Samples a millisecond, rounded up for 44.1 kHz.
     per_ms: usize,
-    /// Oldest first.
-    history: Vec<i16>,
+    /// What was heard last, oldest first; it ends at `end` and moves to the beginning when there is no room behind it.
+    heard: Vec<i16>,
+    end: usize,
     /// While something is lost.
     loss: Option<Loss>,
 }
@@ -64,7 +65,8 @@ impl Concealer {
     /// Has heard silence at `rate` Hz so far.
     pub fn new(rate: u32) -> Self {
         let per_ms = rate.div_ceil(1_000) as usize;
-        Self { per_ms, history: vec![0; HISTORY_MS * per_ms], loss: None }
+        let end = HISTORY_MS * per_ms;
+        Self { per_ms, heard: vec![0; 2 * end], end, loss: None }
     }
 
     /// Takes a good frame and, after a loss, smooths its beginning in place.
@@ -148,23 +150,31 @@ impl Concealer {
 
     /// Forgets everything: the stream pauses.
     pub fn reset(&mut self) {
-        self.history.fill(0);
+        self.heard.fill(0);
         self.loss = None;
     }
 
     /// Takes a frame that needs no smoothing.
     pub fn remember(&mut self, pcm: &[i16]) {
-        let keep = self.history.len().saturating_sub(pcm.len());
-        let from = self.history.len() - keep;
-        self.history.copy_within(from.., 0);
-        let tail = &pcm[pcm.len() - (self.history.len() - keep)..];
-        self.history[keep..].copy_from_slice(tail);
+        let length = self.history().len();
+        let pcm = &pcm[pcm.len().saturating_sub(length)..];
+        if self.end + pcm.len() > self.heard.len() {
+            self.heard.copy_within(self.end - length..self.end, 0);
+            self.end = length;
+        }
+        self.heard[self.end..self.end + pcm.len()].copy_from_slice(pcm);
+        self.end += pcm.len();
+    }
+
+    fn history(&self) -> &[i16] {
+        &self.heard[self.end - HISTORY_MS * self.per_ms..self.end]
     }
 
     fn begin(&self) -> Loss {
         let (likeness, pitch) = self.find_pitch();
-        let last = self.history.len() - 1;
-        let seam = f32::from(self.history[last]) - f32::from(self.history[last - pitch]);
+        let history = self.history();
+        let last = history.len() - 1;
+        let seam = f32::from(history[last]) - f32::from(history[last - pitch]);
         Loss { pitch, made: 0, periods: 1, at: 0, seam, likeness, judged: false }
     }
 
@@ -184,11 +194,11 @@ impl Concealer {
             loss.periods = periods_at(loss.made);
         }
         let left = loss.pitch * loss.periods - loss.at;
-        let mut value = f32::from(self.history[self.history.len() - left]);
+        let mut value = f32::from(self.heard[self.end - left]);
         if left <= fade {
             // The end of the last period leads over into the beginning of the first.
             let next = loss.pitch * periods_at(loss.made + left);
-            let before = f32::from(self.history[self.history.len() - next - left]);
+            let before = f32::from(self.heard[self.end - next - left]);
             let weight = share(fade - left + 1, fade + 1);
             value += (before - value) * weight;
         }
@@ -207,7 +217,7 @@ impl Concealer {
     fn find_pitch(&self) -> (f32, usize) {
         let coarse = (self.per_ms / 8).max(1); // search at about 8 kHz, then refine
         let (shortest, longest) = (SHORTEST * self.per_ms / 10, LONGEST * self.per_ms / 10);
-        if level::peak(&self.history) <= level::INAUDIBLE_PEAK {
+        if level::peak(self.history()) <= level::INAUDIBLE_PEAK {
             return (0.0, longest);
         }
         let rough = self.best_lag((shortest..=longest).step_by(coarse), coarse);
@@ -219,15 +229,16 @@ impl Concealer {
     }
 
     fn best_lag(&self, lags: impl Iterator<Item = usize>, step: usize) -> (f32, usize) {
-        let start = self.history.len() - LIKENESS_MS * self.per_ms;
-        let places = || (start..self.history.len()).step_by(step);
+        let history = self.history();
+        let start = history.len() - LIKENESS_MS * self.per_ms;
+        let places = || (start..history.len()).step_by(step);
         let energy_at = |lag: usize| {
-            places().map(|i| f32::from(self.history[i - lag]).powi(2)).fold(1.0, |sum, x| sum + x)
+            places().map(|i| f32::from(history[i - lag]).powi(2)).fold(1.0, |sum, x| sum + x)
         };
         let own = energy_at(0);
         let mut best = (f32::MIN, LONGEST * self.per_ms / 10);
         for lag in lags {
-            let product = |i: usize| f32::from(self.history[i]) * f32::from(self.history[i - lag]);
+            let product = |i: usize| f32::from(history[i]) * f32::from(history[i - lag]);
             let likeness = places().map(product).sum::<f32>() / (energy_at(lag) * own).sqrt();
             if likeness > best.0 {
                 best = (likeness, lag);
