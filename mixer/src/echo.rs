@@ -15,7 +15,8 @@
 //! room picks up comes before or with what is sent, so delays below 30 ms do not count. What cannot be told apart is
 //! the same music, or music of the same tempo, on both sides.
 //!
-//! It costs nothing for a leg that is silent, and some 0.3 µs a tick for one that is not while it is sent something.
+//! It costs nothing for a leg that is silent. For one that is not a tick notes two levels, and every tenth takes them into
+//! the sums: those of many legs do not fit the caches.
 
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ const NEWEST: f32 = 1.0 / 150.0;
 /// Ticks of sound before anything is said of it.
 const EVIDENCE: f32 = 60.0;
 /// Between two looks, ticks.
-const LOOK: u8 = 10;
+const LOOK: usize = 10;
+/// Ticks of what was sent that the ticks between two looks are compared with.
+const SPAN: usize = LAGS + LOOK - 1;
 /// Correlation above which it is an echo …
 const FOUND: f32 = 0.8;
 /// … for so many looks.
@@ -71,33 +74,50 @@ pub struct EchoPath {
     pub level_db: i8,
 }
 
-/// The envelope of a signal, newest tick first.
+/// The envelope of a signal: √amplitude of the last [`PAST`] ticks.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
-    /// √amplitude.
-    levels: Window<PAST>,
-    /// Levels without their mean.
-    beats: Window<LAGS>,
-    /// 1 where something can come back, otherwise 0.
-    sent: Window<LAGS>,
-    /// Ticks since something was sent that can come back.
-    idle: u8,
+    /// The newest is at `newest`, older ones behind it; what is before it is free.
+    levels: [f32; 128],
+    newest: usize,
 }
 
 impl Envelope {
     /// Of silence.
-    pub(crate) const SILENCE: Self =
-        Self { levels: Window::ZERO, beats: Window::ZERO, sent: Window::ZERO, idle: u8::MAX };
+    pub(crate) const SILENCE: Self = Self { levels: [0.0; 128], newest: 0 };
 
-    /// Takes the next tick, dBov.
-    pub(crate) fn push(&mut self, dbov: f32) {
-        let root = root(dbov);
-        let next = beat(&mut self.levels, root);
-        self.beats.push(next);
-        let loudest = self.levels.newest_first()[..SENT_TICKS].iter().copied().fold(0.0, f32::max);
-        let counts = loudest > SENT;
-        self.idle = if counts { 0 } else { self.idle.saturating_add(1) };
-        self.sent.push(if counts { 1.0 } else { 0.0 });
+    /// Takes the √amplitude of the next tick.
+    pub(crate) fn push(&mut self, level: f32) {
+        if self.newest == 0 {
+            self.newest = self.levels.len() - PAST;
+            self.levels.copy_within(..PAST, self.newest);
+        }
+        self.newest -= 1;
+        self.levels[self.newest] = level;
+    }
+
+    fn newest_first(&self) -> &[f32] {
+        &self.levels[self.newest..self.newest + PAST]
+    }
+
+    /// How far each of the last levels is above the mean of those before it, itself among them; newest first.
+    fn beats<const TICKS: usize>(&self) -> [f32; TICKS] {
+        let levels = self.newest_first();
+        let mut sums = [0.0; TICKS];
+        for back in 0..MEAN {
+            for (sum, level) in sums.iter_mut().zip(&levels[back..]) {
+                *sum += level;
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "16")]
+        std::array::from_fn(|at| levels[at] - sums[at] / MEAN as f32)
+    }
+
+    /// 1 for each of the last ticks in which something was sent that can come back, otherwise 0; newest first.
+    fn counts(&self) -> [f32; SPAN] {
+        let levels = self.newest_first();
+        let loudest = |at: usize| levels[at..at + SENT_TICKS].iter().copied().fold(0.0, f32::max);
+        std::array::from_fn(|at| if loudest(at) > SENT { 1.0 } else { 0.0 })
     }
 }
 
@@ -119,14 +139,14 @@ pub(crate) struct Echo {
 #[derive(Debug)]
 struct Meter {
     sent: Envelope,
-    /// √amplitude of what it said, newest first.
-    said: Window<PAST>,
+    said: Envelope,
     xx: [f32; LAGS],
     yy: [f32; LAGS],
     xy: [f32; LAGS],
     /// Ticks that counted.
     evidence: [f32; LAGS],
-    ticks: u8,
+    /// Ticks that the sums do not hold yet.
+    ticks: usize,
     /// Delay that the last looks agree on, and their number.
     candidate: (usize, u8),
     lost: u8,
@@ -138,7 +158,7 @@ impl Echo {
         let zeros = [0.0; LAGS];
         let meter = Meter {
             sent: Envelope::SILENCE,
-            said: Window::ZERO,
+            said: Envelope::SILENCE,
             xx: zeros,
             yy: zeros,
             xy: zeros,
@@ -179,7 +199,7 @@ impl Echo {
             return;
         }
         self.silent = if is_silent { self.silent.saturating_add(1) } else { 0 };
-        self.said = root(dbov);
+        self.said = if is_silent { 0.0 } else { 10.0_f32.powf(dbov / 40.0) };
         self.held_back = self.suppresses && !is_silent && self.is_expected();
     }
 
@@ -198,16 +218,16 @@ impl Echo {
         self.awake || self.said > 0.0
     }
 
-    /// Takes what the leg was sent in this tick, dBov; `common` is what everybody was sent before.
+    /// Takes the √amplitude of what the leg was sent in this tick; `common` is what everybody was sent before.
     ///
     /// Returns the news: [`Event::Echo`].
-    pub(crate) fn follow(&mut self, dbov: f32, common: &Envelope) -> Option<Event> {
+    pub(crate) fn follow(&mut self, sent: f32, common: &Envelope) -> Option<Event> {
         if !self.awake {
             self.awake = true;
             self.meter.sent.clone_from(common);
         }
-        self.meter.sent.push(dbov);
-        self.meter.add(std::mem::take(&mut self.said));
+        self.meter.sent.push(sent);
+        self.meter.said.push(std::mem::take(&mut self.said));
         // A leg that has stopped to return an echo says nothing: that has to be seen.
         if self.silent >= ASLEEP_AFTER && self.path.is_none() {
             self.awake = false;
@@ -218,6 +238,7 @@ impl Echo {
         if self.meter.ticks > 0 {
             return None;
         }
+        self.meter.add();
         let had_path = self.path.is_some();
         self.path = match self.path {
             None => self.meter.find(),
@@ -233,27 +254,31 @@ impl Echo {
         let Some((lag, path)) = self.path else { return false };
         // The newest level is of the tick before.
         let near = lag.saturating_sub(3)..(lag + LINGER).min(LAGS);
-        let sent = self.meter.sent.levels.newest_first()[near].iter().copied().fold(0.0, f32::max);
+        let sent = self.meter.sent.newest_first()[near].iter().copied().fold(0.0, f32::max);
         let returned = 10.0_f32.powf(f32::from(path.level_db) / 40.0);
         self.said <= sent * returned * MARGIN
     }
 }
 
 impl Meter {
-    fn add(&mut self, said: f32) {
-        let y = beat(&mut self.said, said);
-        if usize::from(self.sent.idle) >= LAGS {
+    /// Takes the ticks since the last look into the sums.
+    fn add(&mut self) {
+        let counts = self.sent.counts();
+        if counts.iter().all(|&counts| counts <= 0.0) {
             return;
         }
-        let Self { sent, xx, yy, xy, evidence, .. } = self;
-        let (beats, sent) = (sent.beats.newest_first(), sent.sent.newest_first());
-        for lag in 0..LAGS {
-            let (x, counts) = (beats[lag], sent[lag]);
-            let keep = 1.0 - counts * NEWEST;
-            xx[lag] = xx[lag] * keep + counts * x * x;
-            yy[lag] = yy[lag] * keep + counts * y * y;
-            xy[lag] = xy[lag] * keep + counts * x * y;
-            evidence[lag] = evidence[lag] * keep + counts;
+        let (sent, said) = (self.sent.beats::<SPAN>(), self.said.beats::<LOOK>());
+        let Self { xx, yy, xy, evidence, .. } = self;
+        for (ago, y) in said.into_iter().enumerate().rev() {
+            let (sent, counts) = (&sent[ago..ago + LAGS], &counts[ago..ago + LAGS]);
+            for lag in 0..LAGS {
+                let (x, counts) = (sent[lag], counts[lag]);
+                let keep = 1.0 - counts * NEWEST;
+                xx[lag] = xx[lag] * keep + counts * x * x;
+                yy[lag] = yy[lag] * keep + counts * y * y;
+                xy[lag] = xy[lag] * keep + counts * x * y;
+                evidence[lag] = evidence[lag] * keep + counts;
+            }
         }
     }
 
@@ -289,7 +314,7 @@ impl Meter {
     fn has_rhythm(&self, lag: usize) -> bool {
         let loudest = |levels: &[f32]| levels.iter().copied().fold(0.0, f32::max);
         [
-            (self.xx[lag], loudest(self.sent.levels.newest_first())),
+            (self.xx[lag], loudest(self.sent.newest_first())),
             (self.yy[lag], loudest(self.said.newest_first())),
         ]
         .iter()
@@ -300,7 +325,7 @@ impl Meter {
     /// shows, should the culprit have spoken in it.
     fn level(&self, lag: usize) -> f32 {
         let power = |levels: &[f32]| levels.iter().map(|level| level.powi(4)).sum::<f32>();
-        let sent = power(&self.sent.levels.newest_first()[lag..]);
+        let sent = power(&self.sent.newest_first()[lag..]);
         let said = power(&self.said.newest_first()[..PAST - lag]);
         let by_rhythm = 20.0 * decade(self.yy[lag] / self.xx[lag].max(f32::MIN_POSITIVE));
         (10.0 * decade(said / sent.max(f32::MIN_POSITIVE))).min(by_rhythm + 6.0)
@@ -329,44 +354,9 @@ impl Meter {
         for sums in [&mut self.xx, &mut self.yy, &mut self.xy, &mut self.evidence] {
             sums.fill(0.0);
         }
-        self.said = Window::ZERO;
-        self.candidate.1 = 0;
+        self.said = Envelope::SILENCE;
+        (self.ticks, self.candidate.1) = (0, 0);
     }
-}
-
-/// Appends a level; returns how far it is above the mean of the last ones.
-fn beat(levels: &mut Window<PAST>, level: f32) -> f32 {
-    levels.push(level);
-    #[expect(clippy::cast_precision_loss, reason = "16")]
-    let mean = levels.newest_first()[..MEAN].iter().sum::<f32>() / MEAN as f32;
-    level - mean
-}
-
-/// The last values; each is written twice, so that they lie in a row without being moved.
-#[derive(Clone, Debug)]
-struct Window<const N: usize> {
-    twice: [[f32; N]; 2],
-    newest: usize,
-}
-
-impl<const N: usize> Window<N> {
-    const ZERO: Self = Self { twice: [[0.0; N]; 2], newest: 0 };
-
-    fn push(&mut self, value: f32) {
-        self.newest = self.newest.checked_sub(1).unwrap_or(N - 1);
-        for copy in &mut self.twice {
-            copy[self.newest] = value;
-        }
-    }
-
-    fn newest_first(&self) -> &[f32] {
-        &self.twice.as_flattened()[self.newest..self.newest + N]
-    }
-}
-
-/// √amplitude: loud syllables count more than pauses, but not so much more that they alone count.
-fn root(dbov: f32) -> f32 {
-    if dbov <= level::SILENCE { 0.0 } else { 10.0_f32.powf(dbov / 40.0) }
 }
 
 fn decade(ratio: f32) -> f32 {
@@ -441,7 +431,8 @@ mod tests {
             let said = decibels(power(said) + returned.map_or(0.0, power) + power(-75.0));
             self.echo.hear(said);
             self.held_back += usize::from(self.echo.is_held_back());
-            if let Some(Event::Echo(path)) = self.echo.follow(sent, &Envelope::SILENCE) {
+            let root = power(sent).sqrt().sqrt();
+            if let Some(Event::Echo(path)) = self.echo.follow(root, &Envelope::SILENCE) {
                 self.news.push((at, path));
             }
         }

@@ -16,8 +16,14 @@ pub const AUDIBLE: f32 = -75.0;
 pub const SILENCE: f32 = -127.0;
 
 /// Power of a frame in dBov, [`SILENCE`] at least, 0 for a full-scale square wave.
-#[expect(clippy::cast_precision_loss, reason = "energy of a frame; 24 bits are a tenth of a dB")]
 pub fn dbov(pcm: &[i16]) -> f32 {
+    let power = power(pcm);
+    if power > 0.0 { (10.0 * power.log10()).clamp(SILENCE, 0.0) } else { SILENCE }
+}
+
+/// Power of a frame, 1 for a full-scale square wave.
+#[expect(clippy::cast_precision_loss, reason = "energy of a frame; 24 bits are a tenth of a dB")]
+pub fn power(pcm: &[i16]) -> f32 {
     let energy: u64 = pcm
         .chunks(64) // an i32 holds 64 squares shifted by 6: the loop stays in 32-bit lanes
         .map(|chunk| {
@@ -26,11 +32,8 @@ pub fn dbov(pcm: &[i16]) -> f32 {
             u64::from(sum)
         })
         .sum();
-    if energy == 0 {
-        return SILENCE;
-    }
-    let mean = energy as f32 * 64.0 / pcm.len() as f32;
-    (10.0 * mean.log10() - 90.309).clamp(SILENCE, 0.0)
+    let mean = energy as f32 * 64.0 / pcm.len().max(1) as f32;
+    mean / (32_768.0 * 32_768.0)
 }
 
 /// The largest magnitude in a frame.

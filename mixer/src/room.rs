@@ -72,11 +72,7 @@ pub struct RoomOptions {
 pub struct Room {
     options: RoomOptions,
     /// In order of id.
-    #[expect(
-        clippy::vec_box,
-        reason = "a seat is 3 KB, and whoever comes or goes moves all behind"
-    )]
-    seats: Vec<Box<Seated>>,
+    seats: Vec<Seated>,
     outlets: Outlets,
     /// At what rate is mixed, Hz.
     rate: u32,
@@ -122,7 +118,8 @@ struct Candidate {
 #[derive(Debug)]
 struct Seated {
     id: SlotId,
-    slot: Slot,
+    /// Apart: it is 3 KB, and whoever comes or goes moves all seats behind.
+    slot: Box<Slot>,
     role: Role,
     outlet: Option<OutletId>,
     /// Index of its voice in this tick's mix.
@@ -148,16 +145,20 @@ enum Role {
     Leaving,
 }
 
-/// The sum of one tick and its parts.
+/// The sum of one tick and its parts. Everything is as long as a tick is at the present rate: many rooms share the caches.
 #[derive(Debug)]
 struct Mix {
-    voices: Vec<[i16; MAX_FRAME]>,
+    /// One after the other.
+    voices: Vec<i16>,
     count: usize,
     /// Voices of other parts of the room; there is only the sum of them.
     others: usize,
-    sum: [i32; MAX_FRAME],
-    common: [i16; MAX_FRAME],
+    sum: Vec<i32>,
+    common: Vec<i16>,
     limiter: Limiter,
+    /// What one hears, before and after its limiter.
+    wide: Vec<i32>,
+    own: Vec<i16>,
     /// Samples of a tick.
     frame: usize,
     /// Last words of who has left since the last tick, as a voice of the next.
@@ -194,16 +195,16 @@ impl Room {
     }
 
     /// Seats `slot` under `id`; gives back who sat there before.
-    pub fn seat(&mut self, id: SlotId, slot: Slot) -> Option<Slot> {
+    pub fn seat(&mut self, id: SlotId, slot: impl Into<Box<Slot>>) -> Option<Box<Slot>> {
         let before = self.unseat(id);
         let at = self.seats.partition_point(|seat| seat.id < id);
-        self.seats.insert(at, Box::new(Seated::new(id, slot)));
+        self.seats.insert(at, Seated::new(id, slot.into()));
         self.news.reserve(self.seats.len());
         before
     }
 
     /// Takes a slot out of the room.
-    pub fn unseat(&mut self, id: SlotId) -> Option<Slot> {
+    pub fn unseat(&mut self, id: SlotId) -> Option<Box<Slot>> {
         let seat = self.seats.remove(self.position(id)?);
         if let Some(outlet) = seat.outlet {
             self.outlets.leave(outlet);
@@ -223,17 +224,17 @@ impl Room {
 
     /// The slot under `id`, to look at it.
     pub fn slot(&self, id: SlotId) -> Option<&Slot> {
-        self.position(id).map(|at| &self.seats[at].slot)
+        self.position(id).map(|at| &*self.seats[at].slot)
     }
 
     /// The slot under `id`, to configure it and to give it packets.
     pub fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
-        self.position(id).map(|at| &mut self.seats[at].slot)
+        self.position(id).map(|at| &mut *self.seats[at].slot)
     }
 
     /// Every slot, in order of id.
     pub fn slots_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut Slot)> {
-        self.seats.iter_mut().map(|seat| (seat.id, &mut seat.slot))
+        self.seats.iter_mut().map(|seat| (seat.id, &mut *seat.slot))
     }
 
     /// Somebody whose slot had an event at the end of a tick; each is named once for each such tick.
@@ -341,7 +342,7 @@ impl Room {
             self.fade_to(rate);
         } else if self.next_rate != self.rate {
             self.rate = self.next_rate;
-            self.mix.frame = self.rate as usize / 50;
+            self.mix.set_rate(self.rate);
             self.mix.forget_farewell();
             self.outlets.set_rate(self.rate);
             self.fade = Fade::In;
@@ -489,12 +490,12 @@ impl Room {
 
     /// Encodes each private mix, lets who makes a sound compare it with what they are sent, and sends.
     fn send(&mut self, now: Instant, sink: &mut impl Sink) {
-        let dbov = self.mix.common().map_or(level::SILENCE, level::dbov);
+        let common = self.mix.common().map_or(0.0, root);
         for seat in &mut self.seats {
-            let mut sent = level::SILENCE;
+            let mut sent = 0.0;
             if let Some(id) = seat.outlet {
                 let entry = self.outlets.get_mut(id);
-                sent = if entry.shared { dbov } else { seat.feed(entry, &self.mix) };
+                sent = if entry.shared { common } else { seat.feed(entry, &mut self.mix) };
                 seat.send(now, &entry.outlet, &self.sources, sink);
             }
             if seat.slot.echo.is_awake() {
@@ -505,12 +506,12 @@ impl Room {
                 self.news.push(seat.id);
             }
         }
-        self.common.push(dbov);
+        self.common.push(common);
     }
 }
 
 impl Seated {
-    fn new(id: SlotId, slot: Slot) -> Self {
+    fn new(id: SlotId, slot: Box<Slot>) -> Self {
         Self {
             id,
             slot,
@@ -579,19 +580,18 @@ impl Seated {
         });
     }
 
-    /// Encodes its private mix; gives the level of that, dBov, if somebody wants to know.
-    fn feed(&mut self, entry: &mut Entry, mix: &Mix) -> f32 {
-        let mut own = [0; MAX_FRAME];
-        let own = &mut own[..mix.frame];
+    /// Encodes its private mix; gives the √amplitude of that, if somebody wants to know.
+    fn feed(&mut self, entry: &mut Entry, mix: &mut Mix) -> f32 {
         let gain = &mut self.slot.gain_out;
-        if gain.is_zero() || !mix.without(self.voice, &mut entry.limiter, own) {
+        let own = if gain.is_zero() { None } else { mix.without(self.voice, &mut entry.limiter) };
+        let Some(own) = own else {
             gain.settle();
             entry.outlet.feed(None);
-            return level::SILENCE;
-        }
+            return 0.0;
+        };
         gain.apply(own);
         entry.outlet.feed(Some(own));
-        if self.slot.echo.is_awake() { level::dbov(own) } else { level::SILENCE }
+        if self.slot.echo.is_awake() { root(own) } else { 0.0 }
     }
 
     fn send(&mut self, now: Instant, outlet: &Outlet, sources: &Sources, sink: &mut impl Sink) {
@@ -656,17 +656,30 @@ impl Seated {
 }
 
 impl Mix {
-    fn new(rate: usize) -> Self {
-        Self {
+    fn new(rate: u32) -> Self {
+        let mut mix = Self {
             voices: Vec::new(),
             count: 0,
             others: 0,
-            sum: [0; MAX_FRAME],
-            common: [0; MAX_FRAME],
+            sum: Vec::new(),
+            common: Vec::new(),
             limiter: Limiter::default(),
-            frame: rate / 50,
+            wide: Vec::new(),
+            own: Vec::new(),
+            frame: 0,
             farewell: None,
-        }
+        };
+        mix.set_rate(rate);
+        mix
+    }
+
+    /// Is at `rate` Hz from the next tick on.
+    fn set_rate(&mut self, rate: u32) {
+        self.frame = rate as usize / 50;
+        self.sum.resize(self.frame, 0);
+        self.common.resize(self.frame, 0);
+        self.wide.resize(self.frame, 0);
+        self.own.resize(self.frame, 0);
     }
 
     /// Lets who leaves in the middle of a word fade out.
@@ -686,7 +699,7 @@ impl Mix {
 
     fn begin(&mut self) {
         (self.count, self.others) = (0, 0);
-        self.sum[..self.frame].fill(0);
+        self.sum.fill(0);
         if let Some(farewell) = self.farewell.take() {
             let voice = self.next_voice();
             voice.copy_from_slice(&farewell[..voice.len()]);
@@ -696,14 +709,15 @@ impl Mix {
 
     /// Space for a voice, which [`Self::add`] then adds.
     fn next_voice(&mut self) -> &mut [i16] {
-        if self.count == self.voices.len() {
-            self.voices.push([0; MAX_FRAME]);
+        let from = self.count * self.frame;
+        if self.voices.len() < from + self.frame {
+            self.voices.resize(from + self.frame, 0);
         }
-        &mut self.voices[self.count][..self.frame]
+        &mut self.voices[from..from + self.frame]
     }
 
     fn add(&mut self) -> usize {
-        let voice = &self.voices[self.count][..self.frame];
+        let voice = &self.voices[self.count * self.frame..][..self.frame];
         for (sum, &sample) in self.sum.iter_mut().zip(voice) {
             *sum += i32::from(sample);
         }
@@ -721,36 +735,39 @@ impl Mix {
 
     fn finish(&mut self) {
         if self.count + self.others > 0 {
-            let frame = self.frame;
-            self.limiter.narrow(&self.sum[..frame], &mut self.common[..frame]);
+            self.limiter.narrow(&self.sum, &mut self.common);
         }
     }
 
     /// What everybody hears who says nothing; `None` is silence.
     fn common(&self) -> Option<&[i16]> {
-        (self.count + self.others > 0).then(|| &self.common[..self.frame])
+        (self.count + self.others > 0).then_some(&self.common[..])
     }
 
-    /// Writes the mix without one voice into `own`; false if it is silence.
+    /// The mix without one voice; `None` is silence.
     ///
     /// The sum is narrowed after the own voice is taken out: narrowing earlier would leave an echo
     /// of whatever was limited.
-    fn without(&self, voice: Option<usize>, limiter: &mut Limiter, own: &mut [i16]) -> bool {
+    fn without(&mut self, voice: Option<usize>, limiter: &mut Limiter) -> Option<&mut [i16]> {
+        if self.count + self.others <= usize::from(voice.is_some()) {
+            return None;
+        }
         let Some(voice) = voice else {
-            own.copy_from_slice(&self.common[..self.frame]);
-            return self.count + self.others > 0;
+            self.own.copy_from_slice(&self.common);
+            return Some(&mut self.own);
         };
-        if self.count + self.others == 1 {
-            return false;
+        let voice = &self.voices[voice * self.frame..][..self.frame];
+        for ((wide, &sum), &voice) in self.wide.iter_mut().zip(&self.sum).zip(voice) {
+            *wide = sum - i32::from(voice);
         }
-        let mut sum = [0; MAX_FRAME];
-        let voice = &self.voices[voice][..self.frame];
-        for ((own, &sum), &voice) in sum.iter_mut().zip(&self.sum[..self.frame]).zip(voice) {
-            *own = sum - i32::from(voice);
-        }
-        limiter.narrow(&sum[..self.frame], own);
-        true
+        limiter.narrow(&self.wide, &mut self.own);
+        Some(&mut self.own)
     }
+}
+
+/// √amplitude: loud syllables count more than pauses, but not so much more that they alone count.
+fn root(pcm: &[i16]) -> f32 {
+    level::power(pcm).sqrt().sqrt()
 }
 
 /// Over the second quarter of a tick: in the first the resamplers fill.

@@ -414,9 +414,9 @@ impl Slot {
         }
     }
 
-    /// Takes what it was sent in this tick, dBov, if [`Echo::is_awake`]; `common` is what everybody was sent before.
-    pub(crate) fn follow_echo(&mut self, dbov: f32, common: &Envelope) {
-        if let Some(news) = self.echo.follow(dbov, common) {
+    /// Takes the √amplitude of what it was sent in this tick, if [`Echo::is_awake`]; `common` is what everybody was sent before.
+    pub(crate) fn follow_echo(&mut self, sent: f32, common: &Envelope) {
+        if let Some(news) = self.echo.follow(sent, common) {
             self.note(news);
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Leg {
     rtp_clock: u32,
     pace: Pace,
     /// Here while in no mix.
-    pub(super) slot: Option<Slot>,
+    pub(super) slot: Option<Box<Slot>>,
     pub(super) mix: Option<MixKey>,
     /// Last RTP that counted, or since when some is expected.
     heard: Instant,
@@ -87,7 +87,7 @@ impl Leg {
             accepted: 0,
             rtp_clock: 8000,
             pace: Pace::default(),
-            slot: Some(slot),
+            slot: Some(Box::new(slot)),
             mix: None,
             heard: now,
             silent: false,
