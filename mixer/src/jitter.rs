@@ -441,7 +441,11 @@ impl JitterBuffer {
         if octets.is_empty() {
             return Vec::new();
         }
-        let mut payload = self.spare.pop().unwrap_or_default();
+        // What was played last is the nearest at hand.
+        let mut payload = std::mem::take(&mut self.current);
+        if payload.capacity() == 0 {
+            payload = self.spare.pop().unwrap_or_default();
+        }
         payload.clear();
         // Of a codec with a variable rate the first packets are seldom the longest.
         payload.reserve(octets.len().next_multiple_of(USUAL_PAYLOAD));
