@@ -61,6 +61,8 @@ pub(crate) struct Receiver {
     /// Of the jitter buffer, when `bursts` last looked.
     noted: JitterCounters,
     formats: Vec<(u8, Format)>,
+    /// The one of them that was looked for last, to be found without a look into cold memory.
+    usual: Option<(u8, Format)>,
     events: Vec<(u8, u32)>,
     /// Payload types of comfort noise.
     noises: Vec<u8>,
@@ -105,6 +107,7 @@ impl Receiver {
             bursts: Bursts::default(),
             noted: JitterCounters::default(),
             formats: Vec::new(),
+            usual: None,
             events: Vec::new(),
             noises: vec![COMFORT_NOISE],
             comfort: ComfortNoise::new(),
@@ -126,6 +129,7 @@ impl Receiver {
 
     pub(crate) fn configure(&mut self, plan: &StreamPlan) {
         self.formats.clone_from(&plan.receive);
+        self.usual = None;
         self.events.clone_from(&plan.receive_events);
         self.noises.clear();
         self.noises.push(COMFORT_NOISE);
@@ -176,7 +180,7 @@ impl Receiver {
         if !self.receives {
             return Err(Rejected::NotReceiving);
         }
-        if let Some(format) = find(&self.formats, header.payload_type) {
+        if let Some(format) = find_again(&mut self.usual, &self.formats, header.payload_type) {
             self.jitter.set_clock_rate(format.clock_rate);
             if format.codec == Codec::Opus && codec::carries_fec(payload) {
                 self.jitter.set_wants_next(true);
@@ -278,7 +282,8 @@ impl Receiver {
                         self.pause = None;
                         self.comfort.rest();
                     }
-                    let Some(format) = find(&self.formats, payload_type) else { continue };
+                    let format = find_again(&mut self.usual, &self.formats, payload_type);
+                    let Some(format) = format else { continue };
                     if self.voice.is_none() {
                         self.voice = Voice::new(format);
                     }
@@ -461,6 +466,18 @@ impl Receiver {
 }
 
 static SILENT_FRAME: [i16; 960] = [0; 960];
+
+/// [`find`], with what was found before in `last`.
+fn find_again<T: Copy>(
+    last: &mut Option<(u8, T)>,
+    table: &[(u8, T)],
+    payload_type: u8,
+) -> Option<T> {
+    if last.is_none_or(|(of, _)| of != payload_type) {
+        *last = find(table, payload_type).map(|value| (payload_type, value));
+    }
+    last.map(|(_, value)| value)
+}
 
 fn find<T: Copy>(table: &[(u8, T)], payload_type: u8) -> Option<T> {
     table.iter().find(|(of, _)| *of == payload_type).map(|&(_, value)| value)
