@@ -268,16 +268,24 @@ impl Meter {
             return;
         }
         let (sent, said) = (self.sent.beats::<SPAN>(), self.said.beats::<LOOK>());
+        let x: [f32; SPAN] = std::array::from_fn(|at| sent[at] * counts[at]);
+        let x_squared: [f32; SPAN] = std::array::from_fn(|at| sent[at] * x[at]);
+        let (counted, x_squared) = (over_look(&counts), over_look(&x_squared));
         let Self { xx, yy, xy, evidence, .. } = self;
-        for (ago, y) in said.into_iter().enumerate().rev() {
-            let (sent, counts) = (&sent[ago..ago + LAGS], &counts[ago..ago + LAGS]);
-            for lag in 0..LAGS {
-                let (x, counts) = (sent[lag], counts[lag]);
-                let keep = 1.0 - counts * NEWEST;
-                xx[lag] = xx[lag] * keep + counts * x * x;
-                yy[lag] = yy[lag] * keep + counts * y * y;
-                xy[lag] = xy[lag] * keep + counts * x * y;
-                evidence[lag] = evidence[lag] * keep + counts;
+        for lag in 0..LAGS {
+            // As good as a power: the ticks of one look are equally new.
+            let keep = 1.0 - counted[lag] * NEWEST;
+            xx[lag] = xx[lag] * keep + x_squared[lag];
+            yy[lag] *= keep;
+            xy[lag] *= keep;
+            evidence[lag] = evidence[lag] * keep + counted[lag];
+        }
+        for (ago, y) in said.into_iter().enumerate() {
+            for ((yy, xy), (counts, x)) in
+                yy.iter_mut().zip(&mut *xy).zip(counts[ago..].iter().zip(&x[ago..]))
+            {
+                *yy += counts * (y * y);
+                *xy += x * y;
             }
         }
     }
@@ -358,6 +366,18 @@ impl Meter {
         (self.ticks, self.candidate.1) = (0, 0);
     }
 }
+
+/// Of each lag, the sum over the ticks of a look.
+fn over_look(values: &[f32; SPAN]) -> [f32; LAGS] {
+    let mut sums = [0.0; LAGS];
+    for ago in 0..LOOK {
+        for (sum, value) in sums.iter_mut().zip(&values[ago..]) {
+            *sum += value;
+        }
+    }
+    sums
+}
+
 
 fn decade(ratio: f32) -> f32 {
     ratio.max(f32::MIN_POSITIVE).log10()

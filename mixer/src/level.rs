@@ -24,14 +24,12 @@ pub fn dbov(pcm: &[i16]) -> f32 {
 /// Power of a frame, 1 for a full-scale square wave.
 #[expect(clippy::cast_precision_loss, reason = "energy of a frame; 24 bits are a tenth of a dB")]
 pub fn power(pcm: &[i16]) -> f32 {
-    let energy: u64 = pcm
-        .chunks(64) // an i32 holds 64 squares shifted by 6: the loop stays in 32-bit lanes
-        .map(|chunk| {
-            let sum: u32 =
-                chunk.iter().map(|&s| (i32::from(s) * i32::from(s)).unsigned_abs() >> 6).sum();
-            u64::from(sum)
-        })
-        .sum();
+    let square = |sample: i16| (i32::from(sample) * i32::from(sample)).cast_unsigned();
+    // Two squares fit an u32, and 64 of them shifted by 6: the loop stays in 32-bit lanes.
+    let sum = |chunk: &[i16]| -> u32 {
+        chunk.as_chunks().0.iter().map(|&[a, b]| (square(a) + square(b)) >> 6).sum()
+    };
+    let energy: u64 = pcm.chunks(64).map(|chunk| u64::from(sum(chunk))).sum();
     let mean = energy as f32 * 64.0 / pcm.len().max(1) as f32;
     mean / (32_768.0 * 32_768.0)
 }

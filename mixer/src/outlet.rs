@@ -129,8 +129,14 @@ impl Outlet {
 
     /// Takes one tick of mix, `None` for silence, and makes the packets that are complete.
     pub(crate) fn feed(&mut self, mix: Option<&[i16]>) {
-        let before = self.pcm.len();
         let frame = self.encoding.format.sample_rate() as usize / 50;
+        if let Some(mix) = mix.filter(|mix| self.is_packet(mix)) {
+            self.silent_samples = 0;
+            self.packets = 1;
+            self.ends[0] = self.pack_one(mix, 0);
+            return;
+        }
+        let before = self.pcm.len();
         self.pcm.resize(before + frame, 0);
         let pcm = &mut self.pcm[before..];
         let silent = match (&mut self.resampler, mix) {
@@ -153,23 +159,29 @@ impl Outlet {
         self.pack();
     }
 
+    /// True if a tick of mix is all that goes into the next packet, as it is: it need not be put by.
+    fn is_packet(&self, mix: &[i16]) -> bool {
+        self.resampler.is_none() && self.pcm.is_empty() && mix.len() == self.samples_per_packet
+    }
+
     fn pack(&mut self) {
         self.packets = 0;
         let mut end = 0;
         let mut taken = 0;
-        while self.pcm.len() - taken >= self.samples_per_packet && self.packets < MAX_PACKETS {
-            end += self.pack_one(taken, end);
+        let pcm = std::mem::take(&mut self.pcm);
+        while pcm.len() - taken >= self.samples_per_packet && self.packets < MAX_PACKETS {
+            end += self.pack_one(&pcm[taken..], end);
             self.ends[self.packets] = end;
             self.packets += 1;
             taken += self.samples_per_packet;
         }
+        self.pcm = pcm;
         self.pcm.drain(..taken);
     }
 
-    /// Encodes the packet that begins at `from`, and returns its octets.
-    fn pack_one(&mut self, from: usize, at: usize) -> usize {
-        let pcm = &self.pcm[from..from + self.samples_per_packet];
-        let silent = self.silent_samples >= self.pcm.len() - from;
+    /// Encodes the packet that `pcm`, which is all there is, begins with, and returns its octets.
+    fn pack_one(&mut self, pcm: &[i16], at: usize) -> usize {
+        let silent = self.silent_samples >= pcm.len();
         self.silent_packets = if silent { self.silent_packets.saturating_add(1) } else { 0 };
         let pauses = self.pauses();
         let is_settled = self.is_settled();
@@ -181,7 +193,7 @@ impl Outlet {
             payload[..self.silence.len()].copy_from_slice(&self.silence);
             return self.silence.len();
         }
-        let octets = self.encoder.encode(pcm, payload);
+        let octets = self.encoder.encode(&pcm[..self.samples_per_packet], payload);
         if silent && !(pauses && octets <= DTX_OCTETS) {
             self.silence.clear();
             self.silence.extend_from_slice(&payload[..octets]);
