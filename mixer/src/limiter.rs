@@ -4,6 +4,8 @@
 //! with the whole frame in sight: a block's gain holds at both of its edges, so the only samples
 //! that can still saturate are in the first block of a sudden overload.
 
+use crate::room::MAX_FRAME;
+
 /// Blocks of a frame.
 const BLOCKS: usize = 20;
 /// How much the gain may rise in a block: from a half to one in 100 ms.
@@ -26,8 +28,21 @@ impl Default for Limiter {
 impl Limiter {
     /// Narrows one frame; both slices have the same length, a multiple of 20.
     pub fn narrow(&mut self, wide: &[i32], narrow: &mut [i16]) {
-        if self.gain < 1.0 || !fit(wide, narrow) {
+        if self.gain < 1.0 || !fit(wide.iter().copied(), narrow) {
             self.limit(wide, narrow);
+        }
+    }
+
+    /// Narrows one frame from which `voice` is taken; all slices have the same length, a multiple of 20 up to 960.
+    pub fn narrow_without(&mut self, wide: &[i32], voice: &[i16], narrow: &mut [i16]) {
+        let rest = wide.iter().zip(voice).map(|(&wide, &voice)| wide - i32::from(voice));
+        if self.gain < 1.0 || !fit(rest.clone(), narrow) {
+            let mut wide = [0; MAX_FRAME];
+            let length = voice.len().min(MAX_FRAME);
+            for (wide, rest) in wide.iter_mut().zip(rest) {
+                *wide = rest;
+            }
+            self.limit(&wide[..length], narrow);
         }
     }
 
@@ -55,9 +70,9 @@ fn allowed(block: &[i32]) -> f32 {
 }
 
 /// Narrows what fits; false if something was cut off. The loop is made of vector instructions that every processor has.
-fn fit(wide: &[i32], narrow: &mut [i16]) -> bool {
+fn fit(wide: impl Iterator<Item = i32>, narrow: &mut [i16]) -> bool {
     let mut beyond = 0;
-    for (narrow, &wide) in narrow.iter_mut().zip(wide) {
+    for (narrow, wide) in narrow.iter_mut().zip(wide) {
         *narrow = saturate(wide);
         beyond |= wide.wrapping_sub(i16::MIN.into()).cast_unsigned();
     }

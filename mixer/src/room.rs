@@ -31,7 +31,7 @@ use crate::slot::{Attention, Bar, DECAY, Event, Receiver, Slot};
 /// The mixer's period.
 pub const TICK: Duration = Duration::from_millis(20);
 /// Samples of a tick at the highest rate.
-const MAX_FRAME: usize = 960;
+pub(crate) const MAX_FRAME: usize = 960;
 /// A contributor may pause for so many ticks and stay one.
 const HOLD: u32 = 15;
 /// Ticks for which a private stream has to be like the group's before it becomes the group's
@@ -122,8 +122,8 @@ struct Seated {
     slot: Box<Slot>,
     role: Role,
     outlet: Option<OutletId>,
-    /// Index of its voice in this tick's mix.
-    voice: Option<usize>,
+    /// Where its voice in this tick's mix is.
+    voice: Option<Voice>,
     /// Ticks since it had one.
     ticks_without_voice: u8,
     /// Its place among the sources.
@@ -145,19 +145,28 @@ enum Role {
     Leaving,
 }
 
+/// Where one voice of a mix is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Voice {
+    /// Among [`Mix::voices`].
+    Made(usize),
+    /// In its slot, where it was decoded: most need nothing, and to copy them would cost memory that is not in the caches.
+    Plain,
+}
+
 /// The sum of one tick and its parts. Everything is as long as a tick is at the present rate: many rooms share the caches.
 #[derive(Debug)]
 struct Mix {
-    /// One after the other.
+    /// One after the other, but for those in their slots.
     voices: Vec<i16>,
+    made: usize,
     count: usize,
     /// Voices of other parts of the room; there is only the sum of them.
     others: usize,
     sum: Vec<i32>,
     common: Vec<i16>,
     limiter: Limiter,
-    /// What one hears, before and after its limiter.
-    wide: Vec<i32>,
+    /// What one hears.
     own: Vec<i16>,
     /// Samples of a tick.
     frame: usize,
@@ -438,6 +447,8 @@ impl Room {
     fn speak(&mut self) {
         self.mix.begin();
         self.sources.clear();
+        // Between the halves of a tick that other parts have to hear of, a slot may change.
+        let is_plain = self.fade == Fade::None && self.parts.is_none();
         for seat in &mut self.seats {
             seat.voice = None;
             if seat.role == Role::Listener {
@@ -445,16 +456,11 @@ impl Room {
                 seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
                 continue;
             }
-            let voice = self.mix.next_voice();
-            if seat.slot.receiver.speak(self.rate, voice) {
-                match self.fade {
-                    Fade::None => {}
-                    Fade::In => fade_in(voice),
-                    Fade::Out => fade_out(voice),
-                }
-                seat.voice = Some(self.mix.add());
+            if is_plain && let Some(voice) = seat.slot.receiver.plain(self.mix.frame) {
+                self.mix.add(voice);
+                seat.voice = Some(Voice::Plain);
             } else {
-                seat.slot.receiver.gain.settle();
+                seat.voice = self.mix.make(&mut seat.slot.receiver, (self.rate, self.fade));
             }
             seat.name(&mut self.sources);
             seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
@@ -582,8 +588,12 @@ impl Seated {
 
     /// Encodes its private mix; gives the √amplitude of that, if somebody wants to know.
     fn feed(&mut self, entry: &mut Entry, mix: &mut Mix) -> f32 {
-        let gain = &mut self.slot.gain_out;
-        let own = if gain.is_zero() { None } else { mix.without(self.voice, &mut entry.limiter) };
+        let Slot { receiver, gain_out: gain, .. } = &mut *self.slot;
+        let own = if gain.is_zero() {
+            None
+        } else {
+            mix.without(self.voice, receiver, &mut entry.limiter)
+        };
         let Some(own) = own else {
             gain.settle();
             entry.outlet.feed(None);
@@ -659,12 +669,12 @@ impl Mix {
     fn new(rate: u32) -> Self {
         let mut mix = Self {
             voices: Vec::new(),
+            made: 0,
             count: 0,
             others: 0,
             sum: Vec::new(),
             common: Vec::new(),
             limiter: Limiter::default(),
-            wide: Vec::new(),
             own: Vec::new(),
             frame: 0,
             farewell: None,
@@ -678,7 +688,6 @@ impl Mix {
         self.frame = rate as usize / 50;
         self.sum.resize(self.frame, 0);
         self.common.resize(self.frame, 0);
-        self.wide.resize(self.frame, 0);
         self.own.resize(self.frame, 0);
     }
 
@@ -698,31 +707,38 @@ impl Mix {
     }
 
     fn begin(&mut self) {
-        (self.count, self.others) = (0, 0);
+        (self.made, self.count, self.others) = (0, 0, 0);
         self.sum.fill(0);
         if let Some(farewell) = self.farewell.take() {
-            let voice = self.next_voice();
-            voice.copy_from_slice(&farewell[..voice.len()]);
-            self.add();
+            self.add(&farewell[..self.frame]);
         }
     }
 
-    /// Space for a voice, which [`Self::add`] then adds.
-    fn next_voice(&mut self) -> &mut [i16] {
-        let from = self.count * self.frame;
+    /// Makes the voice of a receiver and adds it; `None` if that is silent.
+    fn make(&mut self, receiver: &mut Receiver, (rate, fade): (u32, Fade)) -> Option<Voice> {
+        let from = self.made * self.frame;
         if self.voices.len() < from + self.frame {
             self.voices.resize(from + self.frame, 0);
         }
-        &mut self.voices[from..from + self.frame]
+        let voice = &mut self.voices[from..from + self.frame];
+        if !receiver.speak(rate, voice) {
+            receiver.gain.settle();
+            return None;
+        }
+        match fade {
+            Fade::None => {}
+            Fade::In => fade_in(voice),
+            Fade::Out => fade_out(voice),
+        }
+        add_to(&mut self.sum, voice);
+        (self.made, self.count) = (self.made + 1, self.count + 1);
+        Some(Voice::Made(self.made - 1))
     }
 
-    fn add(&mut self) -> usize {
-        let voice = &self.voices[self.count * self.frame..][..self.frame];
-        for (sum, &sample) in self.sum.iter_mut().zip(voice) {
-            *sum += i32::from(sample);
-        }
+    /// Adds a voice that is kept elsewhere.
+    fn add(&mut self, voice: &[i16]) {
+        add_to(&mut self.sum, voice);
         self.count += 1;
-        self.count - 1
     }
 
     /// Adds a sum of so many voices from elsewhere.
@@ -744,24 +760,35 @@ impl Mix {
         (self.count + self.others > 0).then_some(&self.common[..])
     }
 
-    /// The mix without one voice; `None` is silence.
+    /// The mix without one voice, that of `receiver`; `None` is silence.
     ///
     /// The sum is narrowed after the own voice is taken out: narrowing earlier would leave an echo
     /// of whatever was limited.
-    fn without(&mut self, voice: Option<usize>, limiter: &mut Limiter) -> Option<&mut [i16]> {
+    fn without(
+        &mut self,
+        voice: Option<Voice>,
+        receiver: &Receiver,
+        limiter: &mut Limiter,
+    ) -> Option<&mut [i16]> {
         if self.count + self.others <= usize::from(voice.is_some()) {
             return None;
         }
-        let Some(voice) = voice else {
-            self.own.copy_from_slice(&self.common);
-            return Some(&mut self.own);
+        let voice = match voice {
+            Some(Voice::Made(at)) => Some(&self.voices[at * self.frame..][..self.frame]),
+            Some(Voice::Plain) => receiver.plain(self.frame),
+            None => None,
         };
-        let voice = &self.voices[voice * self.frame..][..self.frame];
-        for ((wide, &sum), &voice) in self.wide.iter_mut().zip(&self.sum).zip(voice) {
-            *wide = sum - i32::from(voice);
+        match voice {
+            Some(voice) => limiter.narrow_without(&self.sum, voice, &mut self.own),
+            None => self.own.copy_from_slice(&self.common),
         }
-        limiter.narrow(&self.wide, &mut self.own);
         Some(&mut self.own)
+    }
+}
+
+fn add_to(sum: &mut [i32], voice: &[i16]) {
+    for (sum, &sample) in sum.iter_mut().zip(voice) {
+        *sum += i32::from(sample);
     }
 }
 

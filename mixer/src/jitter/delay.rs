@@ -11,9 +11,13 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct DelayEstimator {
     transits: VecDeque<i64>,
+    /// The fastest of the window has left it, or one of the latest.
+    is_stale: bool,
     /// Packets since the window was last looked at as a whole.
     unread: usize,
     base: i64,
+    /// In falling order.
+    latest: [i64; 3],
     spread: i64,
     /// Largest delay seen lately, at most [`SPIKE_MAX`]; sinks by [`SPIKE_DECAY`].
     spike: i64,
@@ -22,7 +26,16 @@ pub(super) struct DelayEstimator {
 
 impl DelayEstimator {
     pub(super) fn new() -> Self {
-        Self { transits: VecDeque::new(), unread: 0, base: 0, spread: 0, spike: 0, spike_at: 0 }
+        Self {
+            transits: VecDeque::new(),
+            is_stale: false,
+            unread: 0,
+            base: 0,
+            latest: [i64::MIN; 3],
+            spread: 0,
+            spike: 0,
+            spike_at: 0,
+        }
     }
 
     pub(super) fn reset(&mut self) {
@@ -51,19 +64,29 @@ impl DelayEstimator {
     pub(super) fn observe(&mut self, now: i64, transit: i64, interval: i64) {
         let is_first = self.transits.is_empty();
         let delay = self.delay_of(transit);
-        self.remember(transit, interval);
         self.note_spike(now, delay);
+        self.remember(transit, interval);
         self.unread += 1;
-        if is_first || delay < 0 || delay > self.spread || self.unread >= READ_EVERY {
+        if is_first || (self.is_stale && self.unread >= READ_EVERY) {
             self.read_window();
+        } else {
+            self.base = self.base.min(transit);
+            insert(&mut self.latest, transit);
         }
+        let ignored = match self.transits.len() {
+            0..16 => 0,
+            16..40 => 1,
+            40.. => 2,
+        };
+        self.spread = self.latest[ignored] - self.base;
     }
 
     fn remember(&mut self, transit: i64, interval: i64) {
         let window = usize::try_from(WINDOW / interval.max(1)).unwrap_or(0);
         self.transits.push_back(transit);
         while self.transits.len() > window.clamp(WINDOW_MIN, WINDOW_MAX) {
-            self.transits.pop_front();
+            let gone = self.transits.pop_front();
+            self.is_stale |= gone.is_some_and(|gone| gone <= self.base || gone >= self.latest[2]);
         }
     }
 
@@ -80,26 +103,24 @@ impl DelayEstimator {
         }
     }
 
-    /// Finds the fastest packet and the third latest (the latest of a short window).
+    /// Finds the fastest packet and the three latest.
     fn read_window(&mut self) {
-        self.unread = 0;
-        // In falling order. Without a branch: which transits are late cannot be foreseen.
+        (self.unread, self.is_stale) = (0, false);
         let mut latest = [i64::MIN; 3];
         let mut base = i64::MAX;
         for &transit in &self.transits {
             base = base.min(transit);
-            let mut sooner = transit;
-            for latest in &mut latest {
-                (*latest, sooner) = ((*latest).max(sooner), (*latest).min(sooner));
-            }
+            insert(&mut latest, transit);
         }
-        let ignored = match self.transits.len() {
-            0..16 => 0,
-            16..40 => 1,
-            40.. => 2,
-        };
-        self.base = base;
-        self.spread = latest[ignored] - base;
+        (self.base, self.latest) = (base, latest);
+    }
+}
+
+/// Keeps the latest, without a branch: which transits are late cannot be foreseen.
+fn insert(latest: &mut [i64; 3], transit: i64) {
+    let mut sooner = transit;
+    for latest in latest {
+        (*latest, sooner) = ((*latest).max(sooner), (*latest).min(sooner));
     }
 }
 
@@ -108,7 +129,7 @@ const WINDOW: i64 = 1_200_000;
 /// Packets in the window, whatever their interval.
 const WINDOW_MIN: usize = 16;
 const WINDOW_MAX: usize = 120;
-/// Reading the window costs some 50 ns, so it is read for each packet only when the packet stands out.
+/// Reading the window costs some 50 ns, and where packets come like clockwork each that leaves it was the fastest.
 const READ_EVERY: usize = 4;
 /// Spikes up to this delay are remembered.
 const SPIKE_MAX: i64 = 10_000;

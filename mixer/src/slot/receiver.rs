@@ -400,6 +400,14 @@ impl Receiver {
         self.loudness
     }
 
+    /// The last tick, if it needs nothing to be mixed in frames of so many samples.
+    pub(crate) fn plain(&self, frame: usize) -> Option<&[i16]> {
+        let as_it_is =
+            self.gain.is_unity() && self.polish.is_none() && self.resampler.is_none();
+        let voice = self.voice.as_ref().filter(|_| as_it_is)?;
+        voice.heard().filter(|heard| heard.len() == frame)
+    }
+
     /// Writes the last tick at `rate` Hz, gain applied, into `mix`; false if it is silence.
     pub(crate) fn speak(&mut self, rate: u32, mix: &mut [i16]) -> bool {
         self.polish.take_if(|polish| polish.is_spent());
