@@ -378,7 +378,6 @@ fn over_look(values: &[f32; SPAN]) -> [f32; LAGS] {
     sums
 }
 
-
 fn decade(ratio: f32) -> f32 {
     ratio.max(f32::MIN_POSITIVE).log10()
 }

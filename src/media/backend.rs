@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::ring::{ARRIVALS_MAX, Arrivals, Departures};
+use super::ring::{ARRIVALS_MAX, Arrivals, Departures, Target};
 use super::socket::{Clock, Inbox, Socket};
 use super::system::thread_time;
 
@@ -104,14 +104,20 @@ impl Runner {
         if uring {
             inbox.set_arrivals(Arrivals::new()?);
         }
-        let departures = uring.then(|| Departures::new(ARRIVALS_MAX)).transpose()?;
+        let mut departures = uring.then(|| Departures::new(ARRIVALS_MAX)).transpose()?;
         let pair = |_| {
             let (mut from, to) = (Socket::bind(ANY_PORT)?, Socket::bind(ANY_PORT)?);
             let address = to.local_address()?;
             from.connect(Some(address));
             Ok((from, to, address))
         };
-        let pairs = (0..ARRIVALS_MAX).map(pair).collect::<io::Result<_>>()?;
+        let pairs: Vec<_> = (0..ARRIVALS_MAX).map(pair).collect::<io::Result<_>>()?;
+        for (place, (from, to, _)) in pairs.iter().enumerate() {
+            inbox.know(place, Some(to));
+            if let Some(departures) = &mut departures {
+                departures.know(place, Some(from.raw()));
+            }
+        }
         Ok(Self { pairs, inbox, departures })
     }
 
@@ -122,8 +128,9 @@ impl Runner {
         for _ in 0..ROUNDS {
             if let Some(departures) = departures {
                 let sockets = pairs.iter().enumerate();
-                let datagrams = sockets.filter_map(|(at, (from, _, to))| {
-                    from.connected_to(*to).map(|socket| (at, socket, &PACKET[..]))
+                let datagrams = sockets.filter_map(|(place, (from, _, to))| {
+                    let socket = from.connected_to(*to)?;
+                    Some((place, Target { place, socket }, &PACKET[..]))
                 });
                 departures.send(datagrams);
             } else {
@@ -131,7 +138,8 @@ impl Runner {
                     let _lost = from.send(*address, &PACKET);
                 }
             }
-            inbox.expect(pairs.iter().map(|(_, to, _)| to.raw()));
+            let receivers = pairs.iter().map(|(_, to, _)| to.raw()).enumerate();
+            inbox.expect(receivers.map(|(place, socket)| Target { place, socket }));
             for (_, to, _) in &*pairs {
                 inbox.receive(to);
             }

@@ -18,7 +18,7 @@ pub(super) struct Legs {
 }
 
 impl Legs {
-    pub(super) fn insert(&mut self, leg: Box<Leg>) {
+    pub(super) fn insert(&mut self, leg: Box<Leg>) -> SlotId {
         let key = leg.key;
         let index = self.free.pop().unwrap_or(self.cells.len());
         if index == self.cells.len() {
@@ -28,13 +28,14 @@ impl Legs {
         let id = SlotId(index as u64);
         self.by_key.insert(key, id);
         self.note_lobby(id);
+        id
     }
 
     pub(super) fn remove(&mut self, key: MediaKey) -> Option<Box<Leg>> {
         let id = self.by_key.remove(&key)?;
         self.lobby.remove(&id);
-        self.free.push(index_of(id));
-        self.cells[index_of(id)].take()
+        self.free.push(place_of(id));
+        self.cells[place_of(id)].take()
     }
 
     /// Looks again whether a leg is in the lobby: it was configured, or has changed its mix.
@@ -65,11 +66,11 @@ impl Legs {
     }
 
     pub(super) fn at(&self, id: SlotId) -> Option<&Leg> {
-        self.cells.get(index_of(id))?.as_deref()
+        self.cells.get(place_of(id))?.as_deref()
     }
 
     pub(super) fn at_mut(&mut self, id: SlotId) -> Option<&mut Leg> {
-        self.cells.get_mut(index_of(id))?.as_deref_mut()
+        self.cells.get_mut(place_of(id))?.as_deref_mut()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,6 +82,7 @@ impl Legs {
     }
 }
 
-fn index_of(id: SlotId) -> usize {
+/// Its place in the slab.
+pub(super) fn place_of(id: SlotId) -> usize {
     usize::try_from(id.0).unwrap_or(usize::MAX)
 }

@@ -4,8 +4,9 @@
 
 use mixer::room::{Sink, SlotId};
 
-use super::legs::Legs;
-use super::ring::Departures;
+use super::legs::{Legs, place_of};
+use super::ring::{Departures, Target};
+use super::socket::Socket;
 
 /// Packets that wait to be sent, one after the other in one piece of memory.
 #[derive(Debug)]
@@ -38,6 +39,13 @@ impl Outgoing {
         self.departures = Some(departures);
     }
 
+    /// Has the socket of a leg known, or forgotten before it is closed.
+    pub(super) fn know(&mut self, slot: SlotId, socket: Option<&Socket>) {
+        if let Some(departures) = &mut self.departures {
+            departures.know(place_of(slot), socket.map(Socket::raw));
+        }
+    }
+
     /// Sends what waits; what a leg that is gone was to get is dropped.
     pub(super) fn flush(&mut self, legs: &Legs) {
         let Self { bytes, packets, departures } = self;
@@ -52,7 +60,8 @@ impl Outgoing {
                 if socket.is_none() {
                     leg.send(packet(at));
                 }
-                Some((at, socket?, packet(at)))
+                let place = place_of(packets[at].0);
+                Some((at, Target { place, socket: socket? }, packet(at)))
             });
             for &at in departures.send(by_connection) {
                 if let Some(leg) = legs.at(packets[at].0) {

@@ -13,19 +13,32 @@ use std::os::fd::RawFd;
 use std::ptr;
 
 use io_uring::squeue::Entry;
-use io_uring::types::Fd;
+use io_uring::types::{Fd, Fixed};
 use io_uring::{IoUring, Probe, opcode};
 
 use super::socket::{CONTROL_WORDS, DATAGRAM_MAX, RawAddress, Received};
 
 /// Sockets that are asked at once: their datagrams fit the second-level cache.
 pub(super) const ARRIVALS_MAX: usize = 64;
+/// Places in a ring's table; the kernel takes 8 octets for each.
+const KNOWN_MAX: u32 = 8_192;
+/// No socket.
+const NOBODY: RawFd = -1;
+
+/// A socket, and its place in the table of a ring if it is known there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Target {
+    pub(super) place: usize,
+    pub(super) socket: RawFd,
+}
 
 /// Requests and their answers.
 struct Ring {
     inner: IoUring,
     /// Requests without an answer.
     open: usize,
+    /// Sockets by their places, or [`NOBODY`]: to look one up by its number costs the kernel 0.1 µs.
+    known: Vec<RawFd>,
 }
 
 impl Ring {
@@ -41,11 +54,31 @@ impl Ring {
         let inner = tuned.build(entries).or_else(|_| IoUring::new(entries))?;
         let mut probe = Probe::new();
         inner.submitter().register_probe(&mut probe)?;
-        if probe.is_supported(opcode::RecvMsg::CODE) && probe.is_supported(opcode::Send::CODE) {
-            Ok(Self { inner, open: 0 })
-        } else {
-            Err(io::ErrorKind::Unsupported.into())
+        if !probe.is_supported(opcode::RecvMsg::CODE) || !probe.is_supported(opcode::Send::CODE) {
+            return Err(io::ErrorKind::Unsupported.into());
         }
+        // Linux 5.19, and no more than the process may open; without it all goes by number.
+        let has_table = inner.submitter().register_files_sparse(KNOWN_MAX).is_ok();
+        let known = if has_table { vec![NOBODY; KNOWN_MAX as usize] } else { Vec::new() };
+        Ok(Self { inner, open: 0, known })
+    }
+
+    /// From now on the socket at this place is this one. One that is to be closed has to be taken out before: until then
+    /// its port is in use.
+    fn know(&mut self, place: usize, socket: Option<RawFd>) {
+        let socket = socket.unwrap_or(NOBODY);
+        let Some(known) = self.known.get_mut(place).filter(|known| **known != socket) else {
+            return;
+        };
+        let offset = u32::try_from(place).unwrap_or(u32::MAX);
+        let updated = self.inner.submitter().register_files_update(offset, &[socket]);
+        *known = if updated.is_ok() { socket } else { NOBODY };
+    }
+
+    /// The place of a target in the table, if it is there.
+    fn place(&self, target: Target) -> Option<Fixed> {
+        let known = self.known.get(target.place).filter(|&&known| known == target.socket)?;
+        (*known != NOBODY).then_some(Fixed(u32::try_from(target.place).ok()?))
     }
 
     /// Adds a request; false if there is no room.
@@ -110,19 +143,28 @@ impl Arrivals {
         Ok(Self { ring, cells })
     }
 
+    /// Has the socket at a place known, or forgotten before it is closed.
+    pub(super) fn know(&mut self, place: usize, socket: Option<RawFd>) {
+        if let Some(ring) = &mut self.ring {
+            ring.know(place, socket);
+        }
+    }
+
     /// Asks up to [`ARRIVALS_MAX`] sockets. False if that cannot be done any more.
-    pub(super) fn fetch(&mut self, sockets: &[RawFd]) -> bool {
+    pub(super) fn fetch(&mut self, targets: &[Target]) -> bool {
         let Some(ring) = &mut self.ring else { return false };
-        for (cell, (&socket, number)) in self.cells.iter_mut().zip(sockets.iter().zip(0..)) {
+        for (cell, (&target, number)) in self.cells.iter_mut().zip(targets.iter().zip(0..)) {
             cell.message.msg_namelen = RawAddress::CAPACITY;
             cell.message.msg_controllen = size_of_val(&cell.control);
             cell.result = -libc::EAGAIN;
-            let entry = opcode::RecvMsg::new(Fd(socket), &raw mut cell.message)
-                .flags(libc::MSG_DONTWAIT.cast_unsigned())
-                .build()
-                .user_data(number);
+            let message = &raw mut cell.message;
+            let request = match ring.place(target) {
+                Some(place) => opcode::RecvMsg::new(place, message),
+                None => opcode::RecvMsg::new(Fd(target.socket), message),
+            };
+            let flags = libc::MSG_DONTWAIT.cast_unsigned();
             // SAFETY: the cells are boxed and not touched before `run` returns.
-            unsafe { ring.push(&entry) };
+            unsafe { ring.push(&request.flags(flags).build().user_data(number)) };
         }
         let cells = &mut self.cells;
         let result = ring.run(|number, result| {
@@ -201,23 +243,34 @@ impl Departures {
         Ok(Self { ring: Some(Ring::new(most)?), unsent: Vec::with_capacity(most) })
     }
 
+    /// Has the socket at a place known, or forgotten before it is closed.
+    pub(super) fn know(&mut self, place: usize, socket: Option<RawFd>) {
+        if let Some(ring) = &mut self.ring {
+            ring.know(place, socket);
+        }
+    }
+
     /// Sends datagrams, each under a number through a socket; returns the numbers of those to be sent another way: after an
     /// ICMP error of an earlier one (which is cleared now), or for want of room.
     #[expect(single_use_lifetimes, reason = "an anonymous one is unstable here")]
     pub(super) fn send<'a>(
         &mut self,
-        datagrams: impl Iterator<Item = (usize, RawFd, &'a [u8])>,
+        datagrams: impl Iterator<Item = (usize, Target, &'a [u8])>,
     ) -> &[usize] {
         let Self { ring, unsent } = self;
         unsent.clear();
-        for (number, socket, bytes) in datagrams {
-            let len = u32::try_from(bytes.len()).unwrap_or(0);
-            let entry = opcode::Send::new(Fd(socket), bytes.as_ptr(), len)
-                .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-                .build()
-                .user_data(number as u64);
-            // SAFETY: the octets are borrowed until this function returns, which is after `run` has.
-            if !ring.as_mut().is_some_and(|ring| unsafe { ring.push(&entry) }) {
+        for (number, target, bytes) in datagrams {
+            let pushed = ring.as_mut().is_some_and(|ring| {
+                let (start, len) = (bytes.as_ptr(), u32::try_from(bytes.len()).unwrap_or(0));
+                let request = match ring.place(target) {
+                    Some(place) => opcode::Send::new(place, start, len),
+                    None => opcode::Send::new(Fd(target.socket), start, len),
+                };
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                // SAFETY: the octets are borrowed until this function returns, which is after `run` has.
+                unsafe { ring.push(&request.flags(flags).build().user_data(number as u64)) }
+            });
+            if !pushed {
                 unsent.push(number);
             }
         }
@@ -263,6 +316,36 @@ mod tests {
         Some(inbox)
     }
 
+    fn target(socket: &Socket) -> Target {
+        Target { place: 0, socket: socket.raw() }
+    }
+
+    fn targets(sockets: &[&Socket]) -> impl Iterator<Item = Target> {
+        let sockets = sockets.iter().enumerate();
+        sockets.map(|(place, socket)| Target { place, socket: socket.raw() })
+    }
+
+    #[test]
+    fn a_known_socket_is_used_until_it_is_forgotten_and_its_port_is_free_then() {
+        let (Some(mut inbox), Ok(mut departures)) = (inbox(), Departures::new(4)) else { return };
+        let ((mut alice, _), (bob, to)) = (bound(), bound());
+        alice.connect(Some(to));
+        inbox.know(3, Some(&bob));
+        departures.know(5, Some(alice.raw()));
+        let from = Target { place: 5, socket: alice.raw() };
+
+        assert!(departures.send([(0, from, &b"known"[..])].into_iter()).is_empty());
+
+        let bob_at = Target { place: 3, socket: bob.raw() };
+        inbox.expect([bob_at].into_iter());
+        assert_eq!(inbox.receive(&bob).unwrap().bytes, b"known");
+        inbox.know(3, None);
+        drop(bob);
+        assert!(Socket::bind(to).is_ok());
+        departures.know(5, None);
+        assert!(departures.send([(0, from, &b"by number"[..])].into_iter()).is_empty());
+    }
+
     #[test]
     fn many_sockets_are_read_in_order_and_then_each_to_its_end() {
         let Some(mut inbox) = inbox() else { return };
@@ -273,7 +356,12 @@ mod tests {
             alice.send(*to, b"more").unwrap();
         }
 
-        inbox.expect(sockets.iter().map(|(socket, _)| socket.raw()));
+        for (place, (socket, _)) in sockets.iter().enumerate().filter(|(place, _)| place % 2 == 0) {
+            inbox.know(place, Some(socket));
+        }
+
+        let all: Vec<_> = sockets.iter().map(|(socket, _)| socket).collect();
+        inbox.expect(targets(&all));
 
         for (number, (socket, _)) in sockets.iter().enumerate() {
             let mut read = || {
@@ -296,7 +384,7 @@ mod tests {
         let ((alice, _), (bob, to)) = (bound(), bound());
         alice.send(to, &[1; 3_000]).unwrap();
 
-        inbox.expect([bob.raw()].into_iter());
+        inbox.expect(targets(&[&bob]));
 
         assert_eq!(inbox.receive(&bob).unwrap().bytes, b"");
     }
@@ -309,13 +397,13 @@ mod tests {
         drop(gone);
         alice.send(to, b"1").unwrap();
 
-        let unsent = departures.send([(7, alice.raw(), &b"2"[..])].into_iter()).to_vec();
+        let unsent = departures.send([(7, target(&alice), &b"2"[..])].into_iter()).to_vec();
 
         assert_eq!(unsent, [7], "the error of the first belongs to nobody");
         let bob = Socket::bind(to).unwrap();
-        assert!(departures.send([(8, alice.raw(), &b"3"[..])].into_iter()).is_empty());
+        assert!(departures.send([(8, target(&alice), &b"3"[..])].into_iter()).is_empty());
         bob.send(at, b"back").unwrap();
-        inbox.expect([alice.raw(), bob.raw()].into_iter());
+        inbox.expect(targets(&[&alice, &bob]));
         assert_eq!(inbox.receive(&alice).unwrap().bytes, b"back");
         assert_eq!(inbox.receive(&bob).unwrap().bytes, b"3");
     }
@@ -325,7 +413,7 @@ mod tests {
         let Ok(mut departures) = Departures::new(2) else { return };
         let ((mut alice, _), (bob, to)) = (bound(), bound());
         alice.connect(Some(to));
-        let datagrams = (0..5).map(|number| (number, alice.raw(), &b"x"[..]));
+        let datagrams = (0..5).map(|number| (number, target(&alice), &b"x"[..]));
 
         let unsent = departures.send(datagrams).to_vec();
 

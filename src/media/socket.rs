@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::io::Errno;
 use rustix::net::{self, SendFlags, sockopt};
 
-use super::ring::{ARRIVALS_MAX, Arrivals};
+use super::ring::{ARRIVALS_MAX, Arrivals, Target};
 
 /// One bound, non-blocking socket.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl Received {
 struct Ahead {
     arrivals: Arrivals,
     /// In the order in which they will be asked for.
-    sockets: Vec<RawFd>,
+    targets: Vec<Target>,
     next: usize,
     fetched: usize,
 }
@@ -198,13 +198,14 @@ struct Ahead {
 impl Ahead {
     /// What came for `socket` and its place among the arrivals, if it is next and need not be asked again.
     fn take(&mut self, socket: &Socket) -> Option<(Option<Received>, usize)> {
-        if self.sockets.get(self.next) != Some(&socket.descriptor.as_raw_fd()) {
+        let target = self.targets.get(self.next)?;
+        if target.socket != socket.descriptor.as_raw_fd() {
             return None;
         }
         if self.next == self.fetched {
-            let until = self.sockets.len().min(self.fetched + ARRIVALS_MAX);
-            if !self.arrivals.fetch(&self.sockets[self.fetched..until]) {
-                self.sockets.clear();
+            let until = self.targets.len().min(self.fetched + ARRIVALS_MAX);
+            if !self.arrivals.fetch(&self.targets[self.fetched..until]) {
+                self.targets.clear();
                 return None;
             }
             self.fetched = until;
@@ -229,7 +230,14 @@ impl Inbox {
 
     /// From now on [`Self::expect`] receives many at once.
     pub(super) fn set_arrivals(&mut self, arrivals: Arrivals) {
-        self.ahead = Some(Ahead { arrivals, sockets: Vec::new(), next: 0, fetched: 0 });
+        self.ahead = Some(Ahead { arrivals, targets: Vec::new(), next: 0, fetched: 0 });
+    }
+
+    /// Has the socket at a place known, for [`Self::expect`], or forgotten before it is closed.
+    pub(super) fn know(&mut self, place: usize, socket: Option<&Socket>) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.arrivals.know(place, socket.map(Socket::raw));
+        }
     }
 
     /// Sets the instant that arrival times are counted from.
@@ -238,10 +246,10 @@ impl Inbox {
     }
 
     /// These sockets will be asked next, in this order, each at least once.
-    pub(super) fn expect(&mut self, sockets: impl Iterator<Item = RawFd>) {
+    pub(super) fn expect(&mut self, targets: impl Iterator<Item = Target>) {
         if let Some(ahead) = &mut self.ahead {
-            ahead.sockets.clear();
-            ahead.sockets.extend(sockets);
+            ahead.targets.clear();
+            ahead.targets.extend(targets);
             (ahead.next, ahead.fetched) = (0, 0);
         }
     }

@@ -25,13 +25,13 @@ use mixer::slot::{Slot, SlotOptions};
 use super::backend::Backend;
 use super::command::{Command, Event, MediaKey, MixKey, WorkerReport};
 use super::leg::{Leg, Ports, Upkeep};
-use super::legs::Legs;
+use super::legs::{Legs, place_of};
 use super::mix::{Mix, next_deadline};
 use super::outbox::Outbox;
 use super::outgoing::{Outgoing, PACKETS_MAX};
 use super::parts::Link;
 use super::pool::{PortPool, Quarantine};
-use super::ring::{Arrivals, Departures};
+use super::ring::{Arrivals, Departures, Target};
 use super::router::Order;
 use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
@@ -285,7 +285,7 @@ impl Worker {
                 let rtp_port = ports.pair().rtp();
                 let slot = Slot::new(self.slot_options(key));
                 let leg = Leg::new(self.clock.now, key, ports, slot);
-                self.legs.insert(Box::new(leg));
+                self.take_in(Box::new(leg));
                 self.links.outbox.push(Event::Opened { leg: key, rtp_port });
             }
             Err(reason) => {
@@ -293,6 +293,20 @@ impl Worker {
                 self.links.outbox.push(Event::OpenFailed { leg: key, reason });
             }
         }
+    }
+
+    fn take_in(&mut self, leg: Box<Leg>) {
+        let id = self.legs.insert(leg);
+        let socket = self.legs.at(id).map(Leg::rtp_socket);
+        self.inbox.know(place_of(id), socket);
+        self.outgoing.know(id, socket);
+    }
+
+    fn let_go(&mut self, key: MediaKey) -> Option<Box<Leg>> {
+        let id = self.legs.id(key)?;
+        self.inbox.know(place_of(id), None);
+        self.outgoing.know(id, None);
+        self.legs.remove(key)
     }
 
     /// Binds both ports of a free pair; a pair that others occupy is skipped and rests.
@@ -413,7 +427,7 @@ impl Worker {
 
     fn close(&mut self, key: MediaKey) {
         self.leave(key);
-        let Some(mut leg) = self.legs.remove(key) else { return };
+        let Some(mut leg) = self.let_go(key) else { return };
         if let Some(mut slot) = leg.slot.take() {
             leg.close(&mut slot, &mut self.upkeep());
         }
@@ -424,7 +438,7 @@ impl Worker {
 
     fn hand_over(&mut self, key: MediaKey, to: usize) {
         self.leave(key);
-        let leg = self.legs.remove(key);
+        let leg = self.let_go(key);
         self.unsent.moves.push((to, Arrival { key, leg }));
         self.settle();
     }
@@ -435,7 +449,7 @@ impl Worker {
             return;
         };
         if let Some(leg) = arrival.leg {
-            self.legs.insert(leg);
+            self.take_in(leg);
         }
         for order in waiting {
             self.handle_order(order);
@@ -491,7 +505,10 @@ impl Worker {
             .filter_map(|key| mixes.get(key))
             .filter(fresh)
             .flat_map(|mix| mix.room.ids());
-        inbox.expect(of_due.filter_map(|id| legs.at(id)).map(|leg| leg.rtp_socket().raw()));
+        inbox.expect(of_due.filter_map(|id| {
+            let socket = legs.at(id)?.rtp_socket().raw();
+            Some(Target { place: place_of(id), socket })
+        }));
         let outbox = &mut links.outbox;
         let mut upkeep = Upkeep { clock: self.clock, silence_after, inbox, report, outbox };
         for key in &*due {

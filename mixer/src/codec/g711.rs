@@ -1,11 +1,10 @@
-//! G.711 µ-law and A-law by table: what was decoded encodes to the same octet again.
+//! G.711 µ-law and A-law: what was decoded encodes to the same octet again.
 //!
 //! The only exception is µ-law 0x7F, "negative zero", which comes back as 0xFF, zero.
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "const functions cannot use TryFrom; 14-, 13- and 8-bit ranges as commented"
+    reason = "14-, 13- and 8-bit ranges as commented; TryFrom has no place in const functions and inner loops"
 )]
 
 /// One of the two laws.
@@ -125,6 +124,7 @@ fn compress_a(sample: i16) -> u8 {
 /// The exponent of a number and behind it the first four bits of its mantissa: segment and step of both laws.
 ///
 /// Unlike a table this leaves the cache to others, and the processor does several at once.
+#[expect(clippy::cast_precision_loss, reason = "13 bits")]
 fn floating(magnitude: i32) -> i32 {
     ((magnitude as f32).to_bits() >> (f32::MANTISSA_DIGITS - 5)).cast_signed()
 }

@@ -402,8 +402,7 @@ impl Receiver {
 
     /// The last tick, if it needs nothing to be mixed in frames of so many samples.
     pub(crate) fn plain(&self, frame: usize) -> Option<&[i16]> {
-        let as_it_is =
-            self.gain.is_unity() && self.polish.is_none() && self.resampler.is_none();
+        let as_it_is = self.gain.is_unity() && self.polish.is_none() && self.resampler.is_none();
         let voice = self.voice.as_ref().filter(|_| as_it_is)?;
         voice.heard().filter(|heard| heard.len() == frame)
     }
