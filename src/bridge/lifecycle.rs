@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use api::event::EventType;
+use api::event::{Data, EventType};
 use api::model::{
     CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, RoomState,
     SipFailure,
@@ -18,7 +18,7 @@ use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::leg::{Controls, Hold, Leg, Stage};
 use super::room::Room;
-use super::{Bridge, Draining, Place, Subject, Timer, json, merge, quality};
+use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
 impl Bridge {
     /// A leg without a session, in nobody's list yet.
@@ -232,13 +232,13 @@ impl Bridge {
             left.left_reason = Some(reason);
             left.sip.clone_from(&sip);
             if leg.is_announced() {
-                self.happened(EventType::ParticipantLeft, Subject::of(leg), json(&left));
+                self.happened(EventType::ParticipantLeft, Subject::of(leg), Data::of(&left));
                 let keep = self.settings.history;
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.remember(left, keep);
                 }
             } else {
-                let data = json!({ "reason": reason, "from": leg.from, "sip": sip });
+                let data = Data::of(&json!({ "reason": reason, "from": leg.from, "sip": sip }));
                 self.happened(EventType::RoomJoinRejected, Subject::of(leg), data);
             }
         }
@@ -247,7 +247,7 @@ impl Bridge {
         view.ended_at = Some(wall);
         view.end_reason = Some(reason);
         view.sip = sip;
-        self.happened(EventType::LegEnded, Subject::of(leg), json(&view));
+        self.happened(EventType::LegEnded, Subject::of(leg), Data::of(&view));
         self.history.leg(view, quality::stats(&leg.statistics));
     }
 
@@ -301,7 +301,7 @@ impl Bridge {
         let previous = std::mem::replace(&mut room.floor, holder);
         let Some(view) = self.room_view(id) else { return };
         let subject = Subject { room: Some(id), leg: holder, ..Subject::default() };
-        let data = merge(json(&view), json!({ "previous": previous }));
+        let data = with(&view, json!({ "previous": previous }));
         self.happened(EventType::RoomFloorChanged, subject, data);
     }
 
@@ -330,7 +330,7 @@ impl Bridge {
         view.state = RoomState::Ended;
         view.ended_at = Some(self.wall());
         let subject = Subject { room: Some(id), ..Subject::default() };
-        self.happened(EventType::RoomEnded, subject, json(&view));
+        self.happened(EventType::RoomEnded, subject, Data::of(&view));
         self.history.room(view, room.left.into());
     }
 
@@ -382,7 +382,7 @@ impl Bridge {
         view.ended_at = Some(self.wall());
         (view.end_reason, view.sip) = (Some(why.0), why.1);
         let subject = Subject { call: Some(id), ..Subject::default() };
-        self.happened(EventType::CallEnded, subject, merge(json(&view), json!({})));
+        self.happened(EventType::CallEnded, subject, Data::of(&view));
         self.history.call(view);
     }
 
@@ -395,6 +395,7 @@ impl Bridge {
                 self.draining = Draining::Grace;
                 let grace = self.settings.drain_grace;
                 let data = json!({ "grace_s": grace.as_secs(), "legs": self.legs.len() });
+                let data = Data::of(&data);
                 self.happened(EventType::NodeDraining, Subject::default(), data);
                 if self.legs.is_empty() {
                     self.hang_up_all();

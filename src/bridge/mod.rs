@@ -34,11 +34,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::event::{EventType, Happened, Level};
+use api::event::{Data, EventType, Happened, Level};
 use api::model::{CallId, LegId, NodeId, RoomId};
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
@@ -233,7 +234,7 @@ impl Bridge {
             draining: Draining::No,
             counters: Counters::default(),
         };
-        bridge.happened(EventType::NodeReady, Subject::default(), Value::Null);
+        bridge.happened(EventType::NodeReady, Subject::default(), Data::of(&()));
         bridge
     }
 
@@ -353,7 +354,7 @@ impl Bridge {
         self.outputs.push_back(Output::Media(command));
     }
 
-    fn happened(&mut self, kind: EventType, subject: Subject, data: Value) {
+    fn happened(&mut self, kind: EventType, subject: Subject, data: Data) {
         let Subject { room, leg, call } = subject;
         let time = self.wall();
         self.outputs.push_back(Output::Happened(Happened { kind, time, room, leg, call, data }));
@@ -362,7 +363,7 @@ impl Bridge {
     /// Sends a `leg.*` event with the leg as it now is, and `extra` fields beside it.
     fn leg_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
-        let data = merge(json(&found.view()), extra);
+        let data = with(&found.view(), extra);
         self.happened(kind, Subject::of(found), data);
     }
 
@@ -370,13 +371,13 @@ impl Bridge {
     fn participant_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
         let Some(room) = found.place.room() else { return };
-        let data = merge(json(&found.participant(room)), extra);
+        let data = with(&found.participant(room), extra);
         self.happened(kind, Subject::of(found), data);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {
         let Some(view) = self.room_view(room) else { return };
-        self.happened(kind, Subject { room: Some(room), ..Subject::default() }, json(&view));
+        self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
     }
 
     fn room_view(&self, room: RoomId) -> Option<api::model::Room> {
@@ -391,7 +392,7 @@ impl Bridge {
 
     fn call_happened(&mut self, kind: EventType, call: CallId) {
         let Some(found) = self.calls.get(&call) else { return };
-        let data = json(&found.view());
+        let data = Data::of(&found.view());
         self.happened(kind, Subject { call: Some(call), ..Subject::default() }, data);
     }
 }
@@ -413,16 +414,16 @@ impl Subject {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or(Value::Null)
-}
-
-/// Adds the fields of `extra` to those of `base`.
-fn merge(mut base: Value, extra: Value) -> Value {
-    if let (Value::Object(base), Value::Object(extra)) = (&mut base, extra) {
+/// What `base` says, and the fields of `extra` beside it; without any, no tree is built.
+fn with(base: &impl Serialize, extra: Value) -> Data {
+    if extra.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Data::of(base);
+    }
+    let mut data = serde_json::to_value(base).unwrap_or(Value::Null);
+    if let (Value::Object(base), Value::Object(extra)) = (&mut data, extra) {
         base.extend(extra);
     }
-    base
+    Data::of(&data)
 }
 
 /// The endpoint and the bridge ask the same routing table.
