@@ -24,6 +24,8 @@ mod lifecycle;
 mod metrics;
 mod quality;
 mod room;
+#[cfg(test)]
+mod scene;
 mod settings;
 mod signal;
 mod sound;
