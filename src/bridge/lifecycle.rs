@@ -7,8 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::event::{Data, EventType};
 use api::model::{
-    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, RoomState,
-    SipFailure,
+    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, SipFailure,
 };
 use mixer::codec::Format;
 use serde_json::json;
@@ -313,25 +312,8 @@ impl Bridge {
         }
         let Some(room) = self.rooms.get(&id) else { return };
         if room.legs.is_empty() && room.end_when_empty && !room.ending {
-            self.end_room(id);
+            self.close_room(id);
         }
-    }
-
-    /// Hangs up everybody and closes the room.
-    pub(super) fn end_room(&mut self, id: RoomId) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        room.ending = true;
-        for leg in room.legs.clone() {
-            self.end_leg(leg, LeftReason::RoomEnded, None);
-        }
-        let Some(room) = self.rooms.remove(&id) else { return };
-        self.names.remove(&room.name);
-        let mut view = room.view(0);
-        view.state = RoomState::Ended;
-        view.ended_at = Some(self.wall());
-        let subject = Subject { room: Some(id), ..Subject::default() };
-        self.happened(EventType::RoomEnded, subject, Data::of(&view));
-        self.history.room(view, room.left.into());
     }
 
     // ---- calls ----
@@ -405,13 +387,6 @@ impl Bridge {
             }
             Draining::Grace => self.hang_up_all(), // asked twice: somebody is in a hurry
             Draining::HangingUp | Draining::Done => {}
-        }
-    }
-
-    pub(super) fn hang_up_all(&mut self) {
-        self.draining = Draining::HangingUp;
-        for leg in self.legs.keys().copied().collect::<Vec<_>>() {
-            self.end_leg(leg, LeftReason::Shutdown, None);
         }
     }
 }

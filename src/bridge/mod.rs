@@ -18,6 +18,7 @@ mod capacity;
 mod clock;
 mod command;
 mod dial;
+mod ending;
 mod history;
 mod leg;
 mod lifecycle;
@@ -54,6 +55,7 @@ pub use settings::{Network, Pattern, Settings};
 use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
+use ending::Endings;
 use history::History;
 use leg::Leg;
 use metrics::Counters;
@@ -155,6 +157,7 @@ pub struct Bridge {
     refers_sent: BTreeMap<ReferId, LegId>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
+    endings: Endings,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
@@ -224,6 +227,7 @@ impl Bridge {
             calls: BTreeMap::new(),
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
+            endings: Endings::default(),
             history,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -258,14 +262,16 @@ impl Bridge {
             Input::Timeout => self.handle_timeout(),
             Input::Clock(clock) => self.clock = clock,
         }
+        self.hang_up_some();
         self.settle();
     }
 
     /// Returns the next output; [`Output::WaitUntil`] means drained.
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| {
-            let own = self.timers.first().map(|&(at, _)| at);
-            Output::WaitUntil(own.into_iter().chain(self.sip_deadline).min())
+            let timer = self.timers.first().map(|&(at, _)| at);
+            let deadlines = [timer, self.endings.due, self.sip_deadline];
+            Output::WaitUntil(deadlines.into_iter().flatten().min())
         })
     }
 
@@ -302,9 +308,12 @@ impl Bridge {
         }
     }
 
-    /// No leg is left, and every BYE has had its answer or its time.
+    /// No leg is left, nobody waits for the end of a room, and every BYE has had its answer or its time.
     fn is_quiet(&self) -> bool {
-        self.legs.is_empty() && self.media.is_empty() && self.endpoint.counts().sessions == 0
+        self.legs.is_empty()
+            && self.endings.is_empty()
+            && self.media.is_empty()
+            && self.endpoint.counts().sessions == 0
     }
 
     fn handle_timeout(&mut self) {
@@ -318,7 +327,7 @@ impl Bridge {
                 Timer::Ring(leg) => self.rang_too_long(leg),
                 Timer::Refer(refer) => self.refer_timed_out(refer),
                 Timer::Transferor(leg) => self.transferor_lingers(leg),
-                Timer::RoomEnd(room) => self.end_room(room),
+                Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::Drain => self.hang_up_all(),
             }
         }
