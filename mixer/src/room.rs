@@ -25,7 +25,8 @@ use crate::gain::Gain;
 use crate::level;
 use crate::limiter::Limiter;
 use crate::outlet::Outlet;
-use crate::rtp::{AudioLevel, Sources};
+use crate::rtcp::{Contributors, Names};
+use crate::rtp::{AudioLevel, MAX_SOURCES, Sources};
 use crate::slot::{Attention, Bar, DECAY, Event, Receiver, Slot};
 
 /// The mixer's period.
@@ -95,6 +96,7 @@ pub struct Room {
     mix: Mix,
     /// Who is heard in this tick's packets.
     sources: Sources,
+    names: Names,
     /// Whose slots have events.
     news: Vec<SlotId>,
 }
@@ -184,6 +186,7 @@ impl Room {
             common: Envelope::SILENCE,
             bar: level::SILENCE,
             sources: Sources::default(),
+            names: Names::default(),
             news: Vec::new(),
             mix: Mix::new(8_000),
         }
@@ -200,6 +203,7 @@ impl Room {
         let at = self.seats.partition_point(|seat| seat.id < id);
         self.seats.insert(at, Seated::new(id, slot.into()));
         self.news.reserve(self.seats.len());
+        self.names.reserve(self.seats.len());
         before
     }
 
@@ -235,6 +239,19 @@ impl Room {
     /// Every slot, in order of id.
     pub fn slots_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut Slot)> {
         self.seats.iter_mut().map(|seat| (seat.id, &mut *seat.slot))
+    }
+
+    /// Each `step`th slot from place `first` on, with those whom it hears, for its reports. The others are not touched.
+    pub fn slots_heard_mut(
+        &mut self,
+        first: usize,
+        step: usize,
+    ) -> impl Iterator<Item = (SlotId, &mut Slot, Contributors<'_>)> {
+        let names = &self.names;
+        self.seats.iter_mut().skip(first).step_by(step).map(|seat| {
+            let heard = seat.contributors(names);
+            (seat.id, &mut *seat.slot, heard)
+        })
     }
 
     /// Somebody whose slot had an event at the end of a tick; each is named once for each such tick.
@@ -288,6 +305,7 @@ impl Room {
     /// The second half: sends everybody what they are to hear.
     pub fn end_tick(&mut self, now: Instant, sink: &mut impl Sink) {
         self.add_parts();
+        self.names.keep(&self.sources);
         self.mix.finish();
         self.follow_loss();
         self.feed();
@@ -309,6 +327,8 @@ impl Room {
             share.rivals.push(candidate.rival);
         }
         share.sources.clone_from(&self.sources);
+        share.named =
+            self.names.take_turns(self.ticks).filter(|named| self.sources.contains(named.ssrc()));
         share.held = self.floor.held_here();
         share.voices = self.mix.count;
         share.sum[..self.mix.frame].copy_from_slice(&self.mix.sum[..self.mix.frame]);
@@ -319,6 +339,7 @@ impl Room {
     /// What it says is heard only if both ticks are the same.
     pub fn hear_part(&mut self, (own, from): (PartId, PartId), now: Instant, share: &Share) {
         let parts = self.parts.get_or_insert_with(|| Box::new(Parts::new(own)));
+        self.names.reserve(MAX_SOURCES);
         parts.hear(from, share, (now, self.rate));
     }
 
@@ -441,7 +462,7 @@ impl Room {
         for seat in &mut self.seats {
             seat.voice = None;
             if seat.role == Role::Listener {
-                seat.name(&mut self.sources);
+                seat.name(&mut self.sources, &mut self.names);
                 seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
                 continue;
             }
@@ -456,7 +477,7 @@ impl Room {
             } else {
                 seat.slot.receiver.gain.settle();
             }
-            seat.name(&mut self.sources);
+            seat.name(&mut self.sources, &mut self.names);
             seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
         }
     }
@@ -464,7 +485,7 @@ impl Room {
     /// Adds what is said in the other parts of the room.
     fn add_parts(&mut self) {
         if let Some(parts) = &mut self.parts
-            && !parts.add_to(&mut self.mix, &mut self.sources, self.rate)
+            && !parts.add_to(&mut self.mix, (&mut self.sources, &mut self.names), self.rate)
         {
             self.parts = None;
         }
@@ -609,7 +630,7 @@ impl Seated {
     }
 
     /// Puts it among the sources if it is heard in a packet that ends in this tick.
-    fn name(&mut self, sources: &mut Sources) {
+    fn name(&mut self, sources: &mut Sources, names: &mut Names) {
         self.source = None;
         match self.voice {
             Some(_) => self.ticks_without_voice = 0,
@@ -621,6 +642,17 @@ impl Seated {
         {
             let level = if self.voice.is_some() { level } else { AudioLevel::SILENCE };
             self.source = sources.push(ssrc, level);
+            self.slot.source_name().into_iter().for_each(|named| names.note(named));
+        }
+    }
+
+    /// Of those who are named in the room, whom it is told of.
+    fn contributors<'a>(&self, names: &'a Names) -> Contributors<'a> {
+        let is_told = self.slot.sender.names() && !self.slot.gain_out.is_zero();
+        if is_told {
+            names.to(self.slot.source().map(|(ssrc, _)| ssrc))
+        } else {
+            Contributors::default()
         }
     }
 

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use super::{MAX_FRAME, Mix};
 use crate::floor::Held;
+use crate::rtcp::{Named, Names};
 use crate::rtp::Sources;
 use crate::slot::DECAY;
 
@@ -37,6 +38,8 @@ pub struct Share {
     pub(super) seats: usize,
     pub(super) rivals: Rivals,
     pub(super) sources: Sources,
+    /// The name of one of them, another each tick: soon enough for reports each 5 s.
+    pub(super) named: Option<Named>,
     pub(super) held: Option<Held>,
     /// How many voices `sum` is made of.
     pub(super) voices: usize,
@@ -92,6 +95,7 @@ impl Share {
             seats: 0,
             rivals: Rivals::NONE,
             sources: Sources::default(),
+            named: None,
             held: None,
             voices: 0,
             sum: [0; MAX_FRAME],
@@ -192,7 +196,12 @@ impl Parts {
     }
 
     /// Adds what the others say in this tick; who is missed ends by a ramp. False once there are no others.
-    pub(super) fn add_to(&mut self, mix: &mut Mix, sources: &mut Sources, rate: u32) -> bool {
+    pub(super) fn add_to(
+        &mut self,
+        mix: &mut Mix,
+        (sources, names): (&mut Sources, &mut Names),
+        rate: u32,
+    ) -> bool {
         for other in &mut self.others {
             let is_new = std::mem::take(&mut other.is_new) && other.told.rate == rate;
             let sum = &mut other.told.sum[..mix.frame];
@@ -204,6 +213,7 @@ impl Parts {
                 let is_heard = other.told.voices > 0;
                 other.before = if is_heard { Before::Heard } else { Before::Silent };
                 sources.append(&other.told.sources);
+                other.told.named.iter().for_each(|named| names.note(named));
                 mix.add_sum(sum, other.told.voices);
             } else if before == Before::Heard && other.told.rate == rate {
                 lead_out(sum);

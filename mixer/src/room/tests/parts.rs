@@ -272,6 +272,31 @@ fn who_is_heard_is_named_in_every_part() {
 }
 
 #[test]
+fn who_is_heard_is_described_to_all_others_by_the_name_their_own_end_gave() {
+    let mut parts = Parts::new(2, 3);
+    for at in [0, 1] {
+        parts.halls[at].admit(linear(8_000), Voice::Tone(400.0));
+        parts.halls[at].admit(linear(8_000), Voice::Silence);
+        // Sources of the second part are not those of the first.
+        parts.halls[at].phones.iter_mut().for_each(|phone| phone.ssrc += 10 * at as u32);
+        parts.halls[at].introduce(0, &format!("talker {at}"));
+        parts.halls[at].introduce(1, &format!("listener {at}"));
+    }
+
+    parts.run(20);
+
+    for at in [0, 1] {
+        let hall = &mut parts.halls[at];
+        let all = [(0, "talker 0".to_owned()), (10, "talker 1".to_owned())];
+        assert_eq!(hall.described_to(0), all[1 - at..2 - at], "not themselves");
+        assert_eq!(hall.described_to(1), all);
+    }
+    parts.halls[0].phones[0].voice = Voice::Silence;
+    parts.run(100);
+    assert_eq!(parts.halls[1].described_to(1), [(10, "talker 1".to_owned())]);
+}
+
+#[test]
 fn a_part_that_ends_in_the_middle_of_a_word_fades_out() {
     let mut parts = Parts::new(2, 3);
     parts.halls[0].admit(linear(8_000), Voice::Tone(400.0));
