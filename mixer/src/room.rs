@@ -13,6 +13,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use outlets::{Entry, OutletId, Outlets};
@@ -113,7 +114,18 @@ enum Fade {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     rival: Rival,
+    /// By what it is compared, dBov: its weight in this tick, or what all parts of the room know of it.
+    weight: f32,
+    /// Decides between equals.
+    part: PartId,
     seat: Option<usize>,
+}
+
+impl Candidate {
+    /// The loudest comes first.
+    fn order(&self, other: &Self) -> Ordering {
+        other.weight.total_cmp(&self.weight).then(self.part.cmp(&other.part))
+    }
 }
 
 /// A seat and its slot.
@@ -134,6 +146,8 @@ struct Seated {
     was_audible: bool,
     pause: u32,
     alike: u32,
+    /// Its weight when it was chosen in the last tick.
+    chosen: Option<f32>,
     activity: Activity,
 }
 
@@ -373,19 +387,28 @@ impl Room {
     /// Takes what everybody says, and notes who wants to be heard, and the highest rate among them.
     fn listen(&mut self, now: Instant) {
         let crowded = self.is_crowded();
+        let part = self.parts.as_ref().map(|parts| parts.own);
         self.source = None;
         self.candidates.clear();
         for (at, seat) in self.seats.iter_mut().enumerate() {
             seat.listen(now, crowded, self.bar);
             self.source = self.source.max(seat.slot.receiver.rate());
+            let chosen = seat.chosen.take().filter(|_| part.is_some());
             if let Some(rival) = seat.weigh(crowded) {
-                self.candidates.push(Candidate { rival, seat: Some(at) });
+                let weight = chosen.unwrap_or(rival.weight);
+                let part = part.unwrap_or(PartId(0));
+                self.candidates.push(Candidate { rival, weight, part, seat: Some(at) });
             }
             seat.step_down();
             self.floor.consider(seat.id, seat.activity);
         }
         if let Some(parts) = &self.parts {
-            let elsewhere = |rival| Candidate { rival, seat: None };
+            let elsewhere = |(part, rival): (_, Rival)| Candidate {
+                rival,
+                weight: rival.weight,
+                part,
+                seat: None,
+            };
             self.candidates.extend(parts.rivals().map(elsewhere));
             self.floor.look_elsewhere(parts.held());
         }
@@ -396,13 +419,15 @@ impl Room {
         self.give_floor(now);
         let places = self.options.contributors;
         if self.candidates.len() > places {
-            let louder = |a: &Candidate, b: &Candidate| b.rival.weight.total_cmp(&a.rival.weight);
-            self.candidates.select_nth_unstable_by(places, louder);
+            self.candidates.select_nth_unstable_by(places, Candidate::order);
             self.candidates.truncate(places);
         }
         self.bar = level::SILENCE;
-        for at in self.candidates.iter().filter_map(|candidate| candidate.seat) {
-            self.seats[at].step_up();
+        for candidate in &self.candidates {
+            if let Some(seat) = candidate.seat.map(|at| &mut self.seats[at]) {
+                seat.chosen = Some(candidate.rival.weight);
+                seat.step_up();
+            }
         }
         if self.candidates.len() == places {
             let loudness = self.candidates.iter().map(|candidate| candidate.rival.loudness);
@@ -545,6 +570,7 @@ impl Seated {
             was_audible: true,
             pause: HOLD,
             alike: 0,
+            chosen: None,
             activity: Activity::default(),
         }
     }
