@@ -308,6 +308,26 @@ fn who_takes_the_floor_takes_it_from_the_other_part() {
 }
 
 #[test]
+fn of_two_who_take_the_floor_at_once_the_first_part_has_the_last_word() {
+    let mut parts = Parts::new(2, 3);
+    for at in [0, 1] {
+        parts.halls[at].admit(linear(8_000), Voice::Babble(300.0));
+    }
+    let mut taken = Vec::new();
+
+    for _ in 0..100 {
+        parts.run(1);
+        for at in [0, 1] {
+            while let Some(event) = parts.halls[at].slot_mut(0).poll_event() {
+                taken.extend((event == Event::TookFloor).then_some(at));
+            }
+        }
+    }
+
+    assert_eq!(taken, [0, 1, 0]);
+}
+
+#[test]
 fn who_is_heard_is_named_in_every_part() {
     let mut parts = Parts::new(2, 3);
     parts.halls[0].admit(linear(8_000), Voice::Tone(400.0));
