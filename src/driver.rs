@@ -10,8 +10,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use api::control;
+use api::event::Event;
 use api::events::EventLog;
 use jiff::Timestamp;
+use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -115,9 +117,7 @@ impl Driver {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
                 }
-                Output::Happened(happened) => {
-                    tell_log(&self.log.push(&happened), &happened.data);
-                }
+                Output::Happened(happened) => tell_log(&self.log.push(happened)),
                 Output::Levels(levels) => self.log.publish_levels(&levels),
                 Output::Drained => desk.drained = true,
                 Output::WaitUntil(at) => return at,
@@ -147,20 +147,28 @@ impl Desk {
 }
 
 /// One line for each event, in the span of its leg; numbers and addresses of people stay out of it.
-fn tell_log(event: &api::event::Event, data: &serde_json::Value) {
-    let _span = event.leg.map(|leg| {
-        let call_id = data.get("sip_call_id").and_then(|id| id.as_str());
-        tracing::info_span!("leg", %leg, call_id).entered()
-    });
-    let text = |field: &str| data.get(field).and_then(|value| value.as_str());
+fn tell_log(event: &Event) {
+    let told: Told = event.data.read().unwrap_or_default();
+    let call_id = told.sip_call_id;
+    let _span = event.leg.map(|leg| tracing::info_span!("leg", %leg, call_id).entered());
     info!(
         seq = event.seq,
         room = event.room.map(tracing::field::display),
         call = event.call.map(tracing::field::display),
-        reason = text("left_reason").or_else(|| text("end_reason")).or_else(|| text("reason")),
+        reason = told.left_reason.or(told.end_reason).or(told.reason),
         "{}",
         event.kind.as_str()
     );
+}
+
+/// What the log tells of an event beside what is on its envelope.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    sip_call_id: Option<String>,
+    left_reason: Option<String>,
+    end_reason: Option<String>,
+    reason: Option<String>,
 }
 
 fn look_up(desk: &mut Desk, id: ResolveId, host: String, port: u16) {

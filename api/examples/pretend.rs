@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::auth::Keys;
 use api::control::{self, Command, ControlError, Reply};
-use api::event::{EventType, Happened, Level};
+use api::event::{Data, EventType, Happened, Level};
 use api::events::{EventLog, LogSettings};
 use api::id::{CallId, LegId, RoomId};
 use api::model::{
@@ -18,7 +18,7 @@ use api::model::{
 use api::{Api, Settings};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 /// How many 100 ms steps a pretend phone rings.
@@ -124,13 +124,13 @@ impl Bridge {
         leg: Option<LegId>,
         data: &impl Serialize,
     ) {
-        let data = serde_json::to_value(data).unwrap_or(Value::Null);
-        self.log.push(&Happened { kind, time: Timestamp::now(), room, leg, call: None, data });
+        let data = Data::of(data);
+        self.log.push(Happened { kind, time: Timestamp::now(), room, leg, call: None, data });
     }
 
     fn tell_call(&self, kind: EventType, call: &Call) {
-        let (time, data) = (Timestamp::now(), json!(call));
-        self.log.push(&Happened { kind, time, room: None, leg: None, call: Some(call.id), data });
+        let (time, data) = (Timestamp::now(), Data::of(call));
+        self.log.push(Happened { kind, time, room: None, leg: None, call: Some(call.id), data });
     }
 
     fn make_room(&mut self, body: CreateRoom) -> Room {

@@ -1,8 +1,8 @@
 //! What happened: one numbered log from which every reader resumes.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
@@ -37,14 +37,20 @@ pub struct Event {
     pub moved_out_of: Option<RoomId>,
 }
 
-/// JSON as text: as a tree it would take several times the memory, and the log keeps many.
+/// JSON as text: as a tree it would take several times the memory and time, and the log keeps many.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Data(Box<RawValue>);
 
-impl From<&Value> for Data {
-    fn from(value: &Value) -> Self {
+impl Data {
+    /// The text of `value`; `null` if it cannot be JSON.
+    pub fn of(value: &impl Serialize) -> Self {
         Self(to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+
+    /// Those fields that `T` asks for; `None` if they are not as it expects them.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.0.get()).ok()
     }
 }
 
@@ -68,7 +74,7 @@ pub struct Happened {
     /// The call concerned.
     pub call: Option<CallId>,
     /// The resource as it now is, or what the type documents.
-    pub data: Value,
+    pub data: Data,
 }
 
 /// Loudness of one leg, for meters: lossy, not in the log.

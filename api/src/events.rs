@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
-use crate::event::{Data, Event, EventType, Happened, Level};
+use crate::event::{Event, EventType, Happened, Level};
 use crate::id::{CallId, EventId, LegId, RoomId};
 
 /// How much the log keeps and where its numbers begin.
@@ -154,12 +154,12 @@ impl EventLog {
     }
 
     /// Numbers and keeps what happened, and wakes the readers. Never waits for them.
-    pub fn push(&self, happened: &Happened) -> Arc<Event> {
-        let data = Data::from(&happened.data);
+    pub fn push(&self, happened: Happened) -> Arc<Event> {
+        let moved_out_of = left_room(&happened);
         let mut ring = self.ring();
         let seq = ring.next_seq;
         ring.next_seq += 1;
-        let event = Arc::new(numbered(happened, data, seq, self.0.seed));
+        let event = Arc::new(numbered(happened, moved_out_of, seq, self.0.seed));
         if ring.events.len() == self.0.capacity {
             ring.events.pop_front();
         }
@@ -273,10 +273,19 @@ impl Ring {
     }
 }
 
-fn numbered(happened: &Happened, data: Data, seq: u64, seed: u64) -> Event {
-    let &Happened { kind, time, room, leg, call, .. } = happened;
-    let from_room = || happened.data["from_room"].as_str()?.parse().ok();
-    let moved_out_of = (kind == EventType::ParticipantMoved).then(from_room).flatten();
+/// The room that a participant moved out of.
+fn left_room(happened: &Happened) -> Option<RoomId> {
+    #[derive(Deserialize)]
+    struct Moved {
+        from_room: Option<RoomId>,
+    }
+
+    let moved = happened.kind == EventType::ParticipantMoved;
+    moved.then(|| happened.data.read::<Moved>()).flatten()?.from_room
+}
+
+fn numbered(happened: Happened, moved_out_of: Option<RoomId>, seq: u64, seed: u64) -> Event {
+    let Happened { kind, time, room, leg, call, data } = happened;
     let unix_ms = u64::try_from(time.as_millisecond()).unwrap_or(0);
     let id = EventId::new(unix_ms, u128::from(seed) << 40 ^ u128::from(seq));
     Event { id, seq, kind, time, room, leg, call, data, moved_out_of }
@@ -393,19 +402,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::event::Data;
 
     fn log(capacity: usize) -> EventLog {
         EventLog::new(LogSettings { capacity, first_seq: 1, seed: 7 })
     }
 
     fn happened(kind: EventType) -> Happened {
-        let (time, data) = (Timestamp::UNIX_EPOCH, json!({}));
+        let (time, data) = (Timestamp::UNIX_EPOCH, Data::of(&json!({})));
         Happened { kind, time, room: None, leg: None, call: None, data }
     }
 
     fn push(log: &EventLog, count: usize) {
         for _ in 0..count {
-            log.push(&happened(EventType::RoomCreated));
+            log.push(happened(EventType::RoomCreated));
         }
     }
 
@@ -485,7 +495,7 @@ mod tests {
     fn pages_go_on_where_the_last_one_ended_and_skip_what_does_not_match() {
         let log = log(16);
         push(&log, 2);
-        log.push(&happened(EventType::RoomEnded));
+        log.push(happened(EventType::RoomEnded));
         push(&log, 2);
         let filter = Filter { kinds: vec![EventType::RoomCreated], ..Filter::default() };
 
@@ -502,9 +512,9 @@ mod tests {
     fn who_moves_is_told_in_the_room_left_as_well() {
         let log = log(16);
         let rooms = [RoomId::new(1, 1), RoomId::new(2, 2)];
-        let data = json!({ "from_room": rooms[0], "to_room": rooms[1] });
+        let data = Data::of(&json!({ "from_room": rooms[0], "to_room": rooms[1] }));
         let moved = happened(EventType::ParticipantMoved);
-        log.push(&Happened { room: Some(rooms[1]), data, ..moved });
+        log.push(Happened { room: Some(rooms[1]), data, ..moved });
 
         let seen = [rooms[0], rooms[1], RoomId::new(3, 3)].map(|room| {
             let filter = Filter { room: Some(room), ..Filter::default() };

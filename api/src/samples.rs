@@ -1,7 +1,6 @@
 //! One of each resource, as the `OpenAPI` document shows them and tests use them.
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
@@ -228,7 +227,7 @@ pub fn event() -> Event {
         room: Some(room_id()),
         leg: Some(leg_id()),
         call: Some(call_id()),
-        data: Data::from(&json!(participant())),
+        data: Data::of(&participant()),
         moved_out_of: None,
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Floor {
     held: Option<Held>,
     /// Who claims the floor in this tick, and with what.
     claimant: Option<(SlotId, Activity)>,
+    /// Another part gave it away in the same tick, and gives in: it has to be said again who has it.
+    is_contested: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,6 +111,8 @@ impl Floor {
             (Some((theirs, comes_first)), ours) => {
                 if ours.is_none_or(|ours| (theirs.since, comes_first) > (ours.since, false)) {
                     (self.holder, self.held) = (Some(Holder::Elsewhere), Some(theirs));
+                } else {
+                    self.is_contested = ours.is_some_and(|ours| ours.since == theirs.since);
                 }
             }
         }
@@ -116,6 +120,15 @@ impl Floor {
 
     /// Who takes the floor in this tick, if anybody does.
     pub(crate) fn decide(&mut self, now: Instant) -> Option<SlotId> {
+        let is_contested = std::mem::take(&mut self.is_contested);
+        let again = match self.holder {
+            Some(Holder::Seat(seat)) if is_contested => Some(seat),
+            Some(Holder::Seat(_) | Holder::Elsewhere) | None => None,
+        };
+        self.claim(now).or(again)
+    }
+
+    fn claim(&mut self, now: Instant) -> Option<SlotId> {
         let (seat, activity) = self.claimant.take()?;
         if self.held.is_some_and(|held| !activity.outdoes(held.activity)) {
             return None;

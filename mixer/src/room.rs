@@ -13,6 +13,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use outlets::{Entry, OutletId, Outlets};
@@ -25,7 +26,8 @@ use crate::gain::Gain;
 use crate::level;
 use crate::limiter::Limiter;
 use crate::outlet::Outlet;
-use crate::rtp::{AudioLevel, Sources};
+use crate::rtcp::{Contributors, Names};
+use crate::rtp::{AudioLevel, MAX_SOURCES, Sources};
 use crate::slot::{Attention, Bar, DECAY, Event, Receiver, Slot};
 
 /// The mixer's period.
@@ -95,6 +97,7 @@ pub struct Room {
     mix: Mix,
     /// Who is heard in this tick's packets.
     sources: Sources,
+    names: Names,
     /// Whose slots have events.
     news: Vec<SlotId>,
 }
@@ -111,7 +114,18 @@ enum Fade {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     rival: Rival,
+    /// By what it is compared, dBov: its weight in this tick, or what all parts of the room know of it.
+    weight: f32,
+    /// Decides between equals.
+    part: PartId,
     seat: Option<usize>,
+}
+
+impl Candidate {
+    /// The loudest comes first.
+    fn order(&self, other: &Self) -> Ordering {
+        other.weight.total_cmp(&self.weight).then(self.part.cmp(&other.part))
+    }
 }
 
 /// A seat and its slot.
@@ -132,6 +146,8 @@ struct Seated {
     was_audible: bool,
     pause: u32,
     alike: u32,
+    /// Its weight when it was chosen in the last tick.
+    chosen: Option<f32>,
     activity: Activity,
 }
 
@@ -193,6 +209,7 @@ impl Room {
             common: Envelope::SILENCE,
             bar: level::SILENCE,
             sources: Sources::default(),
+            names: Names::default(),
             news: Vec::new(),
             mix: Mix::new(8_000),
         }
@@ -209,6 +226,7 @@ impl Room {
         let at = self.seats.partition_point(|seat| seat.id < id);
         self.seats.insert(at, Seated::new(id, slot.into()));
         self.news.reserve(self.seats.len());
+        self.names.reserve(self.seats.len());
         before
     }
 
@@ -244,6 +262,19 @@ impl Room {
     /// Every slot, in order of id.
     pub fn slots_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut Slot)> {
         self.seats.iter_mut().map(|seat| (seat.id, &mut *seat.slot))
+    }
+
+    /// Each `step`th slot from place `first` on, with those whom it hears, for its reports. The others are not touched.
+    pub fn slots_heard_mut(
+        &mut self,
+        first: usize,
+        step: usize,
+    ) -> impl Iterator<Item = (SlotId, &mut Slot, Contributors<'_>)> {
+        let names = &self.names;
+        self.seats.iter_mut().skip(first).step_by(step).map(|seat| {
+            let heard = seat.contributors(names);
+            (seat.id, &mut *seat.slot, heard)
+        })
     }
 
     /// Somebody whose slot had an event at the end of a tick; each is named once for each such tick.
@@ -297,6 +328,7 @@ impl Room {
     /// The second half: sends everybody what they are to hear.
     pub fn end_tick(&mut self, now: Instant, sink: &mut impl Sink) {
         self.add_parts();
+        self.names.keep(&self.sources);
         self.mix.finish();
         self.follow_loss();
         self.feed();
@@ -318,6 +350,8 @@ impl Room {
             share.rivals.push(candidate.rival);
         }
         share.sources.clone_from(&self.sources);
+        share.named =
+            self.names.take_turns(self.ticks).filter(|named| self.sources.contains(named.ssrc()));
         share.held = self.floor.held_here();
         share.voices = self.mix.count;
         share.sum[..self.mix.frame].copy_from_slice(&self.mix.sum[..self.mix.frame]);
@@ -328,6 +362,7 @@ impl Room {
     /// What it says is heard only if both ticks are the same.
     pub fn hear_part(&mut self, (own, from): (PartId, PartId), now: Instant, share: &Share) {
         let parts = self.parts.get_or_insert_with(|| Box::new(Parts::new(own)));
+        self.names.reserve(MAX_SOURCES);
         parts.hear(from, share, (now, self.rate));
     }
 
@@ -361,19 +396,28 @@ impl Room {
     /// Takes what everybody says, and notes who wants to be heard, and the highest rate among them.
     fn listen(&mut self, now: Instant) {
         let crowded = self.is_crowded();
+        let part = self.parts.as_ref().map(|parts| parts.own);
         self.source = None;
         self.candidates.clear();
         for (at, seat) in self.seats.iter_mut().enumerate() {
             seat.listen(now, crowded, self.bar);
             self.source = self.source.max(seat.slot.receiver.rate());
+            let chosen = seat.chosen.take().filter(|_| part.is_some());
             if let Some(rival) = seat.weigh(crowded) {
-                self.candidates.push(Candidate { rival, seat: Some(at) });
+                let weight = chosen.unwrap_or(rival.weight);
+                let part = part.unwrap_or(PartId(0));
+                self.candidates.push(Candidate { rival, weight, part, seat: Some(at) });
             }
             seat.step_down();
             self.floor.consider(seat.id, seat.activity);
         }
         if let Some(parts) = &self.parts {
-            let elsewhere = |rival| Candidate { rival, seat: None };
+            let elsewhere = |(part, rival): (_, Rival)| Candidate {
+                rival,
+                weight: rival.weight,
+                part,
+                seat: None,
+            };
             self.candidates.extend(parts.rivals().map(elsewhere));
             self.floor.look_elsewhere(parts.held());
         }
@@ -384,13 +428,15 @@ impl Room {
         self.give_floor(now);
         let places = self.options.contributors;
         if self.candidates.len() > places {
-            let louder = |a: &Candidate, b: &Candidate| b.rival.weight.total_cmp(&a.rival.weight);
-            self.candidates.select_nth_unstable_by(places, louder);
+            self.candidates.select_nth_unstable_by(places, Candidate::order);
             self.candidates.truncate(places);
         }
         self.bar = level::SILENCE;
-        for at in self.candidates.iter().filter_map(|candidate| candidate.seat) {
-            self.seats[at].step_up();
+        for candidate in &self.candidates {
+            if let Some(seat) = candidate.seat.map(|at| &mut self.seats[at]) {
+                seat.chosen = Some(candidate.rival.weight);
+                seat.step_up();
+            }
         }
         if self.candidates.len() == places {
             let loudness = self.candidates.iter().map(|candidate| candidate.rival.loudness);
@@ -452,7 +498,7 @@ impl Room {
         for seat in &mut self.seats {
             seat.voice = None;
             if seat.role == Role::Listener {
-                seat.name(&mut self.sources);
+                seat.name(&mut self.sources, &mut self.names);
                 seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
                 continue;
             }
@@ -462,7 +508,7 @@ impl Room {
             } else {
                 seat.voice = self.mix.make(&mut seat.slot.receiver, (self.rate, self.fade));
             }
-            seat.name(&mut self.sources);
+            seat.name(&mut self.sources, &mut self.names);
             seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
         }
     }
@@ -470,7 +516,7 @@ impl Room {
     /// Adds what is said in the other parts of the room.
     fn add_parts(&mut self) {
         if let Some(parts) = &mut self.parts
-            && !parts.add_to(&mut self.mix, &mut self.sources, self.rate)
+            && !parts.add_to(&mut self.mix, (&mut self.sources, &mut self.names), self.rate)
         {
             self.parts = None;
         }
@@ -530,6 +576,7 @@ impl Seated {
             was_audible: true,
             pause: HOLD,
             alike: 0,
+            chosen: None,
             activity: Activity::default(),
         }
     }
@@ -619,7 +666,7 @@ impl Seated {
     }
 
     /// Puts it among the sources if it is heard in a packet that ends in this tick.
-    fn name(&mut self, sources: &mut Sources) {
+    fn name(&mut self, sources: &mut Sources, names: &mut Names) {
         self.source = None;
         match self.voice {
             Some(_) => self.ticks_without_voice = 0,
@@ -631,6 +678,17 @@ impl Seated {
         {
             let level = if self.voice.is_some() { level } else { AudioLevel::SILENCE };
             self.source = sources.push(ssrc, level);
+            self.slot.source_name().into_iter().for_each(|named| names.note(named));
+        }
+    }
+
+    /// Of those who are named in the room, whom it is told of.
+    fn contributors<'a>(&self, names: &'a Names) -> Contributors<'a> {
+        let is_told = self.slot.sender.names() && !self.slot.gain_out.is_zero();
+        if is_told {
+            names.to(self.slot.source().map(|(ssrc, _)| ssrc))
+        } else {
+            Contributors::default()
         }
     }
 

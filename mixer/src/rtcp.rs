@@ -5,6 +5,7 @@
 //! keeps the statistics of one leg.
 
 mod extended;
+mod names;
 mod reception;
 mod session;
 
@@ -15,6 +16,8 @@ pub use self::extended::{
     ExtendedBlock, ExtendedBlocks, ExtendedReport, LastReference, LastReferences, VoipMetrics,
     print_extended,
 };
+pub use self::names::Contributors;
+pub(crate) use self::names::{Named, Names};
 pub use self::reception::Reception;
 pub use self::session::{FarReport, Sent, Session};
 use crate::rtp::{RtpTimestamp, Ssrc};
@@ -97,12 +100,10 @@ pub enum Packet<'a> {
         /// Of others.
         blocks: Blocks<'a>,
     },
-    /// SDES, first chunk only.
+    /// SDES.
     Description {
-        /// Who is described.
-        ssrc: Ssrc,
-        /// Canonical name, not checked to be UTF-8.
-        cname: Option<&'a [u8]>,
+        /// Who is described; its sender comes first.
+        chunks: Chunks<'a>,
     },
     /// BYE.
     Bye {
@@ -134,6 +135,35 @@ impl Iterator for Blocks<'_> {
         let (block, rest) = self.0.split_at_checked(BLOCK_LEN)?;
         self.0 = rest;
         ReportBlock::parse(block)
+    }
+}
+
+/// What an SDES says of one source (RFC 3550 §6.5).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Chunk<'a> {
+    /// Who is described.
+    pub ssrc: Ssrc,
+    /// Canonical name, not checked to be UTF-8.
+    pub cname: Option<&'a [u8]>,
+}
+
+/// Iterates over the chunks of one SDES; stops at the first that does not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Chunks<'a> {
+    octets: &'a [u8],
+    count: usize,
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Chunk<'a>;
+
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        self.count = self.count.checked_sub(1)?;
+        let ssrc = Ssrc::new(word(self.octets, 0)?);
+        let (cname, length) = items(&self.octets[4..]);
+        // The zero that ends the items and what fills its word belong to the chunk.
+        self.octets = self.octets.get(4 + (length / 4 + 1) * 4..).unwrap_or_default();
+        Some(Chunk { ssrc, cname })
     }
 }
 
@@ -185,7 +215,7 @@ impl<'a> Packets<'a> {
                 let blocks = Blocks(body.get(4..4 + count * BLOCK_LEN)?);
                 Some(Packet::ReceiverReport { ssrc, blocks })
             }
-            DESCRIPTION => Some(Packet::Description { ssrc, cname: cname(&body[4..]) }),
+            DESCRIPTION => Some(Packet::Description { chunks: Chunks { octets: body, count } }),
             extended::EXTENDED => {
                 Some(Packet::Extended { ssrc, blocks: ExtendedBlocks(&body[4..]) })
             }
@@ -195,17 +225,19 @@ impl<'a> Packets<'a> {
     }
 }
 
-/// Finds the CNAME item of an SDES chunk (RFC 3550 §6.5).
-fn cname(mut items: &[u8]) -> Option<&[u8]> {
-    while let [kind, len, rest @ ..] = items {
-        let (text, rest) = rest.split_at_checked(usize::from(*len))?;
-        match *kind {
-            0 => return None,
-            CNAME => return Some(text),
-            _ => items = rest,
+/// Finds the CNAME among the items of a chunk, and how many octets they take.
+fn items(octets: &[u8]) -> (Option<&[u8]>, usize) {
+    let (mut rest, mut cname) = (octets, None);
+    while let [kind, length, texts @ ..] = rest
+        && *kind != 0
+        && let Some((text, others)) = texts.split_at_checked(usize::from(*length))
+    {
+        if *kind == CNAME {
+            cname = Some(text);
         }
+        rest = others;
     }
-    None
+    (cname, octets.len() - rest.len())
 }
 
 impl ReportBlock {
@@ -256,18 +288,40 @@ pub fn print_report(
     });
 }
 
-/// Appends an SDES with a CNAME; a longer one than 255 octets is cut.
-pub fn print_cname(out: &mut Vec<u8>, ssrc: Ssrc, name: &str) {
-    let name = &name.as_bytes()[..name.len().min(255)];
-    print_packet(out, DESCRIPTION, 1, |out| {
-        out.extend(ssrc.number().to_be_bytes());
-        out.push(CNAME);
-        out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-        out.extend(name);
-        // At least one zero ends the chunk; more fill its last word.
-        let zeros = 4 - (2 + name.len()) % 4;
-        out.extend(&[0; 4][..zeros]);
+/// Appends an SDES with the CNAMEs of its sender and of `others`: those that fit, so that a report stays one packet on the
+/// way. A longer name than 255 octets is cut.
+#[expect(single_use_lifetimes, reason = "an anonymous one in `impl` is not stable yet")]
+pub fn print_cnames<'a>(
+    out: &mut Vec<u8>,
+    (ssrc, name): (Ssrc, &str),
+    others: impl IntoIterator<Item = Chunk<'a>>,
+) {
+    let start = out.len();
+    let mut count = 1;
+    print_packet(out, DESCRIPTION, 0, |out| {
+        print_cname(out, ssrc, name.as_bytes());
+        for other in others {
+            let end = out.len();
+            print_cname(out, other.ssrc, other.cname.unwrap_or_default());
+            if count == MAX_CHUNKS || out.len() - start > LONGEST_DESCRIPTION {
+                out.truncate(end);
+            } else {
+                count += 1;
+            }
+        }
     });
+    out[start] |= count;
+}
+
+fn print_cname(out: &mut Vec<u8>, ssrc: Ssrc, name: &[u8]) {
+    let name = &name[..name.len().min(255)];
+    out.extend(ssrc.number().to_be_bytes());
+    out.push(CNAME);
+    out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+    out.extend(name);
+    // At least one zero ends the chunk; more fill its last word.
+    let zeros = 4 - (2 + name.len()) % 4;
+    out.extend(&[0; 4][..zeros]);
 }
 
 /// Appends a BYE.
@@ -300,6 +354,10 @@ const DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
 const CNAME: u8 = 1;
 const BLOCK_LEN: usize = 24;
+/// Five bits count them.
+const MAX_CHUNKS: u8 = 31;
+/// Octets; with the reports about it a compound stays below 1,200.
+const LONGEST_DESCRIPTION: usize = 1_000;
 const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
 
 #[cfg(test)]
@@ -314,6 +372,8 @@ mod tests {
             for packet in parse(&octets) {
                 if let Packet::SenderReport { blocks, .. } | Packet::ReceiverReport { blocks, .. } = packet {
                     prop_assert!(blocks.count() <= 31);
+                } else if let Packet::Description { chunks } = packet {
+                    prop_assert!(chunks.count() <= 31);
                 }
             }
         }
@@ -336,7 +396,8 @@ mod tests {
             let mut out = Vec::new();
 
             print_report(&mut out, ssrc, Some(&info), Some(&block));
-            print_cname(&mut out, ssrc, &name);
+            let other = Chunk { ssrc: Ssrc::new(3), cname: Some(b"other") };
+            print_cnames(&mut out, (ssrc, &name), [other]);
             print_bye(&mut out, ssrc);
 
             prop_assert_eq!(out.len() % 4, 0);
@@ -346,7 +407,11 @@ mod tests {
             };
             prop_assert_eq!(read, info);
             prop_assert_eq!(blocks.next(), Some(block));
-            prop_assert_eq!(&packets[1], &Packet::Description { ssrc, cname: Some(name.as_bytes()) });
+            let Packet::Description { chunks } = packets[1].clone() else {
+                return Err(TestCaseError::fail("expected a description"));
+            };
+            let own = Chunk { ssrc, cname: Some(name.as_bytes()) };
+            prop_assert_eq!(chunks.collect::<Vec<_>>(), [own, other]);
             prop_assert_eq!(&packets[2], &Packet::Bye { ssrc });
         }
     }
@@ -360,6 +425,20 @@ mod tests {
 
         let expected = [Packet::Other { packet_type: 206 }, Packet::Bye { ssrc: Ssrc::new(1) }];
         assert_eq!(packets, expected);
+    }
+
+    #[test]
+    fn names_that_do_not_fit_into_a_packet_are_left_out() {
+        let name = [b'x'; 255];
+        let others = (2..20).map(|ssrc| Chunk { ssrc: Ssrc::new(ssrc), cname: Some(&name) });
+        let mut out = Vec::new();
+
+        print_cnames(&mut out, (Ssrc::new(1), "bridge"), others);
+
+        assert!(out.len() <= LONGEST_DESCRIPTION);
+        let Some(Packet::Description { chunks }) = parse(&out).next() else { panic!("{out:?}") };
+        let ssrcs: Vec<u32> = chunks.map(|chunk| chunk.ssrc.number()).collect();
+        assert_eq!(ssrcs, [1, 2, 3, 4]);
     }
 
     #[test]

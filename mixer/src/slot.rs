@@ -23,7 +23,7 @@ use crate::echo::{Echo, Envelope};
 use crate::gain::Gain;
 use crate::jitter::JitterOptions;
 use crate::quality::AlarmOptions;
-use crate::rtcp::Session;
+use crate::rtcp::{Contributors, Named, Session};
 use crate::rtp::{AudioLevel, Naming, RtpTimestamp, Sequence, Ssrc};
 
 /// What a slot is made with.
@@ -294,9 +294,18 @@ impl Slot {
     }
 
     /// Appends the RTCP report that is due to `out`; false if none is. Ask about ten times a second.
-    pub fn poll_rtcp(&mut self, now: Instant, wall: SystemTime, out: &mut Vec<u8>) -> bool {
+    ///
+    /// It gives the names of those who are `heard`, as the room tells.
+    pub fn poll_rtcp(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        heard: Contributors<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let sent = self.sender.sent(now);
-        self.session.poll_report(now, wall, (&sent, &mut self.receiver.reception), out)
+        let contents = (&sent, &mut self.receiver.reception, heard);
+        self.session.poll_report(now, wall, contents, out)
     }
 
     /// Appends a last report with a BYE to `out`.
@@ -376,6 +385,11 @@ impl Slot {
     pub(crate) fn source(&self) -> Option<(Ssrc, AudioLevel)> {
         let dbov = self.receiver.dbov() + self.seat.gain_in_db;
         Some((self.receiver.reception.ssrc()?, AudioLevel::of_dbov(dbov)))
+    }
+
+    /// The CNAME of that stream, if it was told.
+    pub(crate) fn source_name(&self) -> Option<&Named> {
+        self.session.far_name(self.receiver.reception.ssrc()?)
     }
 
     /// True while somebody talks here, with hysteresis.

@@ -4,10 +4,11 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use mixer::codec::{Codec, Encoder, Encoding, OpusOptions};
 use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::rtcp;
 use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
 
@@ -47,6 +48,7 @@ fn a_tick_allocates_nothing_while_people_talk_in_turns_and_packets_get_lost() {
     }
     let mut now = start();
     let mut sent = Count(0);
+    let (mut report, mut described) = (Vec::with_capacity(1_200), 0);
 
     // The pattern of who talks with whom repeats after 300 ticks.
     for tick in 0..800 {
@@ -57,15 +59,24 @@ fn a_tick_allocates_nothing_while_people_talk_in_turns_and_packets_get_lost() {
             phone.say(&mut room, now, talks, arrives);
         }
         room.tick(now, &mut sent);
-        for (_, slot) in room.slots_mut() {
+        for (_, slot, heard) in room.slots_heard_mut(0, 1) {
             while slot.poll_event().is_some() {}
+            report.clear();
+            slot.poll_rtcp(now, SystemTime::UNIX_EPOCH, heard, &mut report);
+            described += rtcp::parse(&report).map(described_in).sum::<usize>();
         }
         let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
         assert!(tick < 400 || allocations == 0, "{allocations} at tick {tick}");
         now += TICK;
     }
 
-    assert!(sent.0 > 4_500);
+    assert!(sent.0 > 4_500 && described > 0, "{described}");
+}
+
+/// How many beside its sender.
+fn described_in(packet: rtcp::Packet<'_>) -> usize {
+    let rtcp::Packet::Description { chunks } = packet else { return 0 };
+    chunks.count() - 1
 }
 
 struct Count(usize);
@@ -99,6 +110,10 @@ impl Phone {
         }
     }
 
+    fn ssrc(&self) -> Ssrc {
+        Ssrc::new(u32::try_from(self.id).unwrap())
+    }
+
     fn slot(&self) -> Slot {
         let mut slot = Slot::new(SlotOptions { seed: self.id, ..SlotOptions::default() });
         let plan = StreamPlan {
@@ -107,6 +122,9 @@ impl Phone {
             ..StreamPlan::both_ways(96, self.encoding)
         };
         slot.configure(start(), &plan);
+        let mut introduction = Vec::new();
+        rtcp::print_cnames(&mut introduction, (self.ssrc(), "phone"), []);
+        slot.receive_rtcp(start(), SystemTime::UNIX_EPOCH, &introduction);
         // Every treatment at every rate, and none.
         let (agc, noise_suppression) = (self.id % 2 == 1, self.id < 3);
         slot.set_seat(Seat { agc, noise_suppression, echo_suppression: true, ..Seat::default() });
@@ -126,7 +144,7 @@ impl Phone {
             payload_type: 96,
             sequence: self.sequence,
             timestamp: self.timestamp,
-            ssrc: Ssrc::new(1),
+            ssrc: self.ssrc(),
         };
         let mut datagram = [0; 2_000];
         datagram[..12].copy_from_slice(&header.print());

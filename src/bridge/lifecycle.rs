@@ -5,10 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use api::event::EventType;
+use api::event::{Data, EventType};
 use api::model::{
-    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, RoomState,
-    SipFailure,
+    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, SipFailure,
 };
 use mixer::codec::Format;
 use serde_json::json;
@@ -18,7 +17,7 @@ use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::leg::{Controls, Hold, Leg, Stage};
 use super::room::Room;
-use super::{Bridge, Draining, Place, Subject, Timer, json, merge, quality};
+use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
 impl Bridge {
     /// A leg without a session, in nobody's list yet.
@@ -232,13 +231,13 @@ impl Bridge {
             left.left_reason = Some(reason);
             left.sip.clone_from(&sip);
             if leg.is_announced() {
-                self.happened(EventType::ParticipantLeft, Subject::of(leg), json(&left));
+                self.happened(EventType::ParticipantLeft, Subject::of(leg), Data::of(&left));
                 let keep = self.settings.history;
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.remember(left, keep);
                 }
             } else {
-                let data = json!({ "reason": reason, "from": leg.from, "sip": sip });
+                let data = Data::of(&json!({ "reason": reason, "from": leg.from, "sip": sip }));
                 self.happened(EventType::RoomJoinRejected, Subject::of(leg), data);
             }
         }
@@ -247,7 +246,7 @@ impl Bridge {
         view.ended_at = Some(wall);
         view.end_reason = Some(reason);
         view.sip = sip;
-        self.happened(EventType::LegEnded, Subject::of(leg), json(&view));
+        self.happened(EventType::LegEnded, Subject::of(leg), Data::of(&view));
         self.history.leg(view, quality::stats(&leg.statistics));
     }
 
@@ -301,7 +300,7 @@ impl Bridge {
         let previous = std::mem::replace(&mut room.floor, holder);
         let Some(view) = self.room_view(id) else { return };
         let subject = Subject { room: Some(id), leg: holder, ..Subject::default() };
-        let data = merge(json(&view), json!({ "previous": previous }));
+        let data = with(&view, json!({ "previous": previous }));
         self.happened(EventType::RoomFloorChanged, subject, data);
     }
 
@@ -313,25 +312,8 @@ impl Bridge {
         }
         let Some(room) = self.rooms.get(&id) else { return };
         if room.legs.is_empty() && room.end_when_empty && !room.ending {
-            self.end_room(id);
+            self.close_room(id);
         }
-    }
-
-    /// Hangs up everybody and closes the room.
-    pub(super) fn end_room(&mut self, id: RoomId) {
-        let Some(room) = self.rooms.get_mut(&id) else { return };
-        room.ending = true;
-        for leg in room.legs.clone() {
-            self.end_leg(leg, LeftReason::RoomEnded, None);
-        }
-        let Some(room) = self.rooms.remove(&id) else { return };
-        self.names.remove(&room.name);
-        let mut view = room.view(0);
-        view.state = RoomState::Ended;
-        view.ended_at = Some(self.wall());
-        let subject = Subject { room: Some(id), ..Subject::default() };
-        self.happened(EventType::RoomEnded, subject, json(&view));
-        self.history.room(view, room.left.into());
     }
 
     // ---- calls ----
@@ -382,7 +364,7 @@ impl Bridge {
         view.ended_at = Some(self.wall());
         (view.end_reason, view.sip) = (Some(why.0), why.1);
         let subject = Subject { call: Some(id), ..Subject::default() };
-        self.happened(EventType::CallEnded, subject, merge(json(&view), json!({})));
+        self.happened(EventType::CallEnded, subject, Data::of(&view));
         self.history.call(view);
     }
 
@@ -395,6 +377,7 @@ impl Bridge {
                 self.draining = Draining::Grace;
                 let grace = self.settings.drain_grace;
                 let data = json!({ "grace_s": grace.as_secs(), "legs": self.legs.len() });
+                let data = Data::of(&data);
                 self.happened(EventType::NodeDraining, Subject::default(), data);
                 if self.legs.is_empty() {
                     self.hang_up_all();
@@ -404,13 +387,6 @@ impl Bridge {
             }
             Draining::Grace => self.hang_up_all(), // asked twice: somebody is in a hurry
             Draining::HangingUp | Draining::Done => {}
-        }
-    }
-
-    pub(super) fn hang_up_all(&mut self) {
-        self.draining = Draining::HangingUp;
-        for leg in self.legs.keys().copied().collect::<Vec<_>>() {
-            self.end_leg(leg, LeftReason::Shutdown, None);
         }
     }
 }

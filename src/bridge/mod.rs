@@ -18,12 +18,15 @@ mod capacity;
 mod clock;
 mod command;
 mod dial;
+mod ending;
 mod history;
 mod leg;
 mod lifecycle;
 mod metrics;
 mod quality;
 mod room;
+#[cfg(test)]
+mod scene;
 mod settings;
 mod signal;
 mod sound;
@@ -34,11 +37,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::event::{EventType, Happened, Level};
+use api::event::{Data, EventType, Happened, Level};
 use api::model::{CallId, LegId, NodeId, RoomId};
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
@@ -51,6 +55,7 @@ pub use settings::{Network, Pattern, Settings};
 use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
+use ending::Endings;
 use history::History;
 use leg::Leg;
 use metrics::Counters;
@@ -152,6 +157,7 @@ pub struct Bridge {
     refers_sent: BTreeMap<ReferId, LegId>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
+    endings: Endings,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
@@ -221,6 +227,7 @@ impl Bridge {
             calls: BTreeMap::new(),
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
+            endings: Endings::default(),
             history,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -233,7 +240,7 @@ impl Bridge {
             draining: Draining::No,
             counters: Counters::default(),
         };
-        bridge.happened(EventType::NodeReady, Subject::default(), Value::Null);
+        bridge.happened(EventType::NodeReady, Subject::default(), Data::of(&()));
         bridge
     }
 
@@ -255,14 +262,16 @@ impl Bridge {
             Input::Timeout => self.handle_timeout(),
             Input::Clock(clock) => self.clock = clock,
         }
+        self.hang_up_some();
         self.settle();
     }
 
     /// Returns the next output; [`Output::WaitUntil`] means drained.
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| {
-            let own = self.timers.first().map(|&(at, _)| at);
-            Output::WaitUntil(own.into_iter().chain(self.sip_deadline).min())
+            let timer = self.timers.first().map(|&(at, _)| at);
+            let deadlines = [timer, self.endings.due, self.sip_deadline];
+            Output::WaitUntil(deadlines.into_iter().flatten().min())
         })
     }
 
@@ -299,9 +308,12 @@ impl Bridge {
         }
     }
 
-    /// No leg is left, and every BYE has had its answer or its time.
+    /// No leg is left, nobody waits for the end of a room, and every BYE has had its answer or its time.
     fn is_quiet(&self) -> bool {
-        self.legs.is_empty() && self.media.is_empty() && self.endpoint.counts().sessions == 0
+        self.legs.is_empty()
+            && self.endings.is_empty()
+            && self.media.is_empty()
+            && self.endpoint.counts().sessions == 0
     }
 
     fn handle_timeout(&mut self) {
@@ -315,7 +327,7 @@ impl Bridge {
                 Timer::Ring(leg) => self.rang_too_long(leg),
                 Timer::Refer(refer) => self.refer_timed_out(refer),
                 Timer::Transferor(leg) => self.transferor_lingers(leg),
-                Timer::RoomEnd(room) => self.end_room(room),
+                Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::Drain => self.hang_up_all(),
             }
         }
@@ -353,7 +365,7 @@ impl Bridge {
         self.outputs.push_back(Output::Media(command));
     }
 
-    fn happened(&mut self, kind: EventType, subject: Subject, data: Value) {
+    fn happened(&mut self, kind: EventType, subject: Subject, data: Data) {
         let Subject { room, leg, call } = subject;
         let time = self.wall();
         self.outputs.push_back(Output::Happened(Happened { kind, time, room, leg, call, data }));
@@ -362,7 +374,7 @@ impl Bridge {
     /// Sends a `leg.*` event with the leg as it now is, and `extra` fields beside it.
     fn leg_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
-        let data = merge(json(&found.view()), extra);
+        let data = with(&found.view(), extra);
         self.happened(kind, Subject::of(found), data);
     }
 
@@ -370,13 +382,13 @@ impl Bridge {
     fn participant_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
         let Some(room) = found.place.room() else { return };
-        let data = merge(json(&found.participant(room)), extra);
+        let data = with(&found.participant(room), extra);
         self.happened(kind, Subject::of(found), data);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {
         let Some(view) = self.room_view(room) else { return };
-        self.happened(kind, Subject { room: Some(room), ..Subject::default() }, json(&view));
+        self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
     }
 
     fn room_view(&self, room: RoomId) -> Option<api::model::Room> {
@@ -391,7 +403,7 @@ impl Bridge {
 
     fn call_happened(&mut self, kind: EventType, call: CallId) {
         let Some(found) = self.calls.get(&call) else { return };
-        let data = json(&found.view());
+        let data = Data::of(&found.view());
         self.happened(kind, Subject { call: Some(call), ..Subject::default() }, data);
     }
 }
@@ -413,16 +425,16 @@ impl Subject {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or(Value::Null)
-}
-
-/// Adds the fields of `extra` to those of `base`.
-fn merge(mut base: Value, extra: Value) -> Value {
-    if let (Value::Object(base), Value::Object(extra)) = (&mut base, extra) {
+/// What `base` says, and the fields of `extra` beside it; without any, no tree is built.
+fn with(base: &impl Serialize, extra: Value) -> Data {
+    if extra.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Data::of(base);
+    }
+    let mut data = serde_json::to_value(base).unwrap_or(Value::Null);
+    if let (Value::Object(base), Value::Object(extra)) = (&mut data, extra) {
         base.extend(extra);
     }
-    base
+    Data::of(&data)
 }
 
 /// The endpoint and the bridge ask the same routing table.

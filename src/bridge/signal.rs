@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use api::event::EventType;
+use api::event::{Data, EventType};
 use api::model::{Direction, LeftReason, LegId, RoomId, SipFailure};
 use bytes::Bytes;
 use serde_json::json;
@@ -159,7 +159,7 @@ impl Bridge {
             "reason": refusal.code(), "name": name, "from": from,
             "sip": { "status": status, "reason": reason },
         });
-        self.happened(EventType::RoomJoinRejected, subject, data);
+        self.happened(EventType::RoomJoinRejected, subject, Data::of(&data));
     }
 
     /// The ports of a caller are open: answer.

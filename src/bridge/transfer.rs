@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use api::event::EventType;
+use api::event::{Data, EventType};
 use api::model::{LeftReason, LegId, SipFailure, TransferState};
 use serde_json::json;
 
@@ -101,7 +101,7 @@ impl Bridge {
             self.leg_happened(kind, id, data);
         } else {
             let subject = Subject { leg: Some(id), ..Subject::default() };
-            self.happened(kind, subject, data);
+            self.happened(kind, subject, Data::of(&data));
         }
     }
 

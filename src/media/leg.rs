@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant, SystemTime};
 
+use mixer::rtcp::Contributors;
 use mixer::rtp::{HEADER_LEN, Ssrc, is_rtcp};
 use mixer::slot::{self, Slot};
 
@@ -201,12 +202,17 @@ impl Leg {
     }
 
     /// Does what needs doing a few times a second: RTCP, silence, statistics, the socket's connection.
-    pub(super) fn keep_up(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
+    pub(super) fn keep_up(
+        &mut self,
+        slot: &mut Slot,
+        heard: Contributors<'_>,
+        upkeep: &mut Upkeep<'_>,
+    ) {
         let Clock { now, wall } = upkeep.clock;
         self.ports.rtp.connect(self.latch.settled(now));
         self.receive_rtcp(slot, upkeep);
         upkeep.report.clear();
-        if slot.poll_rtcp(now, wall, upkeep.report) {
+        if slot.poll_rtcp(now, wall, heard, upkeep.report) {
             self.send_rtcp(upkeep.report);
         }
         self.note_silence(upkeep);

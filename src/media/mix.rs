@@ -210,10 +210,10 @@ impl Mix {
             Pace::Steady => (usize::try_from(self.ticks).unwrap_or(0) % UPKEEP_TICKS, UPKEEP_TICKS),
             Pace::Asleep | Pace::Idle => (0, 1),
         };
-        for (id, slot) in self.room.slots_mut().skip(first).step_by(step) {
+        for (id, slot, heard) in self.room.slots_heard_mut(first, step) {
             if let Some(leg) = legs.at_mut(id) {
                 leg.report_events(slot, upkeep.outbox);
-                leg.keep_up(slot, upkeep);
+                leg.keep_up(slot, heard, upkeep);
             }
         }
         if meters && self.ticks.is_multiple_of(METER_TICKS) {

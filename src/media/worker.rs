@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mixer::quality::AlarmOptions;
 use mixer::room::{Room, RoomOptions, TICK};
+use mixer::rtcp::Contributors;
 use mixer::slot::{Slot, SlotOptions};
 
 use super::backend::Backend;
@@ -137,7 +138,7 @@ impl Worker {
             clock,
             start: clock.now,
             inbox,
-            report: Vec::new(),
+            report: Vec::with_capacity(REPORT_MAX),
             lobby_due: clock.now,
             tally: Tally::new(clock.now, false),
             precedence: Precedence::default(),
@@ -546,7 +547,7 @@ impl Worker {
             if let Some(mut slot) = leg.slot.take() {
                 leg.receive(&mut slot, &mut upkeep);
                 leg.report_events(&mut slot, upkeep.outbox);
-                leg.keep_up(&mut slot, &mut upkeep);
+                leg.keep_up(&mut slot, Contributors::default(), &mut upkeep);
                 leg.slot = Some(slot);
             }
         }
@@ -669,6 +670,8 @@ const LEGS_LIKELY: usize = 8;
 const ORDERS_AT_LEAST: usize = 8;
 /// Orders between two looks at everything else.
 const ORDERS_AT_ONCE: usize = 64;
+/// Octets of an RTCP compound: what describes who is heard, and a kilobyte of reports.
+const REPORT_MAX: usize = 2_048;
 /// Orders that wait for one leg; it is under way for some milliseconds.
 const WAITING_MAX: usize = 64;
 /// Pairs tried before an open fails.

@@ -22,8 +22,8 @@ impl Seen {
     /// Joining and moving tell the whole state.
     fn arrive(&mut self, event: &Happened) {
         (self.joined, self.room) = (true, event.room);
-        self.muted = event.data["muted"] == true;
-        self.held = event.data["held"] == true;
+        self.muted = field(event, "muted") == true;
+        self.held = field(event, "held") == true;
     }
 }
 
@@ -66,9 +66,9 @@ impl Ledger {
                 assert!(!inside, "room ended with people in it");
             }
             EventType::RoomFloorChanged => {
-                let (now, before) = (&event.data["floor"], &event.data["previous"]);
+                let (now, before) = (field(event, "floor"), field(event, "previous"));
                 let known = self.floors.insert(event.room.unwrap(), now.clone());
-                assert_eq!(known.unwrap_or_default(), *before, "who had the floor");
+                assert_eq!(known.unwrap_or_default(), before, "who had the floor");
                 assert_ne!(now, before, "the floor changed to where it was");
             }
             _ => {}
@@ -92,7 +92,7 @@ impl Ledger {
         match event.kind {
             E::ParticipantDialing => {
                 leg.room = event.room;
-                leg.muted = event.data["muted"] == true;
+                leg.muted = field(event, "muted") == true;
             }
             E::ParticipantRinging => {
                 assert!(
@@ -168,4 +168,10 @@ impl Ledger {
             assert!(leg.ended, "{id} never ended: {leg:?}");
         }
     }
+}
+
+/// A field of what the event tells; null if there is none.
+fn field(event: &Happened, name: &str) -> Value {
+    let data: Value = event.data.read().unwrap();
+    data[name].clone()
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use api::auth::Keys;
 use api::control::{self, Command, ControlError};
-use api::event::{Event, EventType, Happened};
+use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
 use api::model::{Page, Readiness};
 use api::{Api, Settings, samples};
@@ -145,7 +145,8 @@ impl House {
     /// Writes an event to the log.
     pub(crate) fn happens(&self, kind: EventType) -> Arc<Event> {
         let Event { time, room, leg, call, .. } = samples::event();
-        self.api.log.push(&Happened { kind, time, room, leg, call, data: json!({}) })
+        let data = Data::of(&json!({}));
+        self.api.log.push(Happened { kind, time, room, leg, call, data })
     }
 }
 

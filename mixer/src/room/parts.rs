@@ -8,16 +8,17 @@
 //! [`Share`]. In the second it adds the shares of the others: only their sums, because one's own voice, which has to be
 //! taken out, is always at hand.
 //!
-//! A part decides about its own seats only, by comparing them with what the others told a tick ago; so nobody waits for
-//! a decision, and for a tick or two there may be a voice more than there are places. The oldest part decides at
-//! what rate all mix.
+//! A part decides about its own seats only, and nobody waits for a decision. Those who were heard a tick ago are compared by
+//! what was told of them then, which all parts know, and of two alike the older part's comes first: so all come to the same
+//! order, and keep the same of them. Only who begins to be heard may be a voice more than there are places, for one tick.
+//! The oldest part decides at what rate all mix.
 
 use std::time::Instant;
 
 use super::{MAX_FRAME, Mix};
 use crate::floor::Held;
+use crate::rtcp::{Named, Names};
 use crate::rtp::Sources;
-use crate::slot::DECAY;
 
 /// Names a part of a room, in the order in which they began: the first leads.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -37,6 +38,8 @@ pub struct Share {
     pub(super) seats: usize,
     pub(super) rivals: Rivals,
     pub(super) sources: Sources,
+    /// The name of one of them, another each tick: soon enough for reports each 5 s.
+    pub(super) named: Option<Named>,
     pub(super) held: Option<Held>,
     /// How many voices `sum` is made of.
     pub(super) voices: usize,
@@ -92,6 +95,7 @@ impl Share {
             seats: 0,
             rivals: Rivals::NONE,
             sources: Sources::default(),
+            named: None,
             held: None,
             voices: 0,
             sum: [0; MAX_FRAME],
@@ -102,7 +106,7 @@ impl Share {
 /// What a part knows of the others.
 #[derive(Debug)]
 pub(super) struct Parts {
-    own: PartId,
+    pub(super) own: PartId,
     others: Vec<Other>,
     /// Decided by the part that leads, for the next tick to begin.
     pub(super) next_rate: Option<u32>,
@@ -148,16 +152,11 @@ impl Parts {
         (source, self.others.iter().filter_map(|other| other.told.listener).max())
     }
 
-    /// Who is heard at the other parts, to be compared with own seats.
-    ///
-    /// Of two who are about as loud both may believe that there is no place for them. So a part that comes first gives way
-    /// only to who is louder by more than loudness can fall meanwhile.
-    pub(super) fn rivals(&self) -> impl Iterator<Item = Rival> {
-        self.others.iter().flat_map(|other| {
-            let slack = if self.own < other.id { 2.0 * DECAY } else { 0.0 };
-            let rivals = other.told.rivals.as_slice().iter();
-            rivals.map(move |rival| Rival { weight: rival.weight - slack, ..*rival })
-        })
+    /// Who was heard at the other parts, to be compared with own seats, and where.
+    pub(super) fn rivals(&self) -> impl Iterator<Item = (PartId, Rival)> {
+        self.others
+            .iter()
+            .flat_map(|other| other.told.rivals.as_slice().iter().map(|rival| (other.id, *rival)))
     }
 
     /// Who has the floor by what the other parts say, and whether that part comes before this one.
@@ -192,7 +191,12 @@ impl Parts {
     }
 
     /// Adds what the others say in this tick; who is missed ends by a ramp. False once there are no others.
-    pub(super) fn add_to(&mut self, mix: &mut Mix, sources: &mut Sources, rate: u32) -> bool {
+    pub(super) fn add_to(
+        &mut self,
+        mix: &mut Mix,
+        (sources, names): (&mut Sources, &mut Names),
+        rate: u32,
+    ) -> bool {
         for other in &mut self.others {
             let is_new = std::mem::take(&mut other.is_new) && other.told.rate == rate;
             let sum = &mut other.told.sum[..mix.frame];
@@ -204,6 +208,7 @@ impl Parts {
                 let is_heard = other.told.voices > 0;
                 other.before = if is_heard { Before::Heard } else { Before::Silent };
                 sources.append(&other.told.sources);
+                other.told.named.iter().for_each(|named| names.note(named));
                 mix.add_sum(sum, other.told.voices);
             } else if before == Before::Heard && other.told.rate == rate {
                 lead_out(sum);

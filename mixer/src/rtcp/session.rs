@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{
-    ExtendedBlock, ExtendedReport, LastReference, NtpTime, Packet, Reception, ReportBlock,
-    SenderInfo, VoipMetrics, low_half, parse, print_bye, print_cname, print_extended, print_report,
+    Contributors, ExtendedBlock, ExtendedReport, LastReference, Named, NtpTime, Packet, Reception,
+    ReportBlock, SenderInfo, VoipMetrics, low_half, parse, print_bye, print_cnames, print_extended,
+    print_report,
 };
 use crate::rtp::{RtpTimestamp, Ssrc};
 
@@ -44,6 +45,7 @@ pub struct Session {
     far_sender: Option<FarSender>,
     far_report: Option<FarReport>,
     far_metrics: Option<VoipMetrics>,
+    far_name: Option<Named>,
     /// The far side's last reference time (RFC 3611 §4.4).
     far_reference: Option<FarSender>,
     /// What the next report says of how we receive.
@@ -80,6 +82,7 @@ impl Session {
             far_sender: None,
             far_report: None,
             far_metrics: None,
+            far_name: None,
             far_reference: None,
             metrics: None,
             round_trip: None,
@@ -103,7 +106,10 @@ impl Session {
                     blocks.for_each(|block| self.note_extended(now, wall, ssrc, block));
                 }
                 Packet::Bye { .. } => self.said_bye = true,
-                Packet::Description { .. } | Packet::Other { .. } => {}
+                Packet::Description { mut chunks } => {
+                    self.far_name = chunks.next().and_then(Named::of).or(self.far_name);
+                }
+                Packet::Other { .. } => {}
             }
         }
     }
@@ -164,7 +170,7 @@ impl Session {
         &mut self,
         now: Instant,
         wall: SystemTime,
-        contents: (&Sent, &mut Reception),
+        contents: (&Sent, &mut Reception, Contributors<'_>),
         out: &mut Vec<u8>,
     ) -> bool {
         let Some(next) = self.next else {
@@ -187,7 +193,8 @@ impl Session {
         contents: (&Sent, &mut Reception),
         out: &mut Vec<u8>,
     ) {
-        self.print(now, wall, contents, out);
+        let (sent, reception) = contents;
+        self.print(now, wall, (sent, reception, Contributors::default()), out);
         print_bye(out, self.ssrc);
     }
 
@@ -195,7 +202,7 @@ impl Session {
         &mut self,
         now: Instant,
         wall: SystemTime,
-        (sent, reception): (&Sent, &mut Reception),
+        (sent, reception, heard): (&Sent, &mut Reception, Contributors<'_>),
         out: &mut Vec<u8>,
     ) {
         let info = (sent.packets > self.sent_before[0]).then(|| SenderInfo {
@@ -207,7 +214,8 @@ impl Session {
         self.sent_before = [self.sent_before[1], sent.packets];
         let block = reception.report().map(|block| self.with_last_report(now, block));
         print_report(out, self.ssrc, info.as_ref(), block.as_ref());
-        print_cname(out, self.ssrc, &self.cname);
+        let turn = usize::from(self.random().to_be_bytes()[0]);
+        print_cnames(out, (self.ssrc, &self.cname), heard.chunks(turn));
         let reference_time = info.is_none().then(|| NtpTime::from_wall(wall));
         let last_reference = self.far_reference.map(|far| LastReference {
             ssrc: far.ssrc,
@@ -246,6 +254,11 @@ impl Session {
     /// How the far side receives us, by its last extended report; `None` until it says.
     pub fn far_metrics(&self) -> Option<VoipMetrics> {
         self.far_metrics
+    }
+
+    /// The CNAME that the far side gave its stream `ssrc`.
+    pub(crate) fn far_name(&self, ssrc: Ssrc) -> Option<&Named> {
+        self.far_name.as_ref().filter(|named| named.ssrc() == ssrc)
     }
 
     /// What the reports from now on say of how we receive (RFC 3611 §4.7).
@@ -378,7 +391,8 @@ mod tests {
         let mut out = Vec::new();
         let start = pair.now;
         for _ in 0..10_000 {
-            let contents = (&Sent::default(), &mut Reception::new(8_000));
+            let nobody = Contributors::default();
+            let contents = (&Sent::default(), &mut Reception::new(8_000), nobody);
             if pair.alice.poll_report(pair.now, pair.wall, contents, &mut out) {
                 times.push((pair.now - start).as_secs_f64());
             }

@@ -55,6 +55,11 @@ impl Sources {
         self.count += count;
     }
 
+    /// Whether this one is among them.
+    pub(crate) fn contains(&self, ssrc: Ssrc) -> bool {
+        self.ssrcs[..self.count].contains(&ssrc.number().to_be_bytes())
+    }
+
     /// All of them, or all but the one at a place.
     pub fn without(&self, place: Option<usize>) -> Heard<'_> {
         Heard { sources: self, without: place.filter(|&place| place < self.count) }

@@ -81,6 +81,11 @@ impl Sender {
         self.encoding.as_ref().filter(|_| self.sends)
     }
 
+    /// True if it says who is heard.
+    pub(crate) fn names(&self) -> bool {
+        self.naming != Naming::Nobody
+    }
+
     /// Queues digits; false if no telephone-event is agreed or the queue is full.
     pub(crate) fn send_digits(&mut self, digits: &str, duration: Duration) -> bool {
         self.events.is_some() && self.digits.send(digits, duration)

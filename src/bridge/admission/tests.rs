@@ -1,72 +1,16 @@
-//! The whole bridge in virtual time, with reports of media threads that are at their limit or not.
+//! With reports of media threads that are at their limit or not.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Instant;
-
-use api::control::{self, ControlError, Reply};
+use api::control::{self, ControlError};
 use api::model::{CallParty, CreateCall, Invite, Node, Readiness, Role};
 
 use super::*;
-use crate::bridge::{Clock, Input, Output, Settings};
+use crate::bridge::scene::Scene;
+use crate::bridge::{Input, Settings};
 use crate::bridge_settings;
 use crate::config::Config;
-use crate::media::command::{Command, Event, WorkerReport};
-use crate::sip::endpoint::{self, Packet};
-use crate::sip::transport::Transport;
-
-/// A bridge, its media threads in name only, and what it sent since the last input.
-struct Scene {
-    now: Instant,
-    bridge: Bridge,
-    sent: Vec<String>,
-    ports: u16,
-    calls: u32,
-}
+use crate::media::command::{Event, WorkerReport};
 
 impl Scene {
-    #[expect(clippy::disallowed_methods, reason = "virtual time has to start somewhere")]
-    fn new(media_workers: usize) -> Self {
-        let now = Instant::now();
-        let clock = Clock { instant: now, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
-        let ip = IpAddr::from([10, 0, 0, 254]);
-        let endpoint = endpoint::Settings::default();
-        let bridge = Bridge::new(settings(media_workers), endpoint, clock, 1, Arc::new(ip));
-        let mut scene = Self { now, bridge, sent: Vec::new(), ports: 10_000, calls: 0 };
-        scene.drain();
-        scene
-    }
-
-    fn input(&mut self, input: Input) {
-        self.sent.clear();
-        self.bridge.handle_input(self.now, input);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        loop {
-            match self.bridge.poll_output() {
-                Output::Transmit(sent) => {
-                    self.sent.push(String::from_utf8_lossy(&sent.bytes).into_owned());
-                }
-                Output::Media(command) => self.obey(&command),
-                Output::WaitUntil(_) => return,
-                Output::Happened(_)
-                | Output::Levels(_)
-                | Output::Drained
-                | Output::Resolve { .. } => {}
-            }
-        }
-    }
-
-    fn obey(&mut self, command: &Command) {
-        if let Command::Open { leg, .. } = *command {
-            self.ports += 2;
-            let opened = Event::Opened { leg, rtp_port: self.ports };
-            self.bridge.handle_input(self.now, Input::Media(opened));
-        }
-    }
-
     /// Seconds go by, and worker 0 reports each that it was so busy.
     fn report(&mut self, seconds: usize, busy: f32) {
         for _ in 0..seconds {
@@ -75,44 +19,6 @@ impl Scene {
             self.now += Duration::from_secs(1);
             self.input(Input::Media(Event::Worker(report)));
         }
-    }
-
-    /// The answer to a call to this name.
-    fn call(&mut self, name: &str) -> String {
-        self.calls += 1;
-        self.request("INVITE", name, self.calls, "")
-    }
-
-    fn request(&mut self, method: &str, name: &str, call: u32, to_tag: &str) -> String {
-        let sdp = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
-                   m=audio 4000 RTP/AVP 0\r\n";
-        let body = if method == "INVITE" { sdp } else { "" };
-        let length = body.len();
-        let number = if method == "ACK" || to_tag.is_empty() { 1 } else { 2 };
-        let text = format!(
-            "{method} sip:{name}@10.0.0.254 SIP/2.0\r\n\
-             Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{method}{call}{number}\r\n\
-             From: <sip:phone@10.0.0.1>;tag=f{call}\r\nTo: <sip:{name}@10.0.0.254>{to_tag}\r\n\
-             Call-ID: call{call}@10.0.0.1\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
-             Contact: <sip:phone@10.0.0.1:5060>\r\nContent-Type: application/sdp\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        );
-        self.input(Input::Packet(Packet {
-            transport: Transport::Udp,
-            peer: "10.0.0.1:5060".parse().unwrap(),
-            local: "10.0.0.254:5060".parse().unwrap(),
-            bytes: text.into_bytes().into(),
-        }));
-        self.sent.last().cloned().unwrap_or_default()
-    }
-
-    fn ask<T>(
-        &mut self,
-        command: impl FnOnce(Reply<T>) -> control::Command,
-    ) -> Result<T, ControlError> {
-        let (reply, mut answer) = Reply::channel();
-        self.input(Input::Command(command(reply)));
-        answer.try_recv().unwrap_or(Err(ControlError::Stopping))
     }
 
     fn dial_out(&mut self) -> Result<(), ControlError> {
@@ -151,7 +57,7 @@ impl Scene {
 
 #[test]
 fn a_caller_beyond_the_capacity_is_told_when_to_come_again() {
-    let mut scene = Scene::new(1);
+    let mut scene = Scene::new(settings(1));
     scene.report(5, 0.9);
 
     let answers: Vec<String> = (0..20).map(|_| scene.call("alpha")).collect();
@@ -170,7 +76,7 @@ fn a_caller_beyond_the_capacity_is_told_when_to_come_again() {
 
 #[test]
 fn calls_that_are_up_are_served_whatever_the_load() {
-    let mut scene = Scene::new(1);
+    let mut scene = Scene::new(settings(1));
     let answer = scene.call("alpha");
     let to = answer.lines().find(|line| line.starts_with("To:")).unwrap();
     let tag = format!(";tag={}", to.rsplit("tag=").next().unwrap());
@@ -186,7 +92,7 @@ fn calls_that_are_up_are_served_whatever_the_load() {
 
 #[test]
 fn admission_comes_back_with_the_slack() {
-    let mut scene = Scene::new(1);
+    let mut scene = Scene::new(settings(1));
     scene.report(5, 0.9);
     assert_eq!(scene.node().room_for_legs, 0);
     assert!(!scene.readiness().ready);
@@ -202,7 +108,7 @@ fn admission_comes_back_with_the_slack() {
 
 #[test]
 fn dialling_out_is_refused_too_and_leaves_nothing_behind() {
-    let mut scene = Scene::new(1);
+    let mut scene = Scene::new(settings(1));
     scene.report(5, 0.9);
 
     let refused = [scene.dial_out(), scene.connect_two()];
@@ -217,7 +123,7 @@ fn dialling_out_is_refused_too_and_leaves_nothing_behind() {
 
 #[test]
 fn nobody_is_refused_for_a_full_worker_while_another_has_room() {
-    let mut scene = Scene::new(2);
+    let mut scene = Scene::new(settings(2));
     scene.call("alpha");
     scene.report(5, 0.9);
 
@@ -229,7 +135,7 @@ fn nobody_is_refused_for_a_full_worker_while_another_has_room() {
 
 #[test]
 fn ports_are_a_limit_like_any_other() {
-    let mut scene = Scene::new(1);
+    let mut scene = Scene::new(settings(1));
 
     let answers: Vec<String> = (0..4).map(|_| scene.call("alpha")).collect();
 

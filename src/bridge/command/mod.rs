@@ -1,4 +1,5 @@
-//! What the API asks, answered at once: work that goes on shows in the state answered and in events.
+//! What the API asks, answered at once: work that goes on shows in the state answered and in events. Only the end of a
+//! room is answered when it has come, for which nobody else is waited (`ending`).
 
 mod calls;
 mod legs;
@@ -25,11 +26,11 @@ impl Bridge {
             Command::UpdateRoom { room, body, reply } => {
                 reply.send(self.api_update_room(&room, &body));
             }
-            Command::DeleteRoom { room, reply } => reply.send(self.api_delete_room(&room)),
+            Command::DeleteRoom { room, reply } => self.api_delete_room(&room, reply),
             Command::LockRoom { room, locked, reply } => {
                 reply.send(self.api_lock_room(&room, locked));
             }
-            Command::EndRoom { room, body, reply } => reply.send(self.api_end_room(&room, &body)),
+            Command::EndRoom { room, body, reply } => self.api_end_room(&room, &body, reply),
             Command::ListParticipants { room, query, reply } => {
                 reply.send(self.api_list_participants(&room, &query));
             }

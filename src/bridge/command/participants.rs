@@ -180,6 +180,9 @@ impl Bridge {
         let to = self.open_room(room).map_err(|_| invalid("/room", "no such room is open"))?;
         let found = self.rooms.get(&to).ok_or_else(|| no_such("room", room))?;
         if !found.legs.contains(&leg) {
+            if found.ending {
+                return Err(refused(Refusal::Ending));
+            }
             found.has_seat().map_err(refused)?;
         }
         Ok(Some(to))

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use api::control::Reply;
 use api::event::EventType;
 use api::model::{CreateRoom, EndRoom, Page, PageQuery, Room, UpdateRoom};
 
+use crate::bridge::ending::Waiting;
 use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
@@ -64,7 +66,7 @@ impl Bridge {
         page(query, all.into_iter().map(|(_, room)| room), |room| room.id)
     }
 
-    pub(super) fn api_room(&self, room: &str) -> Answer<Room> {
+    pub(in crate::bridge) fn api_room(&self, room: &str) -> Answer<Room> {
         if let Ok(id) = self.open_room(room) {
             return self.room_view(id).ok_or_else(|| no_such("room", room));
         }
@@ -119,29 +121,28 @@ impl Bridge {
     }
 
     /// Ends it after the grace time; asked again, the earlier end counts.
-    pub(super) fn api_end_room(&mut self, room: &str, body: &EndRoom) -> Answer<Room> {
-        let id = self.open_room(room)?;
-        within("/grace_s", body.grace_s, 0..=3600)?;
-        if body.grace_s == 0 {
-            self.end_room(id);
-        } else {
-            if let Some(found) = self.rooms.get_mut(&id) {
-                found.ending = true;
+    pub(super) fn api_end_room(&mut self, room: &str, body: &EndRoom, reply: Reply<Room>) {
+        let grace = within("/grace_s", body.grace_s, 0..=3600);
+        match self.open_room(room).and_then(|id| grace.map(|_| id)) {
+            Ok(id) if body.grace_s == 0 => self.end_room(id, Some(Waiting::ToSee(reply))),
+            Ok(id) => {
+                if let Some(found) = self.rooms.get_mut(&id) {
+                    found.ending = true;
+                }
+                let grace = Duration::from_secs(body.grace_s.into());
+                self.set_timer(grace, Timer::RoomEnd(id));
+                reply.send(self.api_room(&id.to_string()));
             }
-            let grace = Duration::from_secs(body.grace_s.into());
-            self.set_timer(grace, Timer::RoomEnd(id));
+            Err(error) => reply.send(Err(error)),
         }
-        self.api_room(&id.to_string())
     }
 
-    pub(super) fn api_delete_room(&mut self, room: &str) -> Answer<()> {
+    pub(super) fn api_delete_room(&mut self, room: &str, reply: Reply<()>) {
         if let Ok(id) = self.open_room(room) {
-            self.end_room(id);
-            self.history.rooms.remove(&id);
-            return Ok(());
+            return self.end_room(id, Some(Waiting::ToForget(reply)));
         }
         let ended = room.parse().ok().or_else(|| self.history.room_named(room));
         let gone = ended.and_then(|id| self.history.rooms.remove(&id));
-        gone.map(drop).ok_or_else(|| no_such("room", room))
+        reply.send(gone.map(drop).ok_or_else(|| no_such("room", room)));
     }
 }

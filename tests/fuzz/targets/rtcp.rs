@@ -28,7 +28,8 @@ fuzz_target!(|data: &[u8]| {
                     read_again(ssrc, block);
                 }
             }
-            Packet::Description { .. } | Packet::Bye { .. } | Packet::Other { .. } => {}
+            Packet::Description { chunks } => assert!(chunks.count() <= 31),
+            Packet::Bye { .. } | Packet::Other { .. } => {}
         }
     }
 });

@@ -1,12 +1,13 @@
 //! A room and its phones in virtual time; each phone has real codecs and knows what it said and heard.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use proptest::prelude::*;
 
 use super::super::*;
 use crate::codec::tests::tone;
 use crate::codec::{Codec, Decoder, Encoder, Encoding, Format};
+use crate::rtcp::{self, Chunk};
 use crate::rtp::{AudioLevel, Header, Naming, Packet, RtpTimestamp, Sequence, Ssrc};
 use crate::slot::{SlotOptions, StreamPlan};
 
@@ -16,6 +17,9 @@ pub(super) const NOISE: u8 = 13;
 /// Header extensions of RFC 6464 and RFC 6465.
 pub(super) const LEVEL: u8 = 3;
 pub(super) const LEVELS: u8 = 5;
+
+/// What the clock on the wall shows.
+const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 
 /// A room and the phones in it.
 pub(super) struct Hall {
@@ -52,6 +56,35 @@ impl Hall {
         let phone = &mut self.phones[index];
         (phone.sequence, phone.timestamp) = (old.sequence, old.timestamp);
         (phone.expected, phone.markers, phone.packets) = (old.expected, old.markers, old.packets);
+    }
+
+    /// A phone tells its CNAME by RTCP.
+    pub(super) fn introduce(&mut self, index: usize, name: &str) {
+        let Phone { id, ssrc, .. } = self.phones[index];
+        let mut report = Vec::new();
+        rtcp::print_report(&mut report, Ssrc::new(ssrc), None, None);
+        rtcp::print_cnames(&mut report, (Ssrc::new(ssrc), name), []);
+        let now = self.now;
+        self.slot_mut(id).receive_rtcp(now, WALL, &report);
+    }
+
+    /// Whom the next report to a phone describes beside its sender.
+    pub(super) fn described_to(&mut self, index: usize) -> Vec<(u32, String)> {
+        let (mut now, mut report) = (self.now, Vec::new());
+        while report.is_empty() {
+            let (_, slot, heard) = self.room.slots_heard_mut(index, 1).next().unwrap();
+            slot.poll_rtcp(now, WALL, heard, &mut report);
+            now += TICK;
+        }
+        let description = rtcp::parse(&report).nth(1);
+        let Some(rtcp::Packet::Description { chunks }) = description else {
+            panic!("{description:?}")
+        };
+        let text = |cname: &[u8]| String::from_utf8(cname.to_vec()).unwrap();
+        let named = |chunk: Chunk<'_>| (chunk.ssrc.number(), text(chunk.cname.unwrap()));
+        let mut described: Vec<_> = chunks.skip(1).map(named).collect();
+        described.sort();
+        described
     }
 
     pub(super) fn slot(&self, id: u64) -> &Slot {
@@ -125,6 +158,7 @@ pub(super) enum Told {
 /// The far side of one leg.
 pub(super) struct Phone {
     id: u64,
+    pub(super) ssrc: u32,
     encoder: Encoder,
     decoder: Decoder,
     encoding: Encoding,
@@ -155,6 +189,7 @@ impl Phone {
     pub(super) fn new(id: u64, encoding: Encoding, voice: Voice) -> Self {
         Self {
             id,
+            ssrc: u32::try_from(id).unwrap(),
             encoder: Encoder::new(&encoding).unwrap(),
             decoder: Decoder::new(encoding.format).unwrap(),
             encoding,
@@ -215,7 +250,7 @@ impl Phone {
                 payload_type: AUDIO,
                 sequence: self.sequence,
                 timestamp: self.timestamp,
-                ssrc: Ssrc::new(u32::try_from(self.id).unwrap()),
+                ssrc: Ssrc::new(self.ssrc),
             };
             self.sequence = self.sequence.next();
             let clock_rate = self.encoding.format.clock_rate;
@@ -238,7 +273,7 @@ impl Phone {
     fn pause(&mut self, room: &mut Room, now: Instant, level: u8) {
         if self.paused.is_multiple_of(10) {
             let (sequence, timestamp) = (self.sequence, self.timestamp);
-            let ssrc = Ssrc::new(u32::try_from(self.id).unwrap());
+            let ssrc = Ssrc::new(self.ssrc);
             let header = Header { marker: false, payload_type: NOISE, sequence, timestamp, ssrc };
             let datagram = [&header.print()[..], &[level]].concat();
             room.slot_mut(SlotId(self.id)).unwrap().receive(now, &datagram).unwrap();

@@ -32,6 +32,16 @@ impl Parts {
         }
     }
 
+    /// How many had a place in each of so many ticks.
+    fn count_heard(&mut self, ticks: usize) -> Vec<usize> {
+        let count = |_| {
+            self.run(1);
+            let seats = self.halls.iter().flat_map(|hall| &hall.room.seats);
+            seats.filter(|seat| seat.role == Role::Contributor).count()
+        };
+        (0..ticks).map(count).collect()
+    }
+
     /// The last of a part's seats has left.
     fn end(&mut self, at: usize) {
         self.halls.remove(at);
@@ -166,6 +176,49 @@ fn of_two_as_loud_as_each_other_one_is_heard_all_the_time() {
 }
 
 #[test]
+fn a_voice_too_many_is_heard_for_one_tick_whoever_began_at_once() {
+    let close = [
+        [0.5, 0.5, 0.5],
+        [0.5, 0.53, 0.5],
+        [0.53, 0.5, 0.56],
+        [0.5, 0.53, 0.56],
+        [0.56, 0.53, 0.5],
+    ];
+    for (places, levels) in [1, 2].into_iter().flat_map(|n| close.map(|levels| (n, levels))) {
+        let mut parts = Parts::new(3, places);
+        (0..3).for_each(|at| parts.halls[at].admit(linear(8_000), Voice::Silence));
+        parts.run(50);
+        for (hall, level) in parts.halls.iter_mut().zip(levels) {
+            hall.phones[0].voice = Voice::Scaled(400.0, level);
+        }
+
+        let heard = parts.count_heard(100);
+
+        let began = heard.iter().position(|heard| *heard > 0).unwrap();
+        let settled = heard[began + 1..].iter().all(|heard| *heard == places);
+        assert!(began < 5 && settled, "{places} of {levels:?}: {heard:?}");
+    }
+}
+
+#[test]
+fn there_is_rarely_a_voice_too_many_while_all_speak_at_once() {
+    let mut parts = Parts::new(3, 2);
+    for (at, hz) in [300.0, 350.0, 400.0, 450.0, 500.0, 550.0].into_iter().enumerate() {
+        parts.halls[at % 3].admit(linear(8_000), Voice::Silence);
+        parts.run(7); // Nobody's syllables are the next one's.
+        parts.halls[at % 3].phones[at / 3].voice = Voice::Babble(hz);
+    }
+
+    let heard = parts.count_heard(500);
+
+    // Somebody else may begin in the tick after.
+    let in_a_row = heard.windows(3).map(|ticks| ticks.iter().min());
+    assert!(in_a_row.max().unwrap() == Some(&2), "{heard:?}");
+    let share = |count: usize| heard.iter().filter(|heard| **heard == count).count();
+    assert!(share(2) > 440 && share(2) + share(3) == 500, "{heard:?}");
+}
+
+#[test]
 fn a_share_that_comes_too_late_makes_no_click() {
     let mut parts = Parts::new(2, 3);
     parts.halls[0].admit(linear(8_000), Voice::Tone(400.0));
@@ -255,6 +308,26 @@ fn who_takes_the_floor_takes_it_from_the_other_part() {
 }
 
 #[test]
+fn of_two_who_take_the_floor_at_once_the_first_part_has_the_last_word() {
+    let mut parts = Parts::new(2, 3);
+    for at in [0, 1] {
+        parts.halls[at].admit(linear(8_000), Voice::Babble(300.0));
+    }
+    let mut taken = Vec::new();
+
+    for _ in 0..100 {
+        parts.run(1);
+        for at in [0, 1] {
+            while let Some(event) = parts.halls[at].slot_mut(0).poll_event() {
+                taken.extend((event == Event::TookFloor).then_some(at));
+            }
+        }
+    }
+
+    assert_eq!(taken, [0, 1, 0]);
+}
+
+#[test]
 fn who_is_heard_is_named_in_every_part() {
     let mut parts = Parts::new(2, 3);
     parts.halls[0].admit(linear(8_000), Voice::Tone(400.0));
@@ -269,6 +342,31 @@ fn who_is_heard_is_named_in_every_part() {
     assert_eq!(named(1, 0), [1, 0]);
     assert_eq!(named(1, 1), [0]);
     assert_eq!(named(0, 0), [1]);
+}
+
+#[test]
+fn who_is_heard_is_described_to_all_others_by_the_name_their_own_end_gave() {
+    let mut parts = Parts::new(2, 3);
+    for (at, first) in [0, 10].into_iter().enumerate() {
+        parts.halls[at].admit(linear(8_000), Voice::Tone(400.0));
+        parts.halls[at].admit(linear(8_000), Voice::Silence);
+        // Sources of the second part are not those of the first.
+        parts.halls[at].phones.iter_mut().for_each(|phone| phone.ssrc += first);
+        parts.halls[at].introduce(0, &format!("talker {at}"));
+        parts.halls[at].introduce(1, &format!("listener {at}"));
+    }
+
+    parts.run(20);
+
+    for at in [0, 1] {
+        let hall = &mut parts.halls[at];
+        let all = [(0, "talker 0".to_owned()), (10, "talker 1".to_owned())];
+        assert_eq!(hall.described_to(0), all[1 - at..2 - at], "not themselves");
+        assert_eq!(hall.described_to(1), all);
+    }
+    parts.halls[0].phones[0].voice = Voice::Silence;
+    parts.run(100);
+    assert_eq!(parts.halls[1].described_to(1), [(10, "talker 1".to_owned())]);
 }
 
 #[test]
