@@ -235,6 +235,13 @@ impl Decoder {
         decoder.conceal(pcm) == Ok(pcm.len())
     }
 
+    /// Fills `pcm` for a lost packet by decoding the one before it again, so that the codec does not learn of the loss; false
+    /// where that does not help.
+    pub(crate) fn replay(&mut self, pcm: &mut [i16]) -> bool {
+        let DecoderState::Opus(decoder) = &mut self.state else { return false };
+        decoder.replay(pcm)
+    }
+
     /// Takes `pcm`, made up by others for a lost packet, for what it said; `beyond` is what would have come next.
     pub(crate) fn follow(&mut self, pcm: &[i16], beyond: &[i16; BEYOND]) {
         match &mut self.state {

@@ -334,7 +334,9 @@ impl Voice {
         let pcm = &mut self.pcm[at..];
         if self.decoder.recover(next, pcm) {
             self.concealer.heard(pcm);
-        } else if self.decoder.conceal(pcm) {
+        } else if (self.concealer.hears_tone() && self.decoder.replay(pcm))
+            || self.decoder.conceal(pcm)
+        {
             self.concealer.judge(pcm);
         } else {
             self.concealer.conceal(pcm);
