@@ -40,6 +40,8 @@ const ONE_KHZ: f64 = 1_004.0;
 const CLICK: f64 = -33.0;
 /// What G.722 adds to a tone for some 50 ms until its predictors have found their place again, dB.
 const LOST_PLACE: f64 = -24.0;
+/// Where a decoder that missed packets has found its place again, nothing is left beside a tone but its ramp, dB.
+const IN_PLACE: f64 = -40.0;
 
 #[test]
 fn a_lone_g711_talker_is_heard_bit_exactly() {
@@ -280,6 +282,27 @@ fn another_contributor_does_not_click() {
         hall.expect_quiet(1, "the end of a louder talker", |hall| {
             hall.phones[2].sound = Box::new(silence);
         });
+    }
+}
+
+#[test]
+fn who_was_not_decoded_comes_back_in_the_middle_of_a_tone() {
+    for codec in [G722, OPUS] {
+        for away in [320, 500, 700, 1_300] {
+            let mut hall = Hall::new(3);
+            hall.admit(L16_FULL, silence);
+            hall.admit(codec, |time| tone_911(time) * (20.0 * (time - 0.3)).clamp(0.0, 1.0));
+            hall.run(200);
+            hall.slot(1).set_seat(Seat { muted: true, ..Seat::default() });
+            hall.run(away);
+
+            hall.slot(1).set_seat(Seat::default());
+            hall.run(800);
+
+            let rest = hall.phones[0].beside(800);
+            assert!(rest < IN_PLACE, "{codec:?} after {away} ms: {rest:.1} dB beside the tone");
+            hall.expect_tones(0, &[911.0]);
+        }
     }
 }
 
