@@ -38,8 +38,6 @@ const ONE_KHZ: f64 = 1_004.0;
 /// What a ramp of 5 ms leaves beside a tone, dB. A cut leaves −15, a codec in the steady state −31 (two tones in
 /// µ-law) to −88 (L16).
 const CLICK: f64 = -33.0;
-/// What G.722 adds to a tone for some 50 ms until its predictors have found their place again, dB.
-const LOST_PLACE: f64 = -24.0;
 /// Where a decoder that missed packets has found its place again, nothing is left beside a tone but its ramp, dB.
 const IN_PLACE: f64 = -40.0;
 
@@ -422,9 +420,8 @@ impl Hall {
         self.run(800);
         let phone = &self.phones[listener];
         let (worst, usual) = (phone.beside(1_000), before.max(phone.beside(300)));
-        let click = if phone.codec == G722 { LOST_PLACE } else { CLICK };
         assert!(
-            worst < (usual + 3.0).max(click),
+            worst < (usual + 3.0).max(CLICK),
             "{what}, {:?}: {worst:.1} dB beside the tones, {usual:.1} usually",
             phone.codec
         );

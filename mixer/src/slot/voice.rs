@@ -412,7 +412,7 @@ impl Entry {
     /// The last that was heard broke off, and the decoder has missed packets since.
     fn after_cut(format: Format) -> Self {
         match format.codec {
-            Codec::G722 => Self::Late(format.sample_rate() as usize / 20),
+            Codec::G722 => Self::Late(format.sample_rate() as usize / 4),
             Codec::Pcmu | Codec::Pcma | Codec::L16 | Codec::Opus => Self::at_start(format),
         }
     }
