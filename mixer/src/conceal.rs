@@ -24,8 +24,6 @@ const SILENT_MS: usize = 120;
 const REENTRY_TENTHS: usize = 25;
 /// The same after a steady sound that a codec had lost: it takes the codec longer to find it again.
 const JUDGED_REENTRY_TENTHS: usize = 150;
-/// The same where the good frame still lacks the sound: most of it is left to what is made up.
-const LACKING_REENTRY_TENTHS: usize = 200;
 /// How much of the end the pitch is found by, ms: more of it has another pitch.
 const LIKENESS_MS: usize = 8;
 /// A sound whose periods are this much alike is steady.
@@ -72,26 +70,16 @@ impl Concealer {
     /// Takes a good frame and, after a loss, smooths its beginning in place.
     pub fn heard(&mut self, pcm: &mut [i16]) {
         if let Some(loss) = self.loss {
-            let (tenths, power) = self.reentry(loss, pcm);
+            let tenths = if loss.judged { JUDGED_REENTRY_TENTHS } else { REENTRY_TENTHS };
             let length = (tenths * self.per_ms / 10).min(pcm.len());
             for (i, sample) in pcm[..length].iter_mut().enumerate() {
                 let synthetic = self.next_sample();
-                let weight = share(i + 1, length + 1).powi(power);
+                let weight = share(i + 1, length + 1);
                 *sample = mix(synthetic, 1.0 - weight, *sample, weight);
             }
             self.loss = None;
         }
         self.remember(pcm);
-    }
-
-    /// How long the cross-fade is, 0.1 ms, and how late its middle.
-    fn reentry(&mut self, loss: Loss, pcm: &[i16]) -> (usize, i32) {
-        if !loss.judged {
-            return (REENTRY_TENTHS, 1);
-        }
-        let lacking = loss.likeness > PURE_LIKENESS && !self.is_kept(loss, pcm);
-        self.loss = Some(loss);
-        if lacking { (LACKING_REENTRY_TENTHS, 4) } else { (JUDGED_REENTRY_TENTHS, 1) }
     }
 
     /// Fills `pcm` in place of a lost frame.
@@ -100,6 +88,11 @@ impl Concealer {
         for sample in pcm {
             *sample = self.next_sample();
         }
+    }
+
+    /// True if what was heard last is a tone, or something as steady.
+    pub fn hears_tone(&self) -> bool {
+        self.loss.unwrap_or_else(|| self.begin()).likeness > PURE_LIKENESS
     }
 
     /// Takes what a codec made up by itself, but for a steady sound that it has lost: that goes on here.

@@ -235,6 +235,13 @@ impl Decoder {
         decoder.conceal(pcm) == Ok(pcm.len())
     }
 
+    /// Fills `pcm` for a lost packet by decoding the one before it again, so that the codec does not learn of the loss; false
+    /// where that does not help.
+    pub(crate) fn replay(&mut self, pcm: &mut [i16]) -> bool {
+        let DecoderState::Opus(decoder) = &mut self.state else { return false };
+        decoder.replay(pcm)
+    }
+
     /// Takes `pcm`, made up by others for a lost packet, for what it said; `beyond` is what would have come next.
     pub(crate) fn follow(&mut self, pcm: &[i16], beyond: &[i16; BEYOND]) {
         match &mut self.state {
@@ -266,11 +273,13 @@ impl Decoder {
         }
     }
 
-    /// True if what it decodes depends on what it decoded before, so that skipping a packet shows in the next.
-    pub(crate) fn remembers(&self) -> bool {
+    /// How many packets back what it decodes depends on, so that skipping them shows; 0 where each stands alone.
+    pub(crate) fn memory(&self) -> usize {
         match &self.state {
-            DecoderState::Opus(_) | DecoderState::G722(_) => true,
-            DecoderState::G711(_) | DecoderState::L16 => false,
+            // Of what its predictors missed, 1/e is left after 32 ms: -60 dB after these 240 ms.
+            DecoderState::G722(_) => 12,
+            DecoderState::Opus(_) => 3,
+            DecoderState::G711(_) | DecoderState::L16 => 0,
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) const RATE: u32 = 48_000;
 /// 120 ms, the longest packet of RFC 6716 §3.
 #[cfg(test)]
 pub(crate) const MAX_SAMPLES: usize = 5760;
+/// The longest packet that is kept to be decoded again, octets.
+const MAX_REPLAYED: usize = 400;
 /// [`RATE`] as the C library takes it.
 const C_RATE: i32 = 48_000;
 
@@ -114,6 +116,8 @@ impl Encoder {
 #[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     state: Vec<u64>,
+    /// The last packet, if it can be decoded again; no longer than [`MAX_REPLAYED`].
+    last: Vec<u8>,
 }
 
 impl Decoder {
@@ -127,7 +131,10 @@ impl Decoder {
         let mut state = memory(octets)?;
         // SAFETY: `state` has the size asked for and is aligned to 8, the most libopus needs.
         let result = unsafe { opusic_sys::opus_decoder_init(state.as_mut_ptr().cast(), C_RATE, 1) };
-        if result == opusic_sys::OPUS_OK { Ok(Self { state }) } else { Err(Unsupported) }
+        if result != opusic_sys::OPUS_OK {
+            return Err(Unsupported);
+        }
+        Ok(Self { state, last: Vec::with_capacity(MAX_REPLAYED) })
     }
 
     /// Decodes one packet; `pcm` has room for 120 ms.
@@ -138,7 +145,22 @@ impl Decoder {
         if payload.is_empty() {
             return Err(Malformed); // libopus would take it for a lost packet
         }
+        self.last.clear();
+        if payload.len() <= MAX_REPLAYED && has_speech_coder(payload) {
+            self.last.extend_from_slice(payload);
+        }
         self.run(Some(payload), pcm, 0)
+    }
+
+    /// Decodes the last packet once more; false unless the speech coder made it and it fills `pcm`.
+    ///
+    /// After a loss that it is told of, the speech coder damps the filters of the next packets, and a tone takes some 60 ms
+    /// to swell again. The same packet twice lets them ring on.
+    pub(crate) fn replay(&mut self, pcm: &mut [i16]) -> bool {
+        let last = std::mem::take(&mut self.last);
+        let fits = !last.is_empty() && self.run(Some(&last), pcm, 0) == Ok(pcm.len());
+        self.last = last;
+        fits
     }
 
     /// Fills `pcm` (a multiple of 2.5 ms) for a lost packet from the copy that `next` may carry.
@@ -210,8 +232,12 @@ pub(crate) fn carries_fec(payload: &[u8]) -> bool {
 
 /// False if the packet certainly carries no such copy.
 pub(crate) fn may_carry_fec(payload: &[u8]) -> bool {
-    let has_speech_coder = payload.first().is_some_and(|toc| toc >> 3 < 16);
-    has_speech_coder && (silk_flags(payload).is_none() || carries_fec(payload))
+    has_speech_coder(payload) && (silk_flags(payload).is_none() || carries_fec(payload))
+}
+
+/// True for SILK and hybrid packets, by their first octet (RFC 6716 §3.1).
+fn has_speech_coder(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|toc| toc >> 3 < 16)
 }
 
 /// The first octet of a lone SILK or hybrid frame, and how many voice-activity bits it begins with.

@@ -1,44 +1,53 @@
 //! The last packets that were left out: a decoder that remembers is given them, unheard, before it is heard again.
 
-/// So many are enough: by then predictive codecs have forgotten what they missed.
-const PACKETS: usize = 3;
-/// Octets kept; what does not fit is left out, the oldest first.
-const MAX_OCTETS: usize = 1_500;
+use std::collections::VecDeque;
 
-/// A few payloads, oldest first, in one piece of memory.
-#[derive(Debug, Default)]
+/// Octets kept: 240 ms of G.722. What does not fit is left out, the oldest first.
+const MAX_OCTETS: usize = 1_920;
+/// Octets in memory, so that those kept move only now and then.
+const ROOM: usize = 2 * MAX_OCTETS;
+
+/// Some payloads, oldest first, in one piece of memory.
+#[derive(Debug)]
 pub(super) struct Stash {
     octets: Vec<u8>,
-    /// Of each payload, newest last; 0 for none.
-    lengths: [usize; PACKETS],
+    /// Where the oldest begins.
+    from: usize,
+    /// Of each payload, oldest first.
+    lengths: VecDeque<usize>,
+    /// How many are kept.
+    most: usize,
 }
 
 impl Stash {
-    /// With memory for what it may hold.
-    pub(super) fn with_room() -> Self {
-        Self { octets: Vec::with_capacity(MAX_OCTETS), lengths: [0; PACKETS] }
+    /// Keeps up to `most` payloads, in memory that is taken here.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            octets: Vec::with_capacity(if most == 0 { 0 } else { ROOM }),
+            from: 0,
+            lengths: VecDeque::with_capacity(most),
+            most,
+        }
     }
 
-    /// Keeps the newest payload; one that is too large is as good as none.
+    /// Keeps the newest payload. One that is too large leaves a gap, and nothing from before it is of use.
     pub(super) fn push(&mut self, payload: &[u8]) {
-        let length = if payload.len() <= MAX_OCTETS { payload.len() } else { 0 };
-        let mut out = 0;
-        for oldest in 0..PACKETS {
-            if oldest > 0 && self.octets.len() - out + length <= MAX_OCTETS {
-                break;
-            }
-            out += std::mem::take(&mut self.lengths[oldest]);
+        while self.lengths.len() >= self.most || self.held() + payload.len() > MAX_OCTETS {
+            let Some(oldest) = self.lengths.pop_front() else { return self.clear() };
+            self.from += oldest;
         }
-        self.octets.drain(..out);
-        self.octets.extend_from_slice(&payload[..length]);
-        self.lengths.rotate_left(1);
-        self.lengths[PACKETS - 1] = length;
+        if self.octets.len() + payload.len() > ROOM {
+            self.octets.drain(..self.from);
+            self.from = 0;
+        }
+        self.octets.extend_from_slice(payload);
+        self.lengths.push_back(payload.len());
     }
 
     /// What is kept, oldest first.
     pub(super) fn payloads(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.octets[..];
-        self.lengths.iter().filter(|&&length| length > 0).map(move |&length| {
+        let mut rest = &self.octets[self.from..];
+        self.lengths.iter().map(move |&length| {
             let (payload, after) = rest.split_at(length);
             rest = after;
             payload
@@ -46,12 +55,17 @@ impl Stash {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.octets.is_empty()
+        self.lengths.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
         self.octets.clear();
-        self.lengths = [0; PACKETS];
+        self.from = 0;
+        self.lengths.clear();
+    }
+
+    fn held(&self) -> usize {
+        self.octets.len() - self.from
     }
 }
 
@@ -63,8 +77,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_newest_are_kept(lengths in prop::collection::vec(1_usize..1_600, 0..9)) {
-            let mut stash = Stash::with_room();
+        fn the_newest_are_kept(
+            most in 1_usize..13,
+            lengths in prop::collection::vec(prop_oneof![1_usize..200, 1_usize..2_500], 0..60),
+        ) {
+            let mut stash = Stash::new(most);
+            let room = stash.octets.capacity();
             let payloads: Vec<Vec<u8>> =
                 lengths.iter().zip(0..).map(|(&length, octet)| vec![octet; length]).collect();
             for payload in &payloads {
@@ -73,11 +91,14 @@ mod tests {
 
             let kept: Vec<&[u8]> = stash.payloads().collect();
 
-            prop_assert!(kept.len() <= PACKETS && stash.octets.len() <= MAX_OCTETS);
-            let fitting = payloads.iter().filter(|payload| payload.len() <= MAX_OCTETS);
-            prop_assert!(fitting.map(Vec::as_slice).collect::<Vec<_>>().ends_with(&kept));
-            let fits = payloads.last().is_some_and(|last| last.len() <= MAX_OCTETS);
-            prop_assert!(!fits || kept.last() == payloads.last().map(Vec::as_slice).as_ref());
+            let mut octets = 0;
+            let fits = |payload: &&[u8]| {
+                octets += payload.len();
+                octets <= MAX_OCTETS
+            };
+            let newest = payloads.iter().rev().map(Vec::as_slice).take(most).take_while(fits);
+            prop_assert!(kept.iter().rev().copied().eq(newest));
+            prop_assert_eq!(stash.octets.capacity(), room);
         }
     }
 }

@@ -86,7 +86,6 @@ impl Voice {
     pub(super) fn new(format: Format) -> Option<Self> {
         let decoder = Decoder::new(format).ok()?;
         let rate = format.sample_rate();
-        let remembers = decoder.remembers();
         let frame = rate as usize / 50;
         let most = usize::try_from(MAX_PACKET.as_millis()).unwrap_or(0) * rate as usize / 1000;
         Some(Self {
@@ -103,7 +102,7 @@ impl Voice {
             decoded: 0,
             hints: Hints::new(),
             hinted: level::SILENCE,
-            skipped: if remembers { Stash::with_room() } else { Stash::default() },
+            skipped: Stash::new(decoder.memory()),
             switch: None,
             decoder,
         })
@@ -116,7 +115,7 @@ impl Voice {
 
     /// True for silence that the decoder need not know of.
     pub(super) fn may_forget(&self, payload: &[u8]) -> bool {
-        !self.decoder.remembers() && self.decoder.has_voice(payload) == Some(false)
+        self.decoder.memory() == 0 && self.decoder.has_voice(payload) == Some(false)
     }
 
     /// Something was left out here: what comes is led into.
@@ -232,7 +231,7 @@ impl Voice {
     /// Decodes a listener's packet only if it may be heard.
     fn weigh(&mut self, payload: &[u8], bar: Bar, turn: Turn) {
         if self.decoder.has_voice(payload) == Some(false) {
-            if self.decoder.remembers() {
+            if self.decoder.memory() > 0 {
                 self.skip(payload, turn.interval);
             } else {
                 self.rest(turn.interval);
@@ -263,9 +262,7 @@ impl Voice {
         if self.playing {
             self.fade_out();
         }
-        if self.decoder.remembers() {
-            self.skipped.push(payload);
-        }
+        self.skipped.push(payload);
         self.rest(interval);
         self.entry = Entry::Softly;
     }
@@ -334,7 +331,9 @@ impl Voice {
         let pcm = &mut self.pcm[at..];
         if self.decoder.recover(next, pcm) {
             self.concealer.heard(pcm);
-        } else if self.decoder.conceal(pcm) {
+        } else if (self.concealer.hears_tone() && self.decoder.replay(pcm))
+            || self.decoder.conceal(pcm)
+        {
             self.concealer.judge(pcm);
         } else {
             self.concealer.conceal(pcm);
@@ -413,7 +412,7 @@ impl Entry {
     /// The last that was heard broke off, and the decoder has missed packets since.
     fn after_cut(format: Format) -> Self {
         match format.codec {
-            Codec::G722 => Self::Late(format.sample_rate() as usize / 20),
+            Codec::G722 => Self::Late(format.sample_rate() as usize / 4),
             Codec::Pcmu | Codec::Pcma | Codec::L16 | Codec::Opus => Self::at_start(format),
         }
     }
