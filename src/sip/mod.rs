@@ -1,6 +1,7 @@
 //! Sans-IO SIP (RFC 3261): nothing here opens a socket, reads a clock or knows of rooms.
 
 pub mod dialog;
+pub mod digest;
 pub mod endpoint;
 pub mod headers;
 mod layer;

@@ -73,7 +73,8 @@ impl Params {
 }
 
 impl Param {
-    fn parse(bytes: &[u8]) -> Result<Self, FieldError> {
+    /// Reads `name` or `name=value`.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FieldError> {
         let (name, value) = Self::cut(bytes)?;
         let value = value.map(|value| scan::text(scan::trim(value)).into_owned());
         Ok(Self { name: scan::text(name).into_owned(), value })
