@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
-pub use units::{Auto, CodecName, Listeners, PortRange, Secret};
+pub use units::{Auto, CodecName, DigestName, Listeners, PortRange, Secret, User};
 
 use wire::{duration, list, text};
 
@@ -94,6 +94,23 @@ pub struct Sip {
     pub tcp: Listeners,
     /// User-Agent and Server headers.
     pub user_agent: String,
+    /// What users see when they are asked for their password, and what it belongs to.
+    pub realm: String,
+    /// Who may call from anywhere.
+    #[serde(with = "list")]
+    pub users: Vec<User>,
+    /// Networks whose callers need no password.
+    #[serde(with = "list")]
+    pub open_to: Vec<Network>,
+    /// Digest algorithms offered, best first.
+    #[serde(with = "list")]
+    pub digest: Vec<DigestName>,
+    /// For how long a challenge can be answered.
+    #[serde(with = "duration")]
+    pub nonce_lifetime: Duration,
+    /// For how long an address is banned; zero: never.
+    #[serde(with = "duration")]
+    pub ban_time: Duration,
     /// Whether phones behind a NAT are answered where their messages come from.
     pub nat: bool,
     /// How long a phone may ring where the request does not say.
@@ -202,6 +219,8 @@ pub struct Limits {
     pub participants_per_room: u32,
     /// New calls a second from outside.
     pub calls_per_second: u32,
+    /// Wrong passwords from one address within `sip.ban_time` that ban it.
+    pub failed_logins: u32,
 }
 
 /// What is remembered.
@@ -246,6 +265,9 @@ impl Config {
             "sip.user_agent",
             "visible ASCII characters and blanks",
         );
+        expect(!sip.realm.is_empty(), "sip.realm", "some text");
+        expect(!sip.digest.is_empty(), "sip.digest", "at least one algorithm");
+        expect(!sip.nonce_lifetime.is_zero(), "sip.nonce_lifetime", "at least 1s");
         expect(!sip.ring_timeout.is_zero(), "sip.ring_timeout", "at least 1s");
         expect(!sip.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
         expect(!sip.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
@@ -296,6 +318,7 @@ impl Config {
         expect(limits.rooms >= 1, "limits.rooms", "at least 1");
         expect(limits.participants_per_room >= 1, "limits.participants_per_room", "at least 1");
         expect(limits.calls_per_second >= 1, "limits.calls_per_second", "at least 1");
+        expect(limits.failed_logins >= 1, "limits.failed_logins", "at least 1");
         expect(events.log_size >= 1, "events.log_size", "at least 1");
         expect(events.history >= 1, "events.history", "at least 1");
         complaints

@@ -305,6 +305,19 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         auto_create: rooms.auto_create.clone(),
         auto_create_from: rooms.auto_create_from.clone(),
+        access: bridge::AccessSettings {
+            realm: sip.realm.clone(),
+            users: sip
+                .users
+                .iter()
+                .map(|user| (user.name.clone(), user.password.clone()))
+                .collect(),
+            open_to: sip.open_to.clone(),
+            algorithms: sip.digest.iter().map(|name| name.0).collect(),
+            nonce_lifetime: sip.nonce_lifetime,
+            failures: limits.failed_logins,
+            ban: sip.ban_time,
+        },
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),

@@ -436,8 +436,11 @@ impl Bridge {
             }
             Command::HoldLeg { leg, held, reply } => reply.send(self.hold(leg, held)),
             Command::Transfer { leg, body, reply } => reply.send(self.transfer(leg, &body)),
-            Command::SendDtmf { reply, .. } => reply.send(Ok(())),
+            Command::SendDtmf { reply, .. } | Command::LiftBan { reply, .. } => {
+                reply.send(Ok(()));
+            }
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
+            Command::ListBans { reply, .. } => send(reply, &[api::samples::ban()]),
             Command::ListNodes { reply, .. } => send(reply, &[api::samples::node()]),
             Command::Node { reply, .. } => reply.send(Ok(api::samples::node())),
             Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),

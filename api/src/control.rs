@@ -4,7 +4,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
+    Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
     PageQuery, Participant, Readiness, Room, SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
 };
 
@@ -153,6 +153,14 @@ pub enum Command {
         reply: Reply<LegStats>,
     },
 
+    ListBans {
+        query: PageQuery,
+        reply: Reply<Page<Ban>>,
+    },
+    LiftBan {
+        address: std::net::IpAddr,
+        reply: Reply<()>,
+    },
     ListNodes {
         query: PageQuery,
         reply: Reply<Page<Node>>,

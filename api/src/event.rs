@@ -199,6 +199,8 @@ event_types! {
     CallConnected = "call.connected",
     /// Over.
     CallEnded = "call.ended",
+    /// Nothing new is taken from an address for a while; the ban.
+    SecurityBanAdded = "security.ban_added",
     /// The bridge stops taking calls.
     NodeDraining = "node.draining",
     /// The bridge takes calls.

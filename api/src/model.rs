@@ -1,5 +1,6 @@
 //! JSON shapes of the resources: what a GET shows and what a POST, PATCH or PUT may say. Times are RFC 3339 UTC.
 
+mod ban;
 mod call;
 mod leg;
 mod node;
@@ -8,6 +9,7 @@ mod participant;
 mod room;
 mod statistics;
 
+pub use self::ban::Ban;
 pub use self::call::{Call, CallParty, CallState, CreateCall};
 pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,

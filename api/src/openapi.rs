@@ -67,6 +67,7 @@ fn add_examples(components: &mut Components) {
         ("Call", json!(samples::call())),
         ("Leg", json!(samples::leg())),
         ("LegStats", json!(samples::leg_stats())),
+        ("Ban", json!(samples::ban())),
         ("Node", json!(samples::node())),
         ("Event", json!(samples::event())),
     ];

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
-    BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats, Node,
-    NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats, Role, Room,
-    RoomState, SentStats, StreamQuality,
+    Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
+    Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats, Role,
+    Room, RoomState, SentStats, StreamQuality,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -214,6 +214,12 @@ pub fn node() -> Node {
         room_for_legs: 4400,
         workers: vec![worker(0, 240, 0.06, 2300), worker(1, 200, 0.05, 2100)],
     }
+}
+
+/// A ban for ten minutes.
+pub fn ban() -> Ban {
+    let address = std::net::IpAddr::from([192, 0, 2, 66]);
+    Ban { address, failures: 10, created_at: time(0), expires_at: time(600) }
 }
 
 /// [`participant`] joining [`room`].

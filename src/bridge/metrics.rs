@@ -20,6 +20,13 @@ pub(super) struct Counters {
     pub(super) refused: u64,
     /// Refused for want of media capacity, over SIP and over the API.
     pub(super) saturated: u64,
+    /// Requests of callers that we did not know, or not yet.
+    pub(super) denied: u64,
+    /// Wrong passwords.
+    pub(super) guesses: u64,
+    pub(super) bans: u64,
+    /// Messages from banned addresses.
+    pub(super) ignored: u64,
     pub(super) rooms_total: u64,
     pub(super) calls_total: u64,
     pub(super) transfers: u64,
@@ -207,6 +214,18 @@ impl Bridge {
                 "plenary_capacity_refusals_total",
                 "Calls and dial-outs refused for want of media capacity.",
                 counters.saturated,
+            ),
+            (
+                "plenary_auth_challenges_total",
+                "Callers that were asked for a password, or turned away for want of one.",
+                counters.denied,
+            ),
+            ("plenary_auth_failures_total", "Wrong passwords.", counters.guesses),
+            ("plenary_bans_total", "Addresses banned since the start.", counters.bans),
+            (
+                "plenary_ban_drops_total",
+                "SIP messages from banned addresses, which were ignored.",
+                counters.ignored,
             ),
             ("plenary_rooms_total", "Rooms made since the start.", counters.rooms_total),
             ("plenary_calls_total", "Two-party calls since the start.", counters.calls_total),

@@ -11,6 +11,7 @@
 //! ```
 //! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
+mod access;
 mod admission;
 mod bucket;
 mod call;
@@ -49,9 +50,11 @@ use crate::media::command::{self as media, MediaKey, MixKey};
 use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
 use crate::sip::transport::Transport;
 
+pub use access::AccessSettings;
 pub use clock::Clock;
 pub use settings::{Network, Pattern, Settings};
 
+use access::Access;
 use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
@@ -145,6 +148,7 @@ pub struct Bridge {
     clock: Clock,
     dice: ChaCha12Rng,
     endpoint: Endpoint,
+    access: Access,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -206,6 +210,7 @@ impl Bridge {
     ) -> Self {
         let mut dice = ChaCha12Rng::seed_from_u64(seed);
         let sip_seed = dice.next_u64();
+        let access = Access::new(start.instant, settings.access.clone(), &mut dice);
         let history = History::new(settings.history);
         let rate = Bucket::new(start.instant, settings.calls_per_second);
         let capacity = Capacity::new(settings.media_workers, settings.media_load);
@@ -213,6 +218,7 @@ impl Bridge {
         let node = NodeId::new(unix_ms, dice.next_u64().into());
         let mut bridge = Self {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
+            access,
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -248,6 +254,7 @@ impl Bridge {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         match input {
+            Input::Packet(packet) if self.ignores(&packet) => {}
             Input::Packet(packet) => self.endpoint.handle_packet(self.now, packet),
             Input::TransmitFailed(transport, peer) => {
                 self.endpoint.handle_transmit_failed(self.now, transport, peer);

@@ -1,6 +1,6 @@
 //! The whole bridge in virtual time for tests: phones are lines of text, the media threads exist in name only.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +22,10 @@ pub(super) struct Scene {
     pub(super) has_drained: bool,
     ports: u16,
     pub(super) calls: u32,
+    /// Where requests come from.
+    pub(super) peer: SocketAddr,
+    /// More header lines of the next requests, each with its end.
+    pub(super) headers: String,
 }
 
 impl Scene {
@@ -41,6 +45,8 @@ impl Scene {
             has_drained: false,
             ports: 10_000,
             calls: 0,
+            peer: SocketAddr::from(([10, 0, 0, 1], 5060)),
+            headers: String::new(),
         };
         scene.drain();
         scene
@@ -95,19 +101,19 @@ impl Scene {
         let sdp = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
                    m=audio 4000 RTP/AVP 0\r\n";
         let body = if method == "INVITE" { sdp } else { "" };
-        let length = body.len();
+        let (length, headers) = (body.len(), &self.headers);
         let number = if method == "ACK" || to_tag.is_empty() { 1 } else { 2 };
         let text = format!(
             "{method} sip:{name}@10.0.0.254 SIP/2.0\r\n\
              Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{method}{call}{number}\r\n\
              From: <sip:phone@10.0.0.1>;tag=f{call}\r\nTo: <sip:{name}@10.0.0.254>{to_tag}\r\n\
              Call-ID: call{call}@10.0.0.1\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
-             Contact: <sip:phone@10.0.0.1:5060>\r\nContent-Type: application/sdp\r\n\
+             Contact: <sip:phone@10.0.0.1:5060>\r\n{headers}Content-Type: application/sdp\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
         self.input(Input::Packet(Packet {
             transport: Transport::Udp,
-            peer: "10.0.0.1:5060".parse().unwrap(),
+            peer: self.peer,
             local: "10.0.0.254:5060".parse().unwrap(),
             bytes: text.into_bytes().into(),
         }));

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
+use super::AccessSettings;
+
 /// Settings of the bridge; each is a key of the configuration.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent settings")]
@@ -17,6 +19,8 @@ pub struct Settings {
     pub auto_create: Pattern,
     /// Networks whose callers may make a room by calling.
     pub auto_create_from: Vec<Network>,
+    /// Who may call.
+    pub access: AccessSettings,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

@@ -90,6 +90,9 @@ impl Bridge {
 
     fn invited(&mut self, invited: Invited) {
         self.counters.invited += 1;
+        if let Err(rejection) = self.identify(&invited.request, invited.peer.ip()) {
+            return self.endpoint.reject(self.now, invited.session, rejection);
+        }
         let name = user_of(&invited.target);
         let room = match self.admit(&name, invited.peer.ip()) {
             Ok(room) => room,

@@ -68,6 +68,10 @@ impl Loaded {
         let value = self.figment.find_value(key);
         match value {
             Ok(Value::String(_, text)) if key == "api_key" && text != "auto" => "\"…\"".to_owned(),
+            Ok(Value::String(..)) if key == "sip.users" => "[\"…\"]".to_owned(),
+            Ok(Value::Array(_, users)) if key == "sip.users" => {
+                format!("[{}]", vec!["\"…\""; users.len()].join(", "))
+            }
             Ok(value) => written(&value),
             Err(_) => String::new(),
         }

@@ -8,6 +8,7 @@ use mixer::codec::{Codec, Format};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::wire::List;
+use crate::sip::digest::Algorithm;
 
 /// A value, or `"auto"` for what the program finds itself.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -85,6 +86,60 @@ impl FromStr for Secret {
             return Err("expected at least 16 visible ASCII characters without blanks".to_owned());
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// A user and the password: `alice:secret`; [`fmt::Display`] is for writing it where it belongs.
+#[derive(Clone, Eq, PartialEq)]
+pub struct User {
+    /// As in the `username` of the credentials.
+    pub name: String,
+    /// What only the user knows.
+    pub password: String,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.password)
+    }
+}
+
+impl FromStr for User {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                Ok(Self { name: name.to_owned(), password: password.to_owned() })
+            }
+            _ => Err("expected a name and a password as in \"alice:secret\"".to_owned()),
+        }
+    }
+}
+
+/// A digest algorithm by its name in RFC 7616: `SHA-256`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DigestName(pub Algorithm);
+
+impl fmt::Display for DigestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl FromStr for DigestName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Algorithm::parse(text)
+            .map(Self)
+            .ok_or_else(|| format!("expected SHA-256, SHA-512-256 or MD5, found {text}"))
     }
 }
 

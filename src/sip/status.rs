@@ -19,6 +19,8 @@ impl StatusCode {
     pub const ACCEPTED: Self = Self(202);
     /// 400 Bad Request
     pub const BAD_REQUEST: Self = Self(400);
+    /// 401 Unauthorized
+    pub const UNAUTHORIZED: Self = Self(401);
     /// 403 Forbidden
     pub const FORBIDDEN: Self = Self(403);
     /// 404 Not Found

@@ -23,6 +23,7 @@
     reason = "test helpers: they wait in real time, panic to report and are read by tests alone"
 )]
 
+mod access;
 mod api;
 mod calls;
 mod comfort;

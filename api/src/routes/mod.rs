@@ -1,5 +1,6 @@
 //! Every route, one file a resource. Handlers ask the bridge and say what it answered; nothing is decided here.
 
+mod bans;
 mod calls;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod events;
@@ -113,6 +114,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(calls::routes())
         .merge(legs::routes())
         .merge(node::nodes())
+        .merge(bans::routes())
         .merge(events::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }

@@ -97,8 +97,12 @@ fn answer(command: Command) {
         | Command::Kick { reply, .. }
         | Command::HangUpCall { reply, .. }
         | Command::HangUpLeg { reply, .. }
-        | Command::SendDtmf { reply, .. } => reply.send(Ok(())),
+        | Command::SendDtmf { reply, .. }
+        | Command::LiftBan { reply, .. } => {
+            reply.send(Ok(()));
+        }
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
+        Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),
         Command::ListNodes { reply, .. } => reply.send(Ok(page(samples::node()))),
         Command::Node { reply, .. } => reply.send(Ok(samples::node())),
         Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),

@@ -90,6 +90,8 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/events", "", 200, ""),
     ("GET", "/v1/nodes?state=ready", "", 200, "ListNodes { query: PageQuery { limit: None"),
     ("GET", "/v1/nodes/bridge-1", "", 200, "Node { node: \"bridge-1\""),
+    ("GET", "/v1/bans", "", 200, "ListBans"),
+    ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
     ("GET", "/healthz", "", 200, ""),
     ("GET", "/readyz", "", 200, "Readiness"),
     ("GET", "/metrics", "", 200, "Metrics"),
@@ -138,7 +140,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
     let mut served: BTreeSet<(String, String)> = cases()
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
-            let path = path.replace("bridge-1", "{node}");
+            let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();

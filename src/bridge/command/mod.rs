@@ -4,7 +4,7 @@
 mod calls;
 mod legs;
 mod nodes;
-mod page;
+pub(super) mod page;
 mod participants;
 mod rooms;
 
@@ -14,7 +14,7 @@ use api::model::{Readiness, RoomId};
 use super::room::Refusal;
 use super::{Bridge, Draining};
 
-type Answer<T> = Result<T, ControlError>;
+pub(super) type Answer<T> = Result<T, ControlError>;
 
 impl Bridge {
     pub(super) fn handle_command(&mut self, command: Command) {
@@ -59,6 +59,8 @@ impl Bridge {
             Command::LegStats { leg, reply } => reply.send(self.api_leg_stats(leg)),
             Command::ListNodes { query, reply } => reply.send(self.api_list_nodes(&query)),
             Command::Node { node, reply } => reply.send(self.api_node(&node)),
+            Command::ListBans { query, reply } => reply.send(self.api_list_bans(&query)),
+            Command::LiftBan { address, reply } => reply.send(self.api_lift_ban(address)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),
         }
@@ -87,7 +89,7 @@ impl Bridge {
     }
 }
 
-fn no_such(what: &'static str, name: impl std::fmt::Display) -> ControlError {
+pub(super) fn no_such(what: &'static str, name: impl std::fmt::Display) -> ControlError {
     ControlError::NotFound { what, name: name.to_string() }
 }
 

@@ -10,7 +10,7 @@ const DEFAULT_LIMIT: u32 = 50;
 /// Cuts a page out of `items`, which are sorted oldest first by their id.
 ///
 /// The cursor is the id of the last item of the page before: an item that came or went meanwhile cannot shift the rest.
-pub(super) fn page<T, I: ToString + Ord + std::str::FromStr>(
+pub(in crate::bridge) fn page<T, I: ToString + Ord + std::str::FromStr>(
     query: &PageQuery,
     items: impl DoubleEndedIterator<Item = T>,
     id: impl Fn(&T) -> I,

@@ -25,10 +25,15 @@ pub struct Tape {
 impl Baresip {
     /// Calls `uri` as `sip:NAME@127.0.0.1` or `sip:NAME@[::1]` in PCMU, playing a tone.
     pub fn call(name: &str, uri: &str, tone_hz: u32) -> Self {
+        Self::call_with(name, uri, tone_hz, "")
+    }
+
+    /// The same with more parameters of its account, as in `;auth_pass=secret`.
+    pub fn call_with(name: &str, uri: &str, tone_hz: u32, account: &str) -> Self {
         let folder = fresh_folder();
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU\n");
+        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU{account}\n");
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
         std::fs::write(folder.join("config"), config(&folder, host)).expect("the folder is ours");

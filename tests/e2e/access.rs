@@ -1,0 +1,69 @@
+//! Who may call: passwords asked of programs that other people wrote.
+
+use crate::support::{Baresip, Bridge, Message, Options, Peer, Sipp, has_program, idle_sdp, json};
+
+/// Nobody is let in without a password, and Alice has one.
+fn bridge(extra: &str) -> Bridge {
+    let config = format!("[sip]\nopen_to = []\nusers = [\"alice:secret\"]\n{extra}");
+    Bridge::start(Options { config, ..Options::default() })
+}
+
+fn sipp(bridge: &Bridge, password: &str) -> Sipp {
+    assert!(has_program("sipp"), "install sipp (Debian: sip-tester)");
+    Sipp::new(&bridge.sip.to_string(), "standup", "digest.xml")
+        .args(&["-au", "alice", "-ap", password, "-timeout", "30"])
+}
+
+#[test]
+fn sipp_comes_in_with_its_password() {
+    let bridge = bridge("digest = [\"MD5\"]\n");
+
+    sipp(&bridge, "secret").args(&["-m", "20", "-r", "20"]).expect_success();
+
+    assert_eq!(bridge.count("participant.joined", |_| true), 20);
+    assert!(bridge.get("/v1/bans")["items"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn who_guesses_is_banned_until_that_is_lifted_and_the_log_says_so() {
+    let bridge = bridge("digest = [\"MD5\"]\n[limits]\nfailed_logins = 3\n");
+    let uri = bridge.uri("standup");
+    let guess = "Authorization: Digest username=\"alice\", realm=\"plenary\", nonce=\"n\", uri=\"sip:x\", qop=auth, \
+                 nc=00000001, cnonce=\"c\", response=\"00000000000000000000000000000000\"\r\n";
+
+    for _ in 0..3 {
+        let mut peer = Peer::udp(bridge.sip);
+        peer.send(&peer.request("INVITE", &peer.dialog(&uri), guess, &idle_sdp()));
+        let challenged = |message: &Message| message.status() == Some(401);
+        assert!(peer.wait(challenged).header("WWW-Authenticate").starts_with("Digest realm="));
+    }
+
+    bridge.wait("security.ban_added", |event| event["data"]["address"] == "127.0.0.1");
+    let bans = bridge.get("/v1/bans");
+    assert_eq!(bans["items"][0]["failures"], json!(3), "{bans}");
+    bridge.delete("/v1/bans/127.0.0.1");
+    sipp(&bridge, "secret").args(&["-m", "1"]).expect_success();
+    assert!(bridge.log().contains("authentication failed"), "{}", bridge.log());
+}
+
+#[test]
+fn baresip_comes_in_with_its_password_and_is_heard() {
+    assert!(has_program("baresip"), "install baresip (Debian: baresip-core)");
+    let bridge = bridge("digest = [\"MD5\"]\n");
+    let uri = bridge.uri("standup");
+    let joined = || bridge.wait("participant.joined", |_| true)["leg"].as_str().unwrap().to_owned();
+
+    let one = Baresip::call_with("alice", &uri, 660, ";auth_pass=secret");
+    let first = joined();
+    let two = Baresip::call_with("alice", &uri, 1000, ";auth_pass=secret");
+    let second = joined();
+
+    for leg in [first, second] {
+        // Three seconds to record.
+        bridge.get_until(&format!("/v1/legs/{leg}/stats"), |stats| {
+            stats["received"]["packets"].as_u64() > Some(150)
+        });
+    }
+    let (one, two) = (one.finish(), two.finish());
+    assert!(one.holds(1000) && two.holds(660), "{} {}", one.level_db(1000), two.level_db(660));
+}
