@@ -254,6 +254,8 @@ fn endpoint_settings(
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
         nat: config.sip.nat,
+        session_expires: config.sip.session_expires,
+        min_se: config.sip.min_se,
         ..endpoint::Settings::default()
     }
 }

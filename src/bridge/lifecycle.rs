@@ -436,6 +436,7 @@ fn bye_reason(reason: LeftReason) -> Option<String> {
         | LeftReason::NotFound
         | LeftReason::Unreachable
         | LeftReason::DialogLost
+        | LeftReason::SessionExpired
         | LeftReason::Failed => return None,
     };
     Some(format!("SIP;cause=200;text=\"{text}\""))

@@ -37,6 +37,8 @@ impl StatusCode {
     pub const UNSUPPORTED_URI_SCHEME: Self = Self(416);
     /// 420 Bad Extension
     pub const BAD_EXTENSION: Self = Self(420);
+    /// 422 Session Interval Too Small
+    pub const SESSION_INTERVAL_TOO_SMALL: Self = Self(422);
     /// 480 Temporarily Unavailable
     pub const TEMPORARILY_UNAVAILABLE: Self = Self(480);
     /// 481 Call/Transaction Does Not Exist

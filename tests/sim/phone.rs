@@ -204,6 +204,7 @@ impl Phone {
                 self.endpoint.answer_options(now, options.options, Ok(None));
             }
             Event::Progress { .. }
+            | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Info { .. } => {}

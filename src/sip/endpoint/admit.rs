@@ -8,7 +8,7 @@ use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
 use crate::sip::refer::{self, Refer};
-use crate::sip::session::{Ask, Session, Within};
+use crate::sip::session::{Ask, Session, Within, refuse_interval};
 use crate::sip::uri::Scheme;
 use crate::sip::{Message, Method, StatusCode, Uri};
 
@@ -27,7 +27,8 @@ impl Endpoint {
                 None => refuse_outside(&request, &head.method),
             })
             .or_else(|| self.refuse_extension(&request))
-            .or_else(|| refuse_content(&request, &head.method));
+            .or_else(|| refuse_content(&request, &head.method))
+            .or_else(|| self.refuse_interval(&request, &head.method));
         match (refusal, dialog) {
             (Some(Refusal::Now(reply)), _) => self.core.reply(now, server, reply),
             (Some(Refusal::Later), _) => self.core.reply_later(now, server),
@@ -177,6 +178,12 @@ impl Endpoint {
             return Refusal::status(StatusCode::CALL_DOES_NOT_EXIST);
         };
         dialog.note_sequence(sequence).is_err().then_some(Refusal::Later)
+    }
+
+    /// RFC 4028 §9.
+    fn refuse_interval(&self, request: &Message, method: &Method) -> Option<Refusal> {
+        let min = self.core.layer.settings.min_se;
+        refuse_interval(request, method, min).map(Refusal::Now)
     }
 
     /// RFC 3261 §8.2.2.3.

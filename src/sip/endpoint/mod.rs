@@ -10,8 +10,8 @@
 //! yields [`Output::WaitUntil`]. No clock, socket or randomness inside: the same seed and the same
 //! inputs give the same outputs.
 //!
-//! Without asking its user the endpoint refuses what RFC 3261 §8.2 refuses (400 405 415 416 420 481
-//! 482 483 491 500 503 513), answers OPTIONS within dialogs, absorbs retransmissions, acknowledges
+//! Without asking its user the endpoint refuses what RFC 3261 §8.2 refuses (400 405 415 416 420 422 481
+//! 482 483 491 500 503 513), keeps sessions refreshed (RFC 4028), answers OPTIONS within dialogs, absorbs retransmissions, acknowledges
 //! and ends superfluous forks, follows redirections and retries crossed offers.
 
 mod admit;

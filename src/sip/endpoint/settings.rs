@@ -41,6 +41,10 @@ pub struct Settings {
     pub ring: Duration,
     /// How long an implicit REFER subscription lasts (RFC 3515 §2.4.7).
     pub subscription: Duration,
+    /// How long a session stands without a refresh (RFC 4028), where the peer does not want it shorter.
+    pub session_expires: Duration,
+    /// The shortest such interval that is accepted; 90 s at least (RFC 4028 §4).
+    pub min_se: Duration,
     /// `Retry-After` of a 503.
     pub retry_after: Duration,
 }
@@ -68,7 +72,7 @@ impl Default for Settings {
             udp_ports: Ports { v4: 5060, v6: 5060 },
             tcp_ports: Ports { v4: 5060, v6: 5060 },
             user: "plenary".into(),
-            supported: vec!["norefersub".into()],
+            supported: vec!["norefersub".into(), "timer".into()],
             message: Limits::default(),
             datagram: 1300,
             transactions: 20_000,
@@ -80,6 +84,8 @@ impl Default for Settings {
             nat: true,
             ring: Duration::from_mins(3),
             subscription: Duration::from_mins(3),
+            session_expires: Duration::from_mins(30),
+            min_se: Duration::from_secs(90),
             retry_after: Duration::from_secs(10),
         }
     }

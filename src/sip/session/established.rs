@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::exchange::Exchange;
+use super::timer::{Due, SessionTimer};
 use super::{Ask, State, Within, sdp_of, text};
 use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::core::Core;
@@ -12,7 +13,7 @@ use crate::sip::endpoint::{EndCause, Event, SessionId};
 use crate::sip::headers::Name;
 use crate::sip::layer::{Reply, ServerId};
 use crate::sip::timer::{Backoff, GIVE_UP};
-use crate::sip::{Message, StatusCode};
+use crate::sip::{Message, Method, StatusCode};
 
 /// A confirmed dialog with its session.
 #[derive(Debug)]
@@ -22,6 +23,18 @@ pub(super) struct Established {
     /// Our 2xx, while the peer's ACK is missing.
     pub(super) unacknowledged: Option<Unacknowledged>,
     pub(super) exchange: Exchange,
+    pub(super) timer: SessionTimer,
+    /// Our session description as it stands, for a refresh by re-INVITE.
+    pub(super) description: Option<Bytes>,
+    /// Whether the peer takes UPDATE.
+    pub(super) updates: Updates,
+}
+
+/// Whether a peer takes UPDATE (RFC 3311), as its Allow says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Updates {
+    Taken,
+    Refused,
 }
 
 /// Who made the Call-ID: it decides who retries a crossed offer first (RFC 3261 §14.1).
@@ -58,8 +71,16 @@ pub(super) struct Closing {
 }
 
 impl Established {
-    pub(super) fn new(dialog: DialogId, side: Side) -> Self {
-        Self { dialog, side, unacknowledged: None, exchange: Exchange::Idle }
+    pub(super) fn new(dialog: DialogId, side: Side, timer: SessionTimer) -> Self {
+        Self {
+            dialog,
+            side,
+            unacknowledged: None,
+            exchange: Exchange::Idle,
+            timer,
+            description: None,
+            updates: Updates::Refused,
+        }
     }
 
     pub(super) fn dialog(&self) -> &DialogId {
@@ -68,7 +89,8 @@ impl Established {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let unacknowledged = self.unacknowledged.as_ref().map(Unacknowledged::deadline);
-        unacknowledged.into_iter().chain(self.exchange.deadline()).min()
+        let own = unacknowledged.into_iter().chain(self.exchange.deadline());
+        own.chain(self.timer.deadline()).min()
     }
 
     pub(super) fn handle_timeout(mut self, now: Instant, core: &mut Core, id: SessionId) -> State {
@@ -80,6 +102,15 @@ impl Established {
             unacknowledged.resend_if_due(now, core);
         }
         self.continue_exchange(now, core, id);
+        match self.timer.due(now) {
+            Some(Due::Expiry) => {
+                self.close_exchange(now, core);
+                core.send_bye(now, &self.dialog, Some(EXPIRED.to_owned()));
+                return self.end(now, core, id, EndCause::Expired);
+            }
+            Some(Due::Refresh) => self.refresh(now, core, id),
+            None => {}
+        }
         State::Established(self)
     }
 
@@ -91,6 +122,8 @@ impl Established {
             None => Offer::InResponse,
         };
         let sequence = request.headers.cseq().map_or(0, |cseq| cseq.number);
+        self.updates.note(request);
+        let reply = self.timer.accept(now, core.layer.settings.session_expires, request, reply);
         self.unacknowledged = core.layer.reply(now, server, reply).map(|response| {
             let (resend, give_up) = (Backoff::capped(now), now + GIVE_UP);
             Unacknowledged { server, sequence, response, resend, give_up, offer }
@@ -127,7 +160,10 @@ impl Established {
                 let reason = within.request.headers.first(&Name::Reason).map(|value| text(value));
                 return self.end(now, core, id, EndCause::Bye { reason });
             }
-            Ask::Refresh => accept_refresh(now, core, within),
+            Ask::Refresh => {
+                self.updates = Updates::Taken;
+                accept_refresh(now, core, within, Some(&mut self.timer));
+            }
             Ask::Offer => self.handle_offer(now, core, id, within),
         }
         State::Established(self)
@@ -173,6 +209,18 @@ impl Established {
         core.dialogs.leave_session(&self.dialog);
         core.emit(Event::Ended { session: id, cause });
         State::Over
+    }
+}
+
+impl Updates {
+    /// Reads Allow; without one nothing is known anew.
+    pub(super) fn note(&mut self, message: &Message) {
+        let headers = &message.headers;
+        if headers.has_token(&Name::Allow, Method::Update.as_str()) {
+            *self = Self::Taken;
+        } else if headers.contains(&Name::Allow) {
+            *self = Self::Refused;
+        }
     }
 }
 
@@ -228,10 +276,23 @@ impl Closing {
 }
 
 /// Answers an UPDATE that only refreshes the target (RFC 3311 §5.2).
-pub(super) fn accept_refresh(now: Instant, core: &mut Core, within: Within<'_>) {
+///
+/// The session timer starts anew with it, once there is one.
+pub(super) fn accept_refresh(
+    now: Instant,
+    core: &mut Core,
+    within: Within<'_>,
+    timer: Option<&mut SessionTimer>,
+) {
     let Some(dialog) = core.dialogs.dialog_mut(within.dialog) else { return };
     dialog.refresh_target(within.request);
     let reply = Reply::new(StatusCode::OK).contact(dialog.user());
-    let reply = core.with_capabilities(reply);
+    let mut reply = core.with_capabilities(reply);
+    if let Some(timer) = timer {
+        reply = timer.accept(now, core.layer.settings.session_expires, within.request, reply);
+    }
     core.reply(now, within.server, reply);
 }
+
+/// Why we say BYE when nobody refreshed the session in time.
+const EXPIRED: &str = "SIP;cause=408;text=\"Session timer expired\"";

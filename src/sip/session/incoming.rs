@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::established::{Established, Side};
+use super::timer::SessionTimer;
 use super::{Ask, State, Within};
 use crate::sip::StatusCode;
 use crate::sip::dialog::{Dialog, DialogId};
@@ -77,8 +78,10 @@ impl Incoming {
     pub(super) fn answer(self, now: Instant, core: &mut Core, sdp: Bytes) -> State {
         let Self { server, dialog, user, .. } = self;
         let reply = core.with_capabilities(Reply::new(StatusCode::OK).contact(&user));
-        let reply = reply.body(SDP, Some(sdp));
-        let mut established = Established::new(dialog, Side::Callee);
+        let reply = reply.body(SDP, Some(sdp.clone()));
+        let timer = SessionTimer::new(core.layer.settings.min_se);
+        let mut established = Established::new(dialog, Side::Callee, timer);
+        established.description = Some(sdp);
         established.accept(now, core, server, reply);
         State::Established(established)
     }
@@ -105,7 +108,7 @@ impl Incoming {
                 return State::Over;
             }
             Ask::Refresh => {
-                super::established::accept_refresh(now, core, within);
+                super::established::accept_refresh(now, core, within, None);
             }
             // RFC 3311 §5.2, RFC 3261 §14.2: the offer of the INVITE is not answered yet.
             Ask::Offer => core.reply_later(now, within.server),

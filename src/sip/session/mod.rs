@@ -17,6 +17,7 @@ mod established;
 mod exchange;
 mod incoming;
 mod outgoing;
+mod timer;
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ use crate::sip::headers::{Name, RetryAfter};
 use crate::sip::layer::{Failure, Head, Owner, Reply, Request, RequestId, ServerId, Source};
 use crate::sip::message::Start;
 use crate::sip::{Message, Method, StatusCode};
+
+pub(super) use timer::refuse_interval;
 
 /// One INVITE usage.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ pub(super) struct Within<'a> {
 pub(super) enum Ask {
     /// BYE.
     Bye,
-    /// UPDATE without an offer: only the peer's address may be new.
+    /// UPDATE without an offer: only the peer's address may be new, and the session timer starts anew.
     Refresh,
     /// INVITE, or UPDATE with an offer.
     Offer,
@@ -411,11 +414,13 @@ struct Refusal {
     status: StatusCode,
     reason: String,
     retry_after: Option<Duration>,
+    /// Of a 422.
+    min_se: Option<Duration>,
 }
 
 impl Refusal {
     fn of_status(status: StatusCode) -> Self {
-        Self { status, reason: status.reason().to_owned(), retry_after: None }
+        Self { status, reason: status.reason().to_owned(), retry_after: None, min_se: None }
     }
 
     fn of_response(response: &Message) -> Self {
@@ -426,6 +431,7 @@ impl Refusal {
             retry_after: retry_after
                 .and_then(|value| RetryAfter::parse(value).ok())
                 .map(|retry_after| retry_after.delay),
+            min_se: response.headers.min_se().map(|min| min.interval),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::established::{Established, Side};
+use super::timer::SessionTimer;
 use super::{Ask, Refusal, State, Within, reason_of, sdp_of};
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
@@ -21,6 +22,8 @@ pub(super) struct Outgoing {
     request: RequestId,
     /// The INVITE, but for its request-URI and sequence number.
     template: Template,
+    timer: SessionTimer,
+    target: Uri,
     sequence: u32,
     early: BTreeSet<DialogId>,
     /// Everywhere the call went or will go.
@@ -60,10 +63,13 @@ impl Outgoing {
             headers,
             offer,
         };
-        let request = template.send(now, core, id, (&target, 1));
+        let timer = SessionTimer::new(core.layer.settings.min_se);
+        let request = template.send(now, core, id, (&target, 1, &timer));
         Self {
             request,
             template,
+            timer,
+            target: target.clone(),
             sequence: 1,
             early: BTreeSet::new(),
             visited: vec![target],
@@ -113,6 +119,11 @@ impl Outgoing {
                 self.note_targets(core, &response);
                 self.fail(now, core, id, Refusal::of_response(&response))
             }
+            Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) if self.bears_longer(&response) => {
+                self.leave_early(core);
+                let target = self.target.clone();
+                self.send_again(now, core, id, target)
+            }
             _ => self.fail(now, core, id, Refusal::of_response(&response)),
         }
     }
@@ -131,9 +142,26 @@ impl Outgoing {
             emit_failed(core, id, refusal);
             return State::Over;
         };
+        self.send_again(now, core, id, target)
+    }
+
+    fn send_again(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        target: Uri,
+    ) -> State {
         self.sequence += 1;
-        self.request = self.template.send(now, core, id, (&target, self.sequence));
+        self.request = self.template.send(now, core, id, (&target, self.sequence, &self.timer));
+        self.target = target;
         State::Outgoing(self)
+    }
+
+    /// Takes the Min-SE of a 422 (RFC 4028 §7.3), if it makes a difference and not too many did before.
+    fn bears_longer(&mut self, response: &Message) -> bool {
+        let min = response.headers.min_se().map(|min| min.interval);
+        self.timer.raise(min) && self.sequence < MAX_INVITES
     }
 
     /// Cancels; a 2xx that crosses the CANCEL is released when it comes.
@@ -151,7 +179,7 @@ impl Outgoing {
     ) -> State {
         match within.ask {
             Ask::Refresh => {
-                super::established::accept_refresh(now, core, within);
+                super::established::accept_refresh(now, core, within, None);
             }
             // RFC 3261 §15 forbids the callee this; its branch is lost all the same.
             Ask::Bye => {
@@ -212,7 +240,10 @@ impl Outgoing {
         self.early.remove(&dialog);
         self.leave_early(core);
         let sdp = sdp_of(&response);
-        let mut established = Established::new(dialog, Side::Caller);
+        let mut established = Established::new(dialog, Side::Caller, self.timer);
+        established.timer.conclude(now, &response);
+        established.updates.note(&response);
+        established.description = self.template.offer.clone();
         established.owe_ack(self.request, self.sequence);
         if self.template.offer.is_some() || sdp.is_none() {
             established.acknowledge(core, None);
@@ -250,7 +281,7 @@ impl Template {
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        (target, sequence): (&Uri, u32),
+        (target, sequence, timer): (&Uri, u32, &SessionTimer),
     ) -> RequestId {
         let mut message = Message::request(Method::Invite, target.without_headers());
         let headers = &mut message.headers;
@@ -261,6 +292,7 @@ impl Template {
         headers.push(Name::CSeq, format!("{sequence} INVITE"));
         headers.push(Name::Allow, ALLOW);
         headers.push(Name::Supported, core.layer.settings.supported.join(", "));
+        timer.ask_first(core.layer.settings.session_expires, headers);
         headers.push(Name::UserAgent, core.layer.settings.product.clone());
         for (name, value) in &self.headers {
             let name = Name::new(name);
@@ -287,7 +319,7 @@ impl Template {
 }
 
 fn emit_failed(core: &mut Core, session: SessionId, refusal: Refusal) {
-    let Refusal { status, reason, retry_after } = refusal;
+    let Refusal { status, reason, retry_after, .. } = refusal;
     core.emit(Event::Failed { session, status, reason, retry_after });
 }
 
@@ -305,8 +337,11 @@ fn quality(contact: &NameAddr) -> u32 {
     }
 }
 
+/// INVITEs of one call, redirections included: each proxy on the way may want a longer session interval.
+const MAX_INVITES: u32 = 10;
+
 /// What the endpoint itself decides.
-const OWN_HEADERS: [Name; 9] = [
+const OWN_HEADERS: [Name; 11] = [
     Name::Via,
     Name::From,
     Name::To,
@@ -316,6 +351,8 @@ const OWN_HEADERS: [Name; 9] = [
     Name::ContentType,
     Name::ContentLength,
     Name::RecordRoute,
+    Name::SessionExpires,
+    Name::MinSe,
 ];
 
 /// RFC 3891, 3911, 3892, 4538 and harmless ones.

@@ -157,6 +157,7 @@ impl Users {
             | Event::Progress { .. }
             | Event::ReofferCancelled { .. }
             | Event::ReofferFailed { .. }
+            | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Info { .. }

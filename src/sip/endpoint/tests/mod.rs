@@ -12,3 +12,4 @@ mod noise;
 mod refers;
 mod refusals;
 mod script;
+mod timers;
