@@ -84,6 +84,18 @@ pub enum MediaIo {
     IoUring,
 }
 
+/// Reliable provisional responses (RFC 3262).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prack {
+    /// Neither asked for nor sent.
+    Off,
+    /// Where the phone wants them.
+    Supported,
+    /// Of every phone.
+    Required,
+}
+
 /// Signalling.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -113,6 +125,8 @@ pub struct Sip {
     /// The shortest such time that a phone may ask for.
     #[serde(with = "duration")]
     pub min_se: Duration,
+    /// Whether provisional responses are acknowledged.
+    pub prack: Prack,
 }
 
 /// Audio.

@@ -39,6 +39,7 @@ impl Bridge {
             controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
+            invited: None,
             offering: false,
             reoffer: false,
             talking: false,

@@ -236,10 +236,17 @@ impl Bridge {
     /// A re-INVITE or UPDATE came; without SDP it asks us to offer.
     fn reoffered(&mut self, id: LegId, session: SessionId, sdp: Option<&Bytes>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let wish = leg.wish();
+        let (wish, is_early) = (leg.wish(), leg.is_dialing());
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
         let before = negotiation.plan().cloned();
+        if is_early && leg.invited.is_none() {
+            leg.invited = Some(Box::new(negotiation.clone()));
+        }
         match sdp.map(|sdp| negotiation.answer(sdp, wish)) {
+            Some(Ok((answer, _))) if is_early => {
+                leg.early = None;
+                self.endpoint.answer_offer(self.now, session, Ok(answer));
+            }
             Some(Ok((answer, plan))) => {
                 self.endpoint.answer_offer(self.now, session, Ok(answer));
                 self.replan(id, &plan, before.as_ref());

@@ -248,6 +248,12 @@ impl Headers {
         self.first(&Name::ContentType).map(|value| ContentType::parse(value)).transpose()
     }
 
+    /// RSeq (RFC 3262 §7.1), if there is one that can be read.
+    pub fn rseq(&self) -> Option<u32> {
+        let number = scan::number(scan::trim(self.first(&Name::RSeq)?))?;
+        u32::try_from(number).ok().filter(|number| *number > 0)
+    }
+
     /// Session-Expires, if there is one that can be read.
     pub fn session_expires(&self) -> Option<SessionExpires> {
         SessionExpires::parse(self.first(&Name::SessionExpires)?).ok()

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::exchange::Exchange;
+use super::reliable::Open;
 use super::timer::{Due, SessionTimer};
 use super::{Ask, State, Within, sdp_of, text};
 use crate::sip::dialog::DialogId;
@@ -28,6 +29,8 @@ pub(super) struct Established {
     pub(super) description: Option<Bytes>,
     /// Whether the peer takes UPDATE.
     pub(super) updates: Updates,
+    /// A reliable provisional response that our 2xx has overtaken.
+    pub(super) unpracked: Option<Open>,
 }
 
 /// Whether a peer takes UPDATE (RFC 3311), as its Allow says.
@@ -57,9 +60,19 @@ pub(super) struct Unacknowledged {
 
 /// Whether a 2xx carries an offer, so that its ACK carries the answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Offer {
+pub(super) enum Offer {
     InResponse,
     InRequest,
+}
+
+impl Offer {
+    /// Where the offer of the exchange is that this INVITE begins.
+    pub(super) fn of(invite: &Message) -> Self {
+        match sdp_of(invite) {
+            Some(_) => Self::InRequest,
+            None => Self::InResponse,
+        }
+    }
 }
 
 /// A session hung up before the ACK for our 2xx: BYE must wait for it (RFC 3261 §15).
@@ -80,6 +93,7 @@ impl Established {
             timer,
             description: None,
             updates: Updates::Refused,
+            unpracked: None,
         }
     }
 
@@ -93,7 +107,12 @@ impl Established {
         own.chain(self.timer.deadline()).min()
     }
 
-    pub(super) fn handle_timeout(mut self, now: Instant, core: &mut Core, id: SessionId) -> State {
+    pub(super) fn handle_timeout(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+    ) -> State {
         if let Some(unacknowledged) = &mut self.unacknowledged {
             if unacknowledged.give_up <= now {
                 core.send_bye(now, &self.dialog, None);
@@ -115,12 +134,14 @@ impl Established {
     }
 
     /// Sends a 2xx to INVITE or re-INVITE and watches for its ACK.
-    pub(super) fn accept(&mut self, now: Instant, core: &mut Core, server: ServerId, reply: Reply) {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (server, offer): (ServerId, Offer),
+        reply: Reply,
+    ) {
         let Some(request) = core.layer.request_of(server) else { return };
-        let offer = match sdp_of(request) {
-            Some(_) => Offer::InRequest,
-            None => Offer::InResponse,
-        };
         let sequence = request.headers.cseq().map_or(0, |cseq| cseq.number);
         self.updates.note(request);
         let reply = self.timer.accept(now, core.layer.settings.session_expires, request, reply);
@@ -131,12 +152,12 @@ impl Established {
     }
 
     pub(super) fn handle_ack(
-        mut self,
+        mut self: Box<Self>,
         core: &mut Core,
         id: SessionId,
         ack: &Message,
         sequence: u32,
-    ) -> Self {
+    ) -> Box<Self> {
         if let Some(acknowledged) = self.unacknowledged.take_if(|own| own.sequence == sequence) {
             let sdp = match acknowledged.offer {
                 Offer::InResponse => sdp_of(ack),
@@ -148,7 +169,7 @@ impl Established {
     }
 
     pub(super) fn handle_request(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -164,21 +185,29 @@ impl Established {
                 self.updates = Updates::Taken;
                 accept_refresh(now, core, within, Some(&mut self.timer));
             }
-            Ask::Offer => self.handle_offer(now, core, id, within),
+            Ask::Prack => {
+                let is_known = |open: &mut Open| open.is_acknowledged_by(within.request);
+                let status = match self.unpracked.take_if(is_known) {
+                    Some(_) => StatusCode::OK,
+                    None => StatusCode::CALL_DOES_NOT_EXIST,
+                };
+                core.reply_status(now, within.server, status);
+            }
+            Ask::Update | Ask::Reinvite => self.handle_offer(now, core, id, within),
         }
         State::Established(self)
     }
 
     pub(super) fn hang_up(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         reason: Option<String>,
     ) -> State {
         self.close_exchange(now, core);
-        let Self { dialog, unacknowledged, .. } = self;
+        let Self { dialog, unacknowledged, .. } = *self;
         if let Some(unacknowledged) = unacknowledged {
-            return State::Closing(Closing { dialog, unacknowledged, reason });
+            return State::Closing(Box::new(Closing { dialog, unacknowledged, reason }));
         }
         core.send_bye(now, &dialog, reason);
         core.dialogs.leave_session(&dialog);
@@ -187,7 +216,7 @@ impl Established {
 
     /// Ends the session if this status of a request within it says that the peer has lost it.
     pub(super) fn end_if_dialog_lost(
-        self,
+        self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -204,7 +233,13 @@ impl Established {
         }
     }
 
-    fn end(mut self, now: Instant, core: &mut Core, id: SessionId, cause: EndCause) -> State {
+    fn end(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        cause: EndCause,
+    ) -> State {
         self.close_exchange(now, core);
         core.dialogs.leave_session(&self.dialog);
         core.emit(Event::Ended { session: id, cause });
@@ -242,7 +277,7 @@ impl Closing {
         self.unacknowledged.deadline()
     }
 
-    pub(super) fn handle_timeout(mut self, now: Instant, core: &mut Core) -> State {
+    pub(super) fn handle_timeout(mut self: Box<Self>, now: Instant, core: &mut Core) -> State {
         if self.unacknowledged.give_up <= now {
             return self.close(now, core);
         }
@@ -250,7 +285,12 @@ impl Closing {
         State::Closing(self)
     }
 
-    pub(super) fn handle_ack(self, now: Instant, core: &mut Core, sequence: u32) -> State {
+    pub(super) fn handle_ack(
+        self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        sequence: u32,
+    ) -> State {
         if self.unacknowledged.sequence == sequence {
             self.close(now, core)
         } else {
@@ -258,7 +298,12 @@ impl Closing {
         }
     }
 
-    pub(super) fn handle_request(self, now: Instant, core: &mut Core, within: Within<'_>) -> State {
+    pub(super) fn handle_request(
+        self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        within: Within<'_>,
+    ) -> State {
         if within.ask == Ask::Bye {
             core.reply_status(now, within.server, StatusCode::OK);
             core.dialogs.leave_session(&self.dialog);
@@ -268,7 +313,7 @@ impl Closing {
         State::Closing(self)
     }
 
-    fn close(self, now: Instant, core: &mut Core) -> State {
+    fn close(self: Box<Self>, now: Instant, core: &mut Core) -> State {
         core.send_bye(now, &self.dialog, self.reason);
         core.dialogs.leave_session(&self.dialog);
         State::Over

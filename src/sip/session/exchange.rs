@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::established::{Established, Side, Updates};
+use super::established::{Established, Offer, Side, Updates};
 use super::{Refusal, State, Within, sdp_of};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
 use crate::sip::endpoint::{Busy, Event, SessionId};
@@ -69,6 +69,14 @@ enum Purpose {
 }
 
 impl Exchange {
+    /// An UPDATE that was sent before the call stood.
+    pub(super) fn of_update(request: RequestId, offer: Bytes, until: Instant) -> Self {
+        let purpose = Purpose::Change;
+        let proposal =
+            Proposal { method: Method::Update, offer: Some(offer), purpose, tries_left: TRIES };
+        Self::Ours { request, until, proposal }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Ours { until, .. } | Self::Waiting { until, .. } => Some(*until),
@@ -186,22 +194,29 @@ impl Established {
         dialog.refresh_target(request);
         let reply = Reply::new(StatusCode::OK).contact(dialog.user()).body(SDP, Some(sdp));
         let reply = core.with_capabilities(reply);
-        if request.method() == Some(&Method::Invite) {
-            return self.accept(now, core, server, reply);
+        match request.method() {
+            Some(Method::Invite) => {
+                let offer = Offer::of(request);
+                self.accept(now, core, (server, offer), reply);
+            }
+            Some(Method::Update) => {
+                self.updates = Updates::Taken;
+                let wanted = core.layer.settings.session_expires;
+                let reply = self.timer.accept(now, wanted, request, reply);
+                core.reply(now, server, reply);
+            }
+            _ => core.reply(now, server, reply), // a PRACK that our 2xx has overtaken
         }
-        self.updates = Updates::Taken;
-        let reply = self.timer.accept(now, core.layer.settings.session_expires, request, reply);
-        core.reply(now, server, reply);
     }
 
     /// The peer takes its re-INVITE back.
     pub(super) fn handle_cancelled(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
         cancelled: ServerId,
-    ) -> Self {
+    ) -> Box<Self> {
         if matches!(self.exchange, Exchange::Theirs { server } if server == cancelled) {
             core.reply_status(now, cancelled, StatusCode::REQUEST_TERMINATED);
             self.exchange = Exchange::Idle;
@@ -211,7 +226,7 @@ impl Established {
     }
 
     pub(super) fn handle_response(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -231,7 +246,7 @@ impl Established {
 
     /// RFC 3261 §14.1: whatever the refusal, the session stands; only 408 and 481 end it.
     pub(super) fn handle_refusal(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -339,6 +354,7 @@ impl Established {
     }
 
     fn propose(&mut self, now: Instant, core: &mut Core, id: SessionId, proposal: Proposal) {
+        // Not 100rel: provisional responses within a call tell us nothing.
         let supported = core.layer.settings.supported.join(", ");
         let what = (proposal.method.clone(), Owner::Session(id));
         let timer = &self.timer;
