@@ -51,8 +51,7 @@ fn ten_thousand_flows_leave_nothing_behind() {
     });
     let seen = seen.into_inner().unwrap();
     let never: Vec<_> = EventType::ALL.iter().filter(|kind| !seen.contains_key(kind)).collect();
-    // Early media needs a 183 with SDP, which these phones do not send.
-    assert_eq!(never, [&EventType::LegEarlyMedia], "of {seen:?}");
+    assert!(never.is_empty(), "{never:?} of {seen:?}");
     assert!(seen[&EventType::LegEnded] > 7_000, "too little happened: {seen:?}");
 }
 

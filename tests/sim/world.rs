@@ -78,8 +78,7 @@ impl World {
         let start = Instant::now();
         let ip = IpAddr::from([10, 0, 0, 254]);
         let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
-        let bridge =
-            Bridge::new(settings(), endpoint::Settings::default(), clock, seed, Arc::new(ip));
+        let bridge = Bridge::new(settings(), crate::phone::sip(), clock, seed, Arc::new(ip));
         let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
         Self {
             now: start,
