@@ -76,10 +76,12 @@ fn the_same_seed_gives_the_same_history() {
 /// Plays one world to its end and checks every invariant on the way.
 fn run(seed: u64) -> BTreeMap<EventType, usize> {
     let guard = Seed(seed);
-    let mut world = World::new(seed, Weather::of(seed));
+    let weather = Weather::of(seed);
+    let mut world = World::new(seed, weather);
     world.play(FLOWS);
     world.finish();
     world.assert_nothing_left();
+    assert!(!weather.is_calm() || world.ledger.expired() == 0, "refreshes went missing");
     world.drain(Duration::from_mins(2));
     drop(guard);
     world.ledger.kinds().clone()

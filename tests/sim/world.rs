@@ -42,6 +42,11 @@ impl Weather {
             _ => Self { lost: 200, repeated: 50, delay_ms: 400 },
         }
     }
+
+    /// Whether every datagram arrives.
+    pub fn is_calm(self) -> bool {
+        self.lost == 0
+    }
 }
 
 /// On its way.
