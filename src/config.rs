@@ -84,6 +84,18 @@ pub enum MediaIo {
     IoUring,
 }
 
+/// Reliable provisional responses (RFC 3262).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prack {
+    /// Neither asked for nor sent.
+    Off,
+    /// Where the phone wants them.
+    Supported,
+    /// Of every phone.
+    Required,
+}
+
 /// Signalling.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +136,14 @@ pub struct Sip {
     /// How long a transfer may go without news.
     #[serde(with = "duration")]
     pub transfer_timeout: Duration,
+    /// How long a call stands without a refresh.
+    #[serde(with = "duration")]
+    pub session_expires: Duration,
+    /// The shortest such time that a phone may ask for.
+    #[serde(with = "duration")]
+    pub min_se: Duration,
+    /// Whether provisional responses are acknowledged.
+    pub prack: Prack,
 }
 
 /// Audio.
@@ -271,6 +291,8 @@ impl Config {
         expect(!sip.ring_timeout.is_zero(), "sip.ring_timeout", "at least 1s");
         expect(!sip.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
         expect(!sip.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
+        expect(sip.min_se >= Duration::from_secs(90), "sip.min_se", "at least 90s (RFC 4028)");
+        expect(sip.session_expires >= sip.min_se, "sip.session_expires", "at least sip.min_se");
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
         expect(

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::bridge::{self, Bridge};
-use crate::config::{Config, MediaIo};
+use crate::config::{Config, MediaIo, Prack};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
@@ -254,6 +254,13 @@ fn endpoint_settings(
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
         nat: config.sip.nat,
+        prack: match config.sip.prack {
+            Prack::Off => endpoint::Prack::Off,
+            Prack::Supported => endpoint::Prack::Supported,
+            Prack::Required => endpoint::Prack::Required,
+        },
+        session_expires: config.sip.session_expires,
+        min_se: config.sip.min_se,
         ..endpoint::Settings::default()
     }
 }

@@ -128,9 +128,21 @@ impl Bridge {
             leg.transport = "tcp";
         }
         let early = leg.early.take();
+        let invited = leg.invited.take();
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
-        let plan = sdp.or(early.as_ref()).map(|sdp| negotiation.conclude(sdp));
-        if let Some(Ok(plan)) = plan {
+        // After an UPDATE what came early is out of date, or another phone's.
+        let early = early.as_ref().filter(|_| invited.is_none());
+        let plan = match sdp.or(early) {
+            Some(sdp) => {
+                // After an UPDATE of one phone another one has answered: that knows our first offer only.
+                if let Some(invited) = invited {
+                    *negotiation = *invited;
+                }
+                negotiation.conclude(sdp).ok()
+            }
+            None => negotiation.plan().cloned(),
+        };
+        if let Some(plan) = plan {
             self.apply_plan(id, &plan);
             self.join(id);
         } else {
@@ -174,5 +186,77 @@ impl Leg {
     /// Whether events have told of it as a participant: a caller is told of when it joins.
     pub(super) fn is_announced(&self) -> bool {
         self.joined_at.is_some() || self.direction == Direction::Outbound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::control::Command as Ask;
+    use api::model::Invite;
+
+    use crate::bridge::scene::Scene;
+    use crate::bridge_settings;
+    use crate::config::Config;
+
+    #[test]
+    fn the_phone_that_answers_is_heard_where_it_said_last() {
+        for (fork, port) in [("a", 5002), ("b", 6000)] {
+            let mut scene = Scene::new(bridge_settings(&Config::default(), 1));
+            let invite = dial(&mut scene);
+
+            scene.say(response(&invite, (183, "a"), RELIABLE, &sdp(5000)));
+            scene.say(response(&invite, (183, "b"), RELIABLE, &sdp(6000)));
+            scene.say(update(&invite, "a", &sdp(5002)));
+            let updated = scene.sent.concat();
+            scene.say(response(&invite, (183, "b"), "Require: 100rel\r\nRSeq: 2\r\n", &sdp(6000)));
+            scene.say(response(&invite, (200, fork), "", ""));
+
+            assert!(updated.starts_with("SIP/2.0 200 "), "{updated}");
+            assert_eq!(scene.remote.map(|remote| remote.port()), Some(port), "{fork}");
+        }
+    }
+
+    const RELIABLE: &str = "Require: 100rel\r\nRSeq: 1\r\n";
+
+    /// Calls a phone from a room; gives the INVITE.
+    fn dial(scene: &mut Scene) -> String {
+        let body = r#"{"to": "sip:anna@10.0.0.1"}"#;
+        let body: Invite = serde_json::from_str(body).unwrap();
+        scene.ask(|reply| Ask::Invite { room: "hall".to_owned(), body, reply }).unwrap();
+        scene.sent.iter().find(|sent| sent.starts_with("INVITE ")).unwrap().clone()
+    }
+
+    fn header<'a>(message: &'a str, name: &str) -> &'a str {
+        let value = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.unwrap()
+    }
+
+    fn response(invite: &str, (status, tag): (u16, &str), more: &str, body: &str) -> String {
+        let [via, from, to, call_id, cseq] =
+            ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| header(invite, name));
+        let length = body.len();
+        format!(
+            "SIP/2.0 {status} Fine\r\nVia: {via}\r\nFrom: {from}\r\nTo: {to};tag={tag}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {cseq}\r\nContact: <sip:{tag}@10.0.0.1>\r\n{more}\
+             Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    fn update(invite: &str, tag: &str, body: &str) -> String {
+        let [from, to, call_id] = ["From", "To", "Call-ID"].map(|name| header(invite, name));
+        let length = body.len();
+        format!(
+            "UPDATE sip:us@10.0.0.254 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKu\r\n\
+             From: {to};tag={tag}\r\nTo: {from}\r\nCall-ID: {call_id}\r\nCSeq: 1 UPDATE\r\n\
+             Contact: <sip:{tag}@10.0.0.1>\r\nMax-Forwards: 70\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    fn sdp(port: u16) -> String {
+        format!(
+            "v=0\r\no=- 1 {port} IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0\r\n"
+        )
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Leg {
     pub(super) hold: Hold,
     /// The answer that came before the 200, which may then carry none (RFC 6337 §3.1.1).
     pub(super) early: Option<Bytes>,
+    /// The negotiation as the INVITE left it, if an UPDATE came before the 200.
+    pub(super) invited: Option<Box<Negotiation>>,
     /// An offer of ours waits for its answer.
     pub(super) offering: bool,
     /// We want to offer and must wait for another exchange to end.
@@ -186,6 +188,11 @@ impl Leg {
     /// Answered and not ended.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Up)
+    }
+
+    /// Whether our INVITE has no final response yet.
+    pub(super) fn is_dialing(&self) -> bool {
+        matches!(self.stage, Stage::Dialing | Stage::Ringing)
     }
 
     /// The most that our side wants to send and hear: a held leg could be played music, so we keep sending.

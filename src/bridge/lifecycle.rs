@@ -39,6 +39,7 @@ impl Bridge {
             controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
+            invited: None,
             offering: false,
             reoffer: false,
             talking: false,
@@ -436,6 +437,7 @@ fn bye_reason(reason: LeftReason) -> Option<String> {
         | LeftReason::NotFound
         | LeftReason::Unreachable
         | LeftReason::DialogLost
+        | LeftReason::SessionExpired
         | LeftReason::Failed => return None,
     };
     Some(format!("SIP;cause=200;text=\"{text}\""))

@@ -20,6 +20,8 @@ pub(super) struct Scene {
     pub(super) happened: Vec<Happened>,
     pub(super) deadline: Option<Instant>,
     pub(super) has_drained: bool,
+    /// Where media was sent to last.
+    pub(super) remote: Option<SocketAddr>,
     ports: u16,
     pub(super) calls: u32,
     /// Where requests come from.
@@ -43,6 +45,7 @@ impl Scene {
             happened: Vec::new(),
             deadline: None,
             has_drained: false,
+            remote: None,
             ports: 10_000,
             calls: 0,
             peer: SocketAddr::from(([10, 0, 0, 1], 5060)),
@@ -84,6 +87,8 @@ impl Scene {
             self.media(Event::Opened { leg, rtp_port: self.ports });
         } else if let Command::Close { leg } = *command {
             self.media(Event::Closed { leg });
+        } else if let Command::Configure { stream, .. } = command {
+            self.remote = Some(stream.remote);
         }
     }
 
@@ -111,13 +116,18 @@ impl Scene {
              Contact: <sip:phone@10.0.0.1:5060>\r\n{headers}Content-Type: application/sdp\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
+        self.say(text);
+        self.sent.last().cloned().unwrap_or_default()
+    }
+
+    /// Takes a message from the phone.
+    pub(super) fn say(&mut self, text: String) {
         self.input(Input::Packet(Packet {
             transport: Transport::Udp,
             peer: self.peer,
             local: "10.0.0.254:5060".parse().unwrap(),
             bytes: text.into_bytes().into(),
         }));
-        self.sent.last().cloned().unwrap_or_default()
     }
 
     pub(super) fn ask<T>(

@@ -64,6 +64,9 @@ impl Bridge {
             Event::ReofferFailed { session, .. } => self.with(session, |bridge, leg| {
                 bridge.reoffer_failed(leg);
             }),
+            Event::Refreshed { session, sdp } => self.with(session, |bridge, leg| {
+                bridge.refreshed(leg, sdp.as_ref());
+            }),
             Event::Info { session, content_type, body } => self.with(session, |bridge, leg| {
                 if let Some((digit, duration)) = info_digit(&content_type, &body) {
                     bridge.pressed(leg, digit, duration, KeySource::Info);
@@ -217,8 +220,9 @@ impl Bridge {
         let first = matches!(leg.stage, Stage::Confirming);
         leg.offering = false;
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        let before = negotiation.plan().cloned();
         match sdp.map(|sdp| negotiation.conclude(sdp)) {
-            Some(Ok(plan)) => self.replan(id, &plan, first),
+            Some(Ok(plan)) => self.replan(id, &plan, before.as_ref()),
             Some(Err(_)) | None if first => {
                 let reason = "The ACK has no usable answer".to_owned();
                 let sip = SipFailure { status: 488, reason };
@@ -235,12 +239,20 @@ impl Bridge {
     /// A re-INVITE or UPDATE came; without SDP it asks us to offer.
     fn reoffered(&mut self, id: LegId, session: SessionId, sdp: Option<&Bytes>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let wish = leg.wish();
+        let (wish, is_early) = (leg.wish(), leg.is_dialing());
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        let before = negotiation.plan().cloned();
+        if is_early && leg.invited.is_none() {
+            leg.invited = Some(Box::new(negotiation.clone()));
+        }
         match sdp.map(|sdp| negotiation.answer(sdp, wish)) {
+            Some(Ok((answer, _))) if is_early => {
+                leg.early = None;
+                self.endpoint.answer_offer(self.now, session, Ok(answer));
+            }
             Some(Ok((answer, plan))) => {
                 self.endpoint.answer_offer(self.now, session, Ok(answer));
-                self.replan(id, &plan, false);
+                self.replan(id, &plan, before.as_ref());
             }
             Some(Err(refusal)) => {
                 let status = status_code(refusal.status());
@@ -258,9 +270,21 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.offering = false;
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        let before = negotiation.plan().cloned();
         match sdp.map(|sdp| negotiation.conclude(sdp)) {
-            Some(Ok(plan)) => self.replan(id, &plan, false),
+            Some(Ok(plan)) => self.replan(id, &plan, before.as_ref()),
             Some(Err(_)) | None => negotiation.abandon(),
+        }
+        self.reoffer_if_wanted(id);
+    }
+
+    /// A refresh of ours is over. Their answer to what stood may still move the media.
+    fn refreshed(&mut self, id: LegId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        let before = negotiation.plan().cloned();
+        if let Some(Ok(plan)) = sdp.map(|sdp| negotiation.conclude(sdp)) {
+            self.replan(id, &plan, before.as_ref());
         }
         self.reoffer_if_wanted(id);
     }
@@ -298,15 +322,19 @@ impl Bridge {
         }
     }
 
-    /// A new agreement: applies it and says what changed.
-    fn replan(&mut self, id: LegId, plan: &sdp::MediaPlan, first: bool) {
-        let before = self.legs.get(&id).map(|leg| leg.hold);
+    /// A new agreement: applies it and says what changed since `before`. The first one lets the leg join; the same one
+    /// again, as in a refresh of the session, is nothing.
+    fn replan(&mut self, id: LegId, plan: &sdp::MediaPlan, before: Option<&sdp::MediaPlan>) {
+        if before == Some(plan) {
+            return;
+        }
+        let hold = self.legs.get(&id).map(|leg| leg.hold);
         self.apply_plan(id, plan);
-        if first {
+        if before.is_none() {
             return self.join(id);
         }
         self.leg_happened(EventType::LegReinvited, id, json!({}));
-        self.tell_hold(id, before.unwrap_or_default());
+        self.tell_hold(id, hold.unwrap_or_default());
     }
 
     /// Says that the leg is held or resumed, if that changed since `before`.
@@ -396,6 +424,7 @@ fn end_reason(cause: &EndCause) -> (LeftReason, Option<SipFailure>) {
             (LeftReason::DialogLost, sip(481, "Call/Transaction Does Not Exist"))
         }
         EndCause::TransportFailed => (LeftReason::DialogLost, sip(503, "Transport failed")),
+        EndCause::Expired => (LeftReason::SessionExpired, None),
     }
 }
 
@@ -404,6 +433,32 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::bridge::scene::Scene;
+    use crate::bridge_settings;
+    use crate::config::Config;
+
+    #[test]
+    fn a_reinvite_that_changes_nothing_is_answered_and_not_told() {
+        let mut scene = Scene::new(bridge_settings(&Config::default(), 1));
+        let answer = scene.call("standup");
+        let tag = to_tag(&answer);
+        scene.request("ACK", "standup", 1, &tag);
+
+        let refreshed = scene.request("INVITE", "standup", 1, &tag);
+
+        assert!(refreshed.starts_with("SIP/2.0 200 "), "{refreshed}");
+        assert_eq!(sdp_of(&refreshed), sdp_of(&answer), "o-line and all");
+        assert!(scene.happened.is_empty(), "{:?}", scene.happened);
+    }
+
+    fn to_tag(message: &str) -> String {
+        let to = message.lines().find(|line| line.starts_with("To:")).unwrap();
+        to[to.find(";tag=").unwrap()..].to_owned()
+    }
+
+    fn sdp_of(message: &str) -> Option<&str> {
+        message.split_once("\r\n\r\n").map(|(_, sdp)| sdp)
+    }
 
     #[test]
     fn info_bodies_of_both_kinds_give_the_digit() {

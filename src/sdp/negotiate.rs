@@ -174,7 +174,13 @@ impl Negotiation {
         self.numbers.extend(theirs.codings.iter().copied());
         self.note(&theirs.mappings);
         self.standing = Standing { sections, plan: Some(plan.clone()) };
-        self.offered = None;
+        // A refresh of the session offers the same again (RFC 4028 §7.4), and their answer may be another then.
+        self.offered = Some(Offered {
+            codings: theirs.codings,
+            mappings: theirs.mappings,
+            direction,
+            before: self.standing.clone(),
+        });
         Ok((self.print(body), plan))
     }
 

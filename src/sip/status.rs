@@ -39,6 +39,10 @@ impl StatusCode {
     pub const UNSUPPORTED_URI_SCHEME: Self = Self(416);
     /// 420 Bad Extension
     pub const BAD_EXTENSION: Self = Self(420);
+    /// 421 Extension Required
+    pub const EXTENSION_REQUIRED: Self = Self(421);
+    /// 422 Session Interval Too Small
+    pub const SESSION_INTERVAL_TOO_SMALL: Self = Self(422);
     /// 480 Temporarily Unavailable
     pub const TEMPORARILY_UNAVAILABLE: Self = Self(480);
     /// 481 Call/Transaction Does Not Exist
@@ -63,6 +67,8 @@ impl StatusCode {
     pub const NOT_IMPLEMENTED: Self = Self(501);
     /// 503 Service Unavailable
     pub const SERVICE_UNAVAILABLE: Self = Self(503);
+    /// 504 Server Time-out
+    pub const SERVER_TIMEOUT: Self = Self(504);
     /// 505 Version Not Supported
     pub const VERSION_NOT_SUPPORTED: Self = Self(505);
     /// 513 Message Too Large

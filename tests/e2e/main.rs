@@ -40,5 +40,6 @@ mod peers;
 mod refusals;
 mod signalling;
 mod support;
+mod timers;
 mod transfer;
 mod wire;

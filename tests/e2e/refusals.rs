@@ -56,9 +56,9 @@ fn a_request_that_cannot_be_served_is_refused_with_what_would_be_better() {
             (invite("Content-Encoding: gzip\r\n"), 415, ("Accept-Encoding", "identity")),
             (invite("").replacen("sip:", "tel:", 1), 416, ("Server", "Plenary")),
             (
-                invite("Require: 100rel, norefersub\r\nRequire: x\r\n"),
+                invite("Require: 100rel, precondition\r\nRequire: x\r\n"),
                 420,
-                ("Unsupported", "100rel, x"),
+                ("Unsupported", "precondition, x"),
             ),
             (request("INFO", "", ""), 481, ("Server", "Plenary")),
             (

@@ -35,6 +35,7 @@ pub struct Ledger {
     floors: BTreeMap<RoomId, Value>,
     history: Vec<String>,
     kinds: BTreeMap<EventType, usize>,
+    expired: usize,
 }
 
 impl Ledger {
@@ -48,12 +49,19 @@ impl Ledger {
         &self.kinds
     }
 
+    /// Legs that ended because nobody refreshed them.
+    pub fn expired(&self) -> usize {
+        self.expired
+    }
+
     /// Takes one event; stops the test when it contradicts those before.
     pub fn take(&mut self, event: &Happened) {
         let line =
             format!("{} {:?} {:?} {}", event.time, event.room, event.leg, event.kind.as_str());
         self.history.push(line);
         *self.kinds.entry(event.kind).or_default() += 1;
+        let ends = event.kind == EventType::LegEnded;
+        self.expired += usize::from(ends && field(event, "end_reason") == "session_expired");
         match event.kind {
             EventType::RoomCreated => {
                 let before = self.rooms.insert(event.room.unwrap(), true);

@@ -22,11 +22,21 @@ pub struct Phone {
     pub endpoint: Endpoint,
     calls: BTreeMap<SessionId, Negotiation>,
     /// Calls it will answer, at their time.
-    ringing: BTreeMap<SessionId, (Instant, Negotiation, Option<bytes::Bytes>)>,
+    ringing: BTreeMap<SessionId, Ringing>,
     /// Sessions with an offer of ours under way.
     offering: BTreeSet<SessionId>,
     /// Set by the endpoint's last drain.
     wake: Option<Instant>,
+}
+
+/// A call that is not answered yet.
+#[derive(Debug)]
+struct Ringing {
+    until: Instant,
+    negotiation: Negotiation,
+    offer: Option<bytes::Bytes>,
+    /// What was answered already, for early media.
+    early: Option<bytes::Bytes>,
 }
 
 impl Phone {
@@ -34,7 +44,7 @@ impl Phone {
         let ip = IpAddr::from([10, 0, 0, number]);
         Self {
             address: SocketAddr::new(ip, 5060),
-            endpoint: Endpoint::new(Settings::default(), seed, Box::new(ip)),
+            endpoint: Endpoint::new(sip(), seed, Box::new(ip)),
             calls: BTreeMap::new(),
             ringing: BTreeMap::new(),
             offering: BTreeSet::new(),
@@ -65,6 +75,9 @@ impl Phone {
 
     /// Does something to one of its calls.
     pub fn fidget(&mut self, now: Instant, other: &str, dice: &mut ChaCha8Rng) {
+        if one_in(dice, 3) {
+            return self.update_early(now, dice);
+        }
         let sessions: Vec<SessionId> = self.calls.keys().copied().collect();
         let Some(session) = pick(dice, &sessions) else { return };
         match dice.next_u32() % 6 {
@@ -80,6 +93,25 @@ impl Phone {
                 self.endpoint.info(now, session, "application/dtmf-relay", body);
             }
         }
+    }
+
+    /// Changes its mind before it answers, where its early media has arrived (RFC 3311).
+    fn update_early(&mut self, now: Instant, dice: &mut ChaCha8Rng) {
+        let sessions: Vec<SessionId> = self.ringing.keys().copied().collect();
+        let Some(session) = pick(dice, &sessions) else { return };
+        let Some(negotiation) = self.negotiation_of(session) else { return };
+        let before = negotiation.clone();
+        let offer = negotiation.offer(Direction::SendOnly);
+        if self.endpoint.update(now, session, offer).is_err()
+            && let Some(negotiation) = self.negotiation_of(session)
+        {
+            *negotiation = before;
+        }
+    }
+
+    fn negotiation_of(&mut self, session: SessionId) -> Option<&mut Negotiation> {
+        let ringing = self.ringing.get_mut(&session).map(|ringing| &mut ringing.negotiation);
+        self.calls.get_mut(&session).or(ringing)
     }
 
     fn offer(&mut self, now: Instant, session: SessionId, direction: Direction) {
@@ -112,16 +144,24 @@ impl Phone {
 
     /// When it wants to act or be woken.
     pub fn deadline(&self) -> Option<Instant> {
-        let answer = self.ringing.values().map(|(at, ..)| *at).min();
+        let answer = self.ringing.values().map(|ringing| ringing.until).min();
         answer.into_iter().chain(self.wake).min()
     }
 
     pub fn wake(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
-        let due = |(_, (at, ..)): &(&SessionId, &(Instant, _, _))| *at <= now;
+        let due = |(_, ringing): &(&SessionId, &Ringing)| ringing.until <= now;
         let due: Vec<SessionId> = self.ringing.iter().filter(due).map(|(id, _)| *id).collect();
         for session in due {
-            let Some((_, mut negotiation, offer)) = self.ringing.remove(&session) else { continue };
+            let Some(Ringing { mut negotiation, offer, early, .. }) = self.ringing.remove(&session)
+            else {
+                continue;
+            };
+            if let Some(early) = early {
+                self.endpoint.answer(now, session, early);
+                self.calls.insert(session, negotiation);
+                continue;
+            }
             let sdp = match offer.map(|offer| negotiation.answer(&offer, Direction::SendRecv)) {
                 Some(Ok((answer, _))) => answer,
                 Some(Err(_)) => {
@@ -167,7 +207,7 @@ impl Phone {
                 }
             }
             Event::Reoffered { session, sdp } => {
-                let Some(negotiation) = self.calls.get_mut(&session) else { return };
+                let Some(negotiation) = self.negotiation_of(session) else { return };
                 let answer = match sdp {
                     Some(sdp) => negotiation.answer(&sdp, Direction::SendRecv).map(|(sdp, _)| sdp),
                     None => Ok(negotiation.offer(Direction::SendRecv)),
@@ -177,13 +217,13 @@ impl Phone {
             }
             Event::ReofferAnswered { session, sdp } => {
                 self.offering.remove(&session);
-                if let (Some(negotiation), Some(sdp)) = (self.calls.get_mut(&session), sdp) {
+                if let (Some(negotiation), Some(sdp)) = (self.negotiation_of(session), sdp) {
                     let _plan = negotiation.conclude(&sdp);
                 }
             }
             Event::ReofferFailed { session, .. } | Event::ReofferCancelled { session } => {
                 self.offering.remove(&session);
-                if let Some(negotiation) = self.calls.get_mut(&session) {
+                if let Some(negotiation) = self.negotiation_of(session) {
                     negotiation.abandon();
                 }
             }
@@ -204,6 +244,7 @@ impl Phone {
                 self.endpoint.answer_options(now, options.options, Ok(None));
             }
             Event::Progress { .. }
+            | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Info { .. } => {}
@@ -224,9 +265,20 @@ impl Phone {
             2 => {} // rings for ever
             _ => {
                 self.endpoint.ring(now, session, StatusCode::new(180).unwrap(), None);
-                let wait = Duration::from_millis(u64::from(dice.next_u32() % 6000));
-                let negotiation = self.negotiation(dice);
-                self.ringing.insert(session, (now + wait, negotiation, offer));
+                let until = now + Duration::from_millis(u64::from(dice.next_u32() % 6000));
+                let mut negotiation = self.negotiation(dice);
+                let early = match &offer {
+                    Some(offer) if one_in(dice, 2) => negotiation
+                        .answer(offer, Direction::SendRecv)
+                        .ok()
+                        .map(|(answer, _)| answer),
+                    _ => None,
+                };
+                if early.is_some() {
+                    let status = StatusCode::new(183).unwrap();
+                    self.endpoint.ring(now, session, status, early.clone());
+                }
+                self.ringing.insert(session, Ringing { until, negotiation, offer, early });
             }
         }
     }
@@ -268,6 +320,12 @@ impl Phone {
             opus: OpusOptions::USUAL,
         })
     }
+}
+
+/// Calls are refreshed each quarter of a minute, so that worlds of minutes have refreshes.
+pub fn sip() -> Settings {
+    let interval = Duration::from_secs(30);
+    Settings { session_expires: interval, min_se: interval, ..Settings::default() }
 }
 
 pub fn one_in(dice: &mut ChaCha8Rng, n: u32) -> bool {

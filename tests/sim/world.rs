@@ -42,6 +42,11 @@ impl Weather {
             _ => Self { lost: 200, repeated: 50, delay_ms: 400 },
         }
     }
+
+    /// Whether every datagram arrives.
+    pub fn is_calm(self) -> bool {
+        self.lost == 0
+    }
 }
 
 /// On its way.
@@ -78,8 +83,7 @@ impl World {
         let start = Instant::now();
         let ip = IpAddr::from([10, 0, 0, 254]);
         let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
-        let bridge =
-            Bridge::new(settings(), endpoint::Settings::default(), clock, seed, Arc::new(ip));
+        let bridge = Bridge::new(settings(), crate::phone::sip(), clock, seed, Arc::new(ip));
         let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
         Self {
             now: start,

@@ -150,4 +150,10 @@ pub(crate) const FIELD: &[Case] = &[
     case("bad-port", "a port beyond 16 bits", BAD, &[]),
     over_tcp(case("no-end", "no empty line behind the headers", OK, &[("body.len", "0")]), Waits),
     case("first-line-folded", "a blank before the first header", BAD, &[]),
+    case("timer-short", "a session interval below ours", Understood(Some(422)), &[("header Session-Expires", "89;refresher=uac")]),
+    case("timer-garbage", "a session interval that is no number: the call goes on with ours", OK, &[("header Min-SE", "-1, 90")]),
+    case("timer-huge", "a session interval of centuries, and a refresher that is nobody", OK, &[("header Session-Expires", "99999999999999999999 ; refresher=nobody")]),
+    case("rack-garbage", "a PRACK for what never was", GONE, &[("header RAck", "-7 99999999999 INVITE ACK")]),
+    case("rseq-garbage", "a reliable response without a number", STRAY, &[("header RSeq", "0, 4294967296")]),
+    case("precondition", "preconditions, which we cannot meet", Understood(Some(420)), &[("header Require", "precondition")]),
 ];

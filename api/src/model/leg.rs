@@ -137,6 +137,8 @@ pub enum LeftReason {
     MediaTimeout,
     /// The dialog broke: no ACK, no answer to our requests.
     DialogLost,
+    /// Nobody refreshed the session in time (RFC 4028).
+    SessionExpired,
     /// The bridge is stopping.
     Shutdown,
     /// Something else; see `sip`.

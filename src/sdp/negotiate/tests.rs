@@ -280,6 +280,19 @@ fn a_refused_offer_leaves_the_old_session() {
 }
 
 #[test]
+fn what_we_answered_may_be_answered_when_it_is_said_again() {
+    let mut ours = negotiation(&[OPUS, PCMU]);
+    let (_, plan) = ours.answer(&audio("RTP/AVP 0", ""), Direction::SendRecv).unwrap();
+
+    let same = ours.conclude(&audio("RTP/AVP 0", "")).unwrap();
+    let moved = text(&audio("RTP/AVP 0", "")).replace("4000", "4002");
+    let moved = ours.conclude(moved.as_bytes()).unwrap();
+
+    assert_eq!(same, plan);
+    assert_eq!((moved.remote.port(), moved.receive), (4002, plan.receive));
+}
+
+#[test]
 fn an_answer_may_refuse_renumber_and_come_twice() {
     let mut ours = negotiation(&[OPUS, PCMU]);
     ours.offer(Direction::SendRecv);

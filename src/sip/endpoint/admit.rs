@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::core::{ALLOW, SDP};
-use super::{Endpoint, Event, Options, OptionsId};
+use super::{Endpoint, Event, Options, OptionsId, Prack};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
 use crate::sip::refer::{self, Refer};
-use crate::sip::session::{Ask, Session, Within};
+use crate::sip::session::{Ask, RELIABLE, Session, Within, refuse_interval};
 use crate::sip::uri::Scheme;
 use crate::sip::{Message, Method, StatusCode, Uri};
 
@@ -27,7 +27,9 @@ impl Endpoint {
                 None => refuse_outside(&request, &head.method),
             })
             .or_else(|| self.refuse_extension(&request))
-            .or_else(|| refuse_content(&request, &head.method));
+            .or_else(|| refuse_content(&request, &head.method))
+            .or_else(|| self.refuse_unreliable(&request, head))
+            .or_else(|| self.refuse_interval(&request, &head.method));
         match (refusal, dialog) {
             (Some(Refusal::Now(reply)), _) => self.core.reply(now, server, reply),
             (Some(Refusal::Later), _) => self.core.reply_later(now, server),
@@ -179,9 +181,26 @@ impl Endpoint {
         dialog.note_sequence(sequence).is_err().then_some(Refusal::Later)
     }
 
+    /// RFC 3262 §3: a caller that does not take reliable responses is refused where they are required.
+    fn refuse_unreliable(&self, request: &Message, head: &Head) -> Option<Refusal> {
+        let is_required = self.core.layer.settings.prack == Prack::Required;
+        let is_first = head.method == Method::Invite && head.to_tag.is_none();
+        let takes = [Name::Supported, Name::Require]
+            .iter()
+            .any(|name| request.headers.has_token(name, RELIABLE));
+        let reply = Reply::new(StatusCode::EXTENSION_REQUIRED).header(Name::Require, RELIABLE);
+        (is_required && is_first && !takes).then_some(Refusal::Now(reply))
+    }
+
+    /// RFC 4028 §9.
+    fn refuse_interval(&self, request: &Message, method: &Method) -> Option<Refusal> {
+        let min = self.core.layer.settings.min_se;
+        refuse_interval(request, method, min).map(Refusal::Now)
+    }
+
     /// RFC 3261 §8.2.2.3.
     fn refuse_extension(&self, request: &Message) -> Option<Refusal> {
-        let supported = &self.core.layer.settings.supported;
+        let supported = self.core.layer.settings.extensions();
         let unsupported: Vec<String> = request
             .headers
             .items(&Name::Require)
@@ -219,11 +238,11 @@ fn refuse_method(method: &Method) -> Option<Refusal> {
         | Method::Cancel
         | Method::Options
         | Method::Update
+        | Method::Prack
         | Method::Info
         | Method::Refer
         | Method::Notify => None,
         Method::Register
-        | Method::Prack
         | Method::Subscribe
         | Method::Message
         | Method::Publish
@@ -258,7 +277,8 @@ fn refuse_content(request: &Message, method: &Method) -> Option<Refusal> {
     if is_encoded {
         return Some(Refusal::Now(reply.header(Name::AcceptEncoding, "identity")));
     }
-    if request.body.is_empty() || !matches!(method, Method::Invite | Method::Update) {
+    if request.body.is_empty() || !matches!(method, Method::Invite | Method::Update | Method::Prack)
+    {
         return None;
     }
     let is_sdp = match request.headers.content_type() {

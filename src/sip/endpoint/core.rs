@@ -48,7 +48,7 @@ impl Core {
     pub(in crate::sip) fn with_capabilities(&self, reply: Reply) -> Reply {
         reply
             .header(Name::Allow, ALLOW)
-            .header(Name::Supported, self.layer.settings.supported.join(", "))
+            .header(Name::Supported, self.layer.settings.extensions().join(", "))
     }
 
     /// Sends a request within a dialog, after `complete` has added what it is about.
@@ -90,7 +90,7 @@ fn needs_contact(method: &Method) -> bool {
 
 /// The methods we answer with other than 405.
 pub(in crate::sip) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, NOTIFY";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY";
 
 /// The one body type of sessions.
 pub(in crate::sip) const SDP: &str = "application/sdp";

@@ -87,6 +87,13 @@ pub enum Event {
         /// Reason phrase.
         reason: String,
     },
+    /// A refresh of ours is over (RFC 4028), whatever became of it: what was [`Busy`] may be tried again.
+    Refreshed {
+        /// Whose.
+        session: SessionId,
+        /// What the peer answered to our description as it stood, where that was sent again.
+        sdp: Option<Bytes>,
+    },
     /// A peer asks us to contact somebody (RFC 3515): `answer_refer`, then `notify_refer`.
     Referred(Box<Referred>),
     /// The peer answered our REFER. Anything but 2xx ends it.
@@ -200,6 +207,8 @@ pub enum EndCause {
     DialogMissing,
     /// A request within the session could not be sent.
     TransportFailed,
+    /// Nobody refreshed the session in time (RFC 4028 §10).
+    Expired,
 }
 
 /// Whom to call and how.

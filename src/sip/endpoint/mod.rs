@@ -10,8 +10,8 @@
 //! yields [`Output::WaitUntil`]. No clock, socket or randomness inside: the same seed and the same
 //! inputs give the same outputs.
 //!
-//! Without asking its user the endpoint refuses what RFC 3261 §8.2 refuses (400 405 415 416 420 481
-//! 482 483 491 500 503 513), answers OPTIONS within dialogs, absorbs retransmissions, acknowledges
+//! Without asking its user the endpoint refuses what RFC 3261 §8.2 refuses (400 405 415 416 420 422 481
+//! 482 483 491 500 503 513), keeps sessions refreshed (RFC 4028), answers OPTIONS within dialogs, absorbs retransmissions, acknowledges
 //! and ends superfluous forks, follows redirections and retries crossed offers.
 
 mod admit;
@@ -41,7 +41,7 @@ use crate::sip::{Method, StatusCode, Uri};
 pub use counters::{Counters, Counts};
 pub use event::{Busy, EndCause, Event, Invitation, Invited, Options, Referred, Rejection};
 pub use output::{OptionsId, Output, Packet, ReferId, Resolve, ResolveId, SessionId, Transmit};
-pub use settings::{LocalAddress, Ports, Settings};
+pub use settings::{LocalAddress, Ports, Prack, Settings};
 
 /// Transactions, dialogs, sessions and references of one SIP user agent.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ impl Endpoint {
         id
     }
 
-    /// Tells a caller 101 to 199, with early media if there is `sdp`.
+    /// Tells a caller 101 to 199, with early media if there is `sdp`: reliably (RFC 3262) where the caller and
+    /// [`Settings::prack`] want it.
     pub fn ring(
         &mut self,
         now: Instant,
@@ -128,7 +129,8 @@ impl Endpoint {
         self.with_session(session, |session, core| session.ring(now, core, status, sdp));
     }
 
-    /// Accepts a call with our answer, or with our offer if the INVITE had none.
+    /// Accepts a call with our answer, or with our offer if the INVITE had none. What `ring` said reliably of `sdp`
+    /// stands instead.
     ///
     /// The 200 is sent again until the ACK comes; without one the session ends with
     /// [`EndCause::AckMissing`].
@@ -141,9 +143,9 @@ impl Endpoint {
         self.with_session(session, |session, core| session.reject(now, core, rejection));
     }
 
-    /// Answers the offer that `Answered` or `ReofferAnswered` carried after we sent none.
+    /// Answers the offer that `Answered`, `ReofferAnswered` or a reliable `Progress` carried after we sent none.
     pub fn acknowledge(&mut self, now: Instant, session: SessionId, sdp: Bytes) {
-        self.with_session(session, |session, core| session.acknowledge(core, sdp));
+        self.with_session(session, |session, core| session.acknowledge(now, core, sdp));
         self.settle(now);
     }
 
@@ -171,7 +173,8 @@ impl Endpoint {
         self.offer(now, session, Method::Invite, sdp)
     }
 
-    /// Offers a change by UPDATE (RFC 3311), which the peer must answer at once.
+    /// Offers a change by UPDATE (RFC 3311), which the peer must answer at once; before the call is answered too, if
+    /// a reliable provisional response has settled the first offer.
     ///
     /// # Errors
     /// As [`Self::reinvite`].

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::sip::Limits;
+use crate::sip::session::RELIABLE;
 
 /// Identity and limits of an endpoint.
 #[derive(Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct Settings {
     pub tcp_ports: Ports,
     /// User part of our `Contact` where neither the request-URI nor `From` gives one; may be empty.
     pub user: String,
-    /// Extensions that we offer in `Supported` and accept in `Require`.
+    /// Extensions that we offer in `Supported` and accept in `Require`, beside that of [`Self::prack`].
     pub supported: Vec<String>,
     /// Limits on what is parsed; a larger message is refused with 513.
     pub message: Limits,
@@ -41,8 +42,33 @@ pub struct Settings {
     pub ring: Duration,
     /// How long an implicit REFER subscription lasts (RFC 3515 §2.4.7).
     pub subscription: Duration,
+    /// Whether provisional responses arrive for sure (RFC 3262).
+    pub prack: Prack,
+    /// How long a session stands without a refresh (RFC 4028), where the peer does not want it shorter.
+    pub session_expires: Duration,
+    /// The shortest such interval that is accepted; 90 s at least (RFC 4028 §4).
+    pub min_se: Duration,
     /// `Retry-After` of a 503.
     pub retry_after: Duration,
+}
+
+/// Reliable provisional responses: RFC 3262.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Prack {
+    /// None are asked for or sent; who requires them is refused.
+    Off,
+    /// Asked for; sent where the caller requires them, or takes them and there is a session description.
+    Supported,
+    /// Required of everybody.
+    Required,
+}
+
+impl Settings {
+    /// All extensions that we offer in `Supported` and accept in `Require`.
+    pub(in crate::sip) fn extensions(&self) -> Vec<&str> {
+        let reliable = (self.prack != Prack::Off).then_some(RELIABLE);
+        reliable.into_iter().chain(self.supported.iter().map(String::as_str)).collect()
+    }
 }
 
 /// The port of one transport in each family of addresses.
@@ -68,7 +94,7 @@ impl Default for Settings {
             udp_ports: Ports { v4: 5060, v6: 5060 },
             tcp_ports: Ports { v4: 5060, v6: 5060 },
             user: "plenary".into(),
-            supported: vec!["norefersub".into()],
+            supported: vec!["norefersub".into(), "timer".into()],
             message: Limits::default(),
             datagram: 1300,
             transactions: 20_000,
@@ -80,6 +106,9 @@ impl Default for Settings {
             nat: true,
             ring: Duration::from_mins(3),
             subscription: Duration::from_mins(3),
+            prack: Prack::Supported,
+            session_expires: Duration::from_mins(30),
+            min_se: Duration::from_secs(90),
             retry_after: Duration::from_secs(10),
         }
     }

@@ -242,13 +242,9 @@ impl RetryAfter {
     pub fn parse(value: &[u8]) -> Result<Self, FieldError> {
         let (seconds, params) = scan::cut(value, b';');
         let seconds = seconds.split(|&byte| byte == b'(').next().unwrap_or_default();
-        let seconds = scan::trim(seconds);
-        if seconds.is_empty() || !seconds.iter().all(u8::is_ascii_digit) {
-            return Err(FieldError::invalid("a number of seconds", value));
-        }
-        let seconds = scan::number(seconds).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
+        let delay = delta_seconds(seconds)?;
         let params = Params::parse(params.unwrap_or_default())?;
-        Ok(Self { delay: Duration::from_secs(seconds), params })
+        Ok(Self { delay, params })
     }
 }
 
@@ -256,4 +252,14 @@ impl fmt::Display for RetryAfter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.delay.as_secs(), self.params)
     }
+}
+
+/// `delta-seconds` of RFC 3261 §25.1, cut at 32 bits.
+pub(super) fn delta_seconds(value: &[u8]) -> Result<Duration, FieldError> {
+    let seconds = scan::trim(value);
+    if seconds.is_empty() || !seconds.iter().all(u8::is_ascii_digit) {
+        return Err(FieldError::invalid("a number of seconds", value));
+    }
+    let seconds = scan::number(seconds).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
+    Ok(Duration::from_secs(seconds))
 }

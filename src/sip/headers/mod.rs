@@ -9,6 +9,7 @@ mod fields;
 mod name;
 mod params;
 mod replaces;
+mod session_timer;
 mod via;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,7 @@ pub use name::{Name, OtherName};
 pub use params::{Param, Params};
 pub use replaces::Replaces;
 pub use scan::{quote, unquote};
+pub use session_timer::{MinSe, Refresher, SessionExpires};
 pub use via::Via;
 
 /// An ordered list of headers.
@@ -244,6 +246,22 @@ impl Headers {
     /// If it is malformed.
     pub fn content_type(&self) -> Result<Option<ContentType>, FieldError> {
         self.first(&Name::ContentType).map(|value| ContentType::parse(value)).transpose()
+    }
+
+    /// RSeq (RFC 3262 §7.1), if there is one that can be read.
+    pub fn rseq(&self) -> Option<u32> {
+        let number = scan::number(scan::trim(self.first(&Name::RSeq)?))?;
+        u32::try_from(number).ok().filter(|number| *number > 0)
+    }
+
+    /// Session-Expires, if there is one that can be read.
+    pub fn session_expires(&self) -> Option<SessionExpires> {
+        SessionExpires::parse(self.first(&Name::SessionExpires)?).ok()
+    }
+
+    /// Min-SE, if there is one that can be read.
+    pub fn min_se(&self) -> Option<MinSe> {
+        MinSe::parse(self.first(&Name::MinSe)?).ok()
     }
 
     /// Checks what [`Self::via`], [`Self::from`] and the like would refuse: RFC 3261 §8.1.1, in its order.

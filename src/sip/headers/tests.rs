@@ -145,6 +145,12 @@ fn small_fields_print_what_they_read() {
     assert_eq!(RetryAfter::parse(b"120 (busy; very);duration=5").unwrap().delay.as_secs(), 120);
     assert_eq!(Event::parse(b"refer;id=93809824").unwrap().id(), Some("93809824"));
     assert!(SubscriptionState::parse(b"Terminated;reason=noresource").unwrap().is_terminated());
+    let expires = SessionExpires::parse(b" 1800 ; Refresher=UAS;x").unwrap();
+    assert_eq!((expires.interval.as_secs(), expires.refresher()), (1800, Some(Refresher::Uas)));
+    assert_eq!(expires.to_string(), "1800;Refresher=UAS;x");
+    assert_eq!(SessionExpires::parse(b"90;refresher=me").unwrap().refresher(), None);
+    assert_eq!(MinSe::parse(b"99999999999;x").unwrap().interval.as_secs(), u64::from(u32::MAX));
+    assert!(SessionExpires::parse(b"-1").is_err() && MinSe::parse(b"1.5").is_err());
     let replaces = Replaces::parse(b"a@b;from-tag=f;to-tag=t;early-only").unwrap();
     assert_eq!(replaces.to_string(), "a@b;to-tag=t;from-tag=f;early-only");
 }

@@ -174,6 +174,11 @@ impl Layer {
         self.last_id
     }
 
+    /// A first RSeq, from 1 below 2³¹ (RFC 3262 §3).
+    pub(in crate::sip) fn new_response_number(&mut self) -> u32 {
+        (self.random.next_u32() >> 1).max(1)
+    }
+
     /// A tag of 64 random bits (RFC 3261 §19.3 asks for 32).
     pub(super) fn new_tag(&mut self) -> String {
         format!("{:016x}", self.random.next_u64())

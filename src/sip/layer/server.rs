@@ -121,6 +121,17 @@ impl Layer {
         self.drive_server(now, server, ServerInput::Respond(StatusClass::Success, bytes));
     }
 
+    /// Sends a reliable provisional response again (RFC 3262 §3).
+    pub(in crate::sip) fn resend_provisional(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        bytes: Bytes,
+    ) {
+        self.counters.retransmissions_out += 1;
+        self.drive_server(now, server, ServerInput::Respond(StatusClass::Provisional, bytes));
+    }
+
     /// The request of a transaction that still exists.
     pub(in crate::sip) fn request_of(&self, server: ServerId) -> Option<&Message> {
         self.servers.get(&server).map(|server| &server.request)

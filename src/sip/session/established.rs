@@ -5,6 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::exchange::Exchange;
+use super::reliable::Open;
+use super::timer::{Due, SessionTimer};
 use super::{Ask, State, Within, sdp_of, text};
 use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::core::Core;
@@ -12,7 +14,7 @@ use crate::sip::endpoint::{EndCause, Event, SessionId};
 use crate::sip::headers::Name;
 use crate::sip::layer::{Reply, ServerId};
 use crate::sip::timer::{Backoff, GIVE_UP};
-use crate::sip::{Message, StatusCode};
+use crate::sip::{Message, Method, StatusCode};
 
 /// A confirmed dialog with its session.
 #[derive(Debug)]
@@ -22,6 +24,20 @@ pub(super) struct Established {
     /// Our 2xx, while the peer's ACK is missing.
     pub(super) unacknowledged: Option<Unacknowledged>,
     pub(super) exchange: Exchange,
+    pub(super) timer: SessionTimer,
+    /// Our session description as it stands, for a refresh by re-INVITE.
+    pub(super) description: Option<Bytes>,
+    /// Whether the peer takes UPDATE.
+    pub(super) updates: Updates,
+    /// A reliable provisional response that our 2xx has overtaken.
+    pub(super) unpracked: Option<Open>,
+}
+
+/// Whether a peer takes UPDATE (RFC 3311), as its Allow says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Updates {
+    Taken,
+    Refused,
 }
 
 /// Who made the Call-ID: it decides who retries a crossed offer first (RFC 3261 §14.1).
@@ -44,9 +60,19 @@ pub(super) struct Unacknowledged {
 
 /// Whether a 2xx carries an offer, so that its ACK carries the answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Offer {
+pub(super) enum Offer {
     InResponse,
     InRequest,
+}
+
+impl Offer {
+    /// Where the offer of the exchange is that this INVITE begins.
+    pub(super) fn of(invite: &Message) -> Self {
+        match sdp_of(invite) {
+            Some(_) => Self::InRequest,
+            None => Self::InResponse,
+        }
+    }
 }
 
 /// A session hung up before the ACK for our 2xx: BYE must wait for it (RFC 3261 §15).
@@ -58,8 +84,17 @@ pub(super) struct Closing {
 }
 
 impl Established {
-    pub(super) fn new(dialog: DialogId, side: Side) -> Self {
-        Self { dialog, side, unacknowledged: None, exchange: Exchange::Idle }
+    pub(super) fn new(dialog: DialogId, side: Side, timer: SessionTimer) -> Self {
+        Self {
+            dialog,
+            side,
+            unacknowledged: None,
+            exchange: Exchange::Idle,
+            timer,
+            description: None,
+            updates: Updates::Refused,
+            unpracked: None,
+        }
     }
 
     pub(super) fn dialog(&self) -> &DialogId {
@@ -68,10 +103,16 @@ impl Established {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let unacknowledged = self.unacknowledged.as_ref().map(Unacknowledged::deadline);
-        unacknowledged.into_iter().chain(self.exchange.deadline()).min()
+        let own = unacknowledged.into_iter().chain(self.exchange.deadline());
+        own.chain(self.timer.deadline()).min()
     }
 
-    pub(super) fn handle_timeout(mut self, now: Instant, core: &mut Core, id: SessionId) -> State {
+    pub(super) fn handle_timeout(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+    ) -> State {
         if let Some(unacknowledged) = &mut self.unacknowledged {
             if unacknowledged.give_up <= now {
                 core.send_bye(now, &self.dialog, None);
@@ -80,17 +121,30 @@ impl Established {
             unacknowledged.resend_if_due(now, core);
         }
         self.continue_exchange(now, core, id);
+        match self.timer.due(now) {
+            Some(Due::Expiry) => {
+                self.close_exchange(now, core);
+                core.send_bye(now, &self.dialog, Some(EXPIRED.to_owned()));
+                return self.end(now, core, id, EndCause::Expired);
+            }
+            Some(Due::Refresh) => self.refresh(now, core, id),
+            None => {}
+        }
         State::Established(self)
     }
 
     /// Sends a 2xx to INVITE or re-INVITE and watches for its ACK.
-    pub(super) fn accept(&mut self, now: Instant, core: &mut Core, server: ServerId, reply: Reply) {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        (server, offer): (ServerId, Offer),
+        reply: Reply,
+    ) {
         let Some(request) = core.layer.request_of(server) else { return };
-        let offer = match sdp_of(request) {
-            Some(_) => Offer::InRequest,
-            None => Offer::InResponse,
-        };
         let sequence = request.headers.cseq().map_or(0, |cseq| cseq.number);
+        self.updates.note(request);
+        let reply = self.timer.accept(now, core.layer.settings.session_expires, request, reply);
         self.unacknowledged = core.layer.reply(now, server, reply).map(|response| {
             let (resend, give_up) = (Backoff::capped(now), now + GIVE_UP);
             Unacknowledged { server, sequence, response, resend, give_up, offer }
@@ -98,12 +152,12 @@ impl Established {
     }
 
     pub(super) fn handle_ack(
-        mut self,
+        mut self: Box<Self>,
         core: &mut Core,
         id: SessionId,
         ack: &Message,
         sequence: u32,
-    ) -> Self {
+    ) -> Box<Self> {
         if let Some(acknowledged) = self.unacknowledged.take_if(|own| own.sequence == sequence) {
             let sdp = match acknowledged.offer {
                 Offer::InResponse => sdp_of(ack),
@@ -115,7 +169,7 @@ impl Established {
     }
 
     pub(super) fn handle_request(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -127,22 +181,33 @@ impl Established {
                 let reason = within.request.headers.first(&Name::Reason).map(|value| text(value));
                 return self.end(now, core, id, EndCause::Bye { reason });
             }
-            Ask::Refresh => accept_refresh(now, core, within),
-            Ask::Offer => self.handle_offer(now, core, id, within),
+            Ask::Refresh => {
+                self.updates = Updates::Taken;
+                accept_refresh(now, core, within, Some(&mut self.timer));
+            }
+            Ask::Prack => {
+                let is_known = |open: &mut Open| open.is_acknowledged_by(within.request);
+                let status = match self.unpracked.take_if(is_known) {
+                    Some(_) => StatusCode::OK,
+                    None => StatusCode::CALL_DOES_NOT_EXIST,
+                };
+                core.reply_status(now, within.server, status);
+            }
+            Ask::Update | Ask::Reinvite => self.handle_offer(now, core, id, within),
         }
         State::Established(self)
     }
 
     pub(super) fn hang_up(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         reason: Option<String>,
     ) -> State {
         self.close_exchange(now, core);
-        let Self { dialog, unacknowledged, .. } = self;
+        let Self { dialog, unacknowledged, .. } = *self;
         if let Some(unacknowledged) = unacknowledged {
-            return State::Closing(Closing { dialog, unacknowledged, reason });
+            return State::Closing(Box::new(Closing { dialog, unacknowledged, reason }));
         }
         core.send_bye(now, &dialog, reason);
         core.dialogs.leave_session(&dialog);
@@ -151,7 +216,7 @@ impl Established {
 
     /// Ends the session if this status of a request within it says that the peer has lost it.
     pub(super) fn end_if_dialog_lost(
-        self,
+        self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -168,11 +233,29 @@ impl Established {
         }
     }
 
-    fn end(mut self, now: Instant, core: &mut Core, id: SessionId, cause: EndCause) -> State {
+    fn end(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        cause: EndCause,
+    ) -> State {
         self.close_exchange(now, core);
         core.dialogs.leave_session(&self.dialog);
         core.emit(Event::Ended { session: id, cause });
         State::Over
+    }
+}
+
+impl Updates {
+    /// Reads Allow; without one nothing is known anew.
+    pub(super) fn note(&mut self, message: &Message) {
+        let headers = &message.headers;
+        if headers.has_token(&Name::Allow, Method::Update.as_str()) {
+            *self = Self::Taken;
+        } else if headers.contains(&Name::Allow) {
+            *self = Self::Refused;
+        }
     }
 }
 
@@ -194,7 +277,7 @@ impl Closing {
         self.unacknowledged.deadline()
     }
 
-    pub(super) fn handle_timeout(mut self, now: Instant, core: &mut Core) -> State {
+    pub(super) fn handle_timeout(mut self: Box<Self>, now: Instant, core: &mut Core) -> State {
         if self.unacknowledged.give_up <= now {
             return self.close(now, core);
         }
@@ -202,7 +285,12 @@ impl Closing {
         State::Closing(self)
     }
 
-    pub(super) fn handle_ack(self, now: Instant, core: &mut Core, sequence: u32) -> State {
+    pub(super) fn handle_ack(
+        self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        sequence: u32,
+    ) -> State {
         if self.unacknowledged.sequence == sequence {
             self.close(now, core)
         } else {
@@ -210,7 +298,12 @@ impl Closing {
         }
     }
 
-    pub(super) fn handle_request(self, now: Instant, core: &mut Core, within: Within<'_>) -> State {
+    pub(super) fn handle_request(
+        self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        within: Within<'_>,
+    ) -> State {
         if within.ask == Ask::Bye {
             core.reply_status(now, within.server, StatusCode::OK);
             core.dialogs.leave_session(&self.dialog);
@@ -220,7 +313,7 @@ impl Closing {
         State::Closing(self)
     }
 
-    fn close(self, now: Instant, core: &mut Core) -> State {
+    fn close(self: Box<Self>, now: Instant, core: &mut Core) -> State {
         core.send_bye(now, &self.dialog, self.reason);
         core.dialogs.leave_session(&self.dialog);
         State::Over
@@ -228,10 +321,23 @@ impl Closing {
 }
 
 /// Answers an UPDATE that only refreshes the target (RFC 3311 §5.2).
-pub(super) fn accept_refresh(now: Instant, core: &mut Core, within: Within<'_>) {
+///
+/// The session timer starts anew with it, once there is one.
+pub(super) fn accept_refresh(
+    now: Instant,
+    core: &mut Core,
+    within: Within<'_>,
+    timer: Option<&mut SessionTimer>,
+) {
     let Some(dialog) = core.dialogs.dialog_mut(within.dialog) else { return };
     dialog.refresh_target(within.request);
     let reply = Reply::new(StatusCode::OK).contact(dialog.user());
-    let reply = core.with_capabilities(reply);
+    let mut reply = core.with_capabilities(reply);
+    if let Some(timer) = timer {
+        reply = timer.accept(now, core.layer.settings.session_expires, within.request, reply);
+    }
     core.reply(now, within.server, reply);
 }
+
+/// Why we say BYE when nobody refreshed the session in time.
+const EXPIRED: &str = "SIP;cause=408;text=\"Session timer expired\"";

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::established::{Established, Side};
+use super::established::{Established, Offer, Side, Updates};
 use super::{Refusal, State, Within, sdp_of};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
 use crate::sip::endpoint::{Busy, Event, SessionId};
@@ -55,10 +55,28 @@ pub(super) enum Exchange {
 pub(super) struct Proposal {
     method: Method,
     offer: Option<Bytes>,
+    purpose: Purpose,
     tries_left: u32,
 }
 
+/// Why we ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// The user wants another session.
+    Change,
+    /// The session is to go on as it is (RFC 4028).
+    Refresh,
+}
+
 impl Exchange {
+    /// An UPDATE that was sent before the call stood.
+    pub(super) fn of_update(request: RequestId, offer: Bytes, until: Instant) -> Self {
+        let purpose = Purpose::Change;
+        let proposal =
+            Proposal { method: Method::Update, offer: Some(offer), purpose, tries_left: TRIES };
+        Self::Ours { request, until, proposal }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Ours { until, .. } | Self::Waiting { until, .. } => Some(*until),
@@ -83,7 +101,8 @@ impl Established {
         ack.headers.push(Name::UserAgent, core.layer.settings.product.clone());
         if let Some(sdp) = sdp {
             ack.headers.push(Name::ContentType, SDP);
-            ack.body = sdp;
+            ack.body = sdp.clone();
+            self.description = Some(sdp);
         }
         core.layer.acknowledge(request, &self.dialog.remote_tag, (ack, flow));
     }
@@ -103,8 +122,22 @@ impl Established {
         if !matches!(self.exchange, Exchange::Idle) || self.unacknowledged.is_some() {
             return Err(Busy);
         }
-        self.propose(now, core, id, Proposal { method, offer, tries_left: TRIES });
+        let purpose = Purpose::Change;
+        self.propose(now, core, id, Proposal { method, offer, purpose, tries_left: TRIES });
         Ok(())
+    }
+
+    /// Keeps the session up (RFC 4028 §10): by UPDATE, or by the description as it stands, o-line and all.
+    pub(super) fn refresh(&mut self, now: Instant, core: &mut Core, id: SessionId) {
+        let is_busy = !matches!(self.exchange, Exchange::Idle) || self.unacknowledged.is_some();
+        let (method, offer) = match (self.updates, &self.description) {
+            _ if is_busy => return self.timer.postpone(now), // what is open refreshes the session too
+            (Updates::Taken, _) => (Method::Update, None),
+            (Updates::Refused, Some(description)) => (Method::Invite, Some(description.clone())),
+            (Updates::Refused, None) => return self.timer.postpone(now), // our answer is still to come
+        };
+        let purpose = Purpose::Refresh;
+        self.propose(now, core, id, Proposal { method, offer, purpose, tries_left: TRIES });
     }
 
     /// A re-INVITE, or an UPDATE with an offer.
@@ -125,8 +158,14 @@ impl Established {
                 return core.reply_status(now, within.server, StatusCode::REQUEST_PENDING);
             }
             // The peer's offer overtakes ours, which was made for the session as it was.
-            Exchange::Waiting { .. } => {
-                emit_failed(core, id, Refusal::of_status(StatusCode::REQUEST_PENDING));
+            Exchange::Waiting { proposal, .. } => {
+                let purpose = proposal.purpose;
+                self.fail(
+                    now,
+                    core,
+                    id,
+                    (purpose, Refusal::of_status(StatusCode::REQUEST_PENDING)),
+                );
             }
             Exchange::Idle => {}
         }
@@ -146,30 +185,38 @@ impl Established {
             Ok(sdp) => sdp,
             Err(status) => return core.reply_status(now, server, status),
         };
+        self.description = Some(sdp.clone());
         let (Some(request), Some(dialog)) =
             (core.layer.request_of(server), core.dialogs.dialog_mut(&self.dialog))
         else {
             return;
         };
         dialog.refresh_target(request);
-        let is_invite = request.method() == Some(&Method::Invite);
         let reply = Reply::new(StatusCode::OK).contact(dialog.user()).body(SDP, Some(sdp));
         let reply = core.with_capabilities(reply);
-        if is_invite {
-            self.accept(now, core, server, reply);
-        } else {
-            core.reply(now, server, reply);
+        match request.method() {
+            Some(Method::Invite) => {
+                let offer = Offer::of(request);
+                self.accept(now, core, (server, offer), reply);
+            }
+            Some(Method::Update) => {
+                self.updates = Updates::Taken;
+                let wanted = core.layer.settings.session_expires;
+                let reply = self.timer.accept(now, wanted, request, reply);
+                core.reply(now, server, reply);
+            }
+            _ => core.reply(now, server, reply), // a PRACK that our 2xx has overtaken
         }
     }
 
     /// The peer takes its re-INVITE back.
     pub(super) fn handle_cancelled(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
         cancelled: ServerId,
-    ) -> Self {
+    ) -> Box<Self> {
         if matches!(self.exchange, Exchange::Theirs { server } if server == cancelled) {
             core.reply_status(now, cancelled, StatusCode::REQUEST_TERMINATED);
             self.exchange = Exchange::Idle;
@@ -179,7 +226,7 @@ impl Established {
     }
 
     pub(super) fn handle_response(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -187,7 +234,7 @@ impl Established {
     ) -> State {
         match response.status() {
             Some(status) if status.is_success() => {
-                self.handle_answer(core, id, response);
+                self.handle_answer(now, core, id, response);
                 State::Established(self)
             }
             Some(status) if status.is_final() => {
@@ -199,7 +246,7 @@ impl Established {
 
     /// RFC 3261 §14.1: whatever the refusal, the session stands; only 408 and 481 end it.
     pub(super) fn handle_refusal(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -213,14 +260,58 @@ impl Established {
         if matches!(refusal.status, StatusCode::REQUEST_TIMEOUT | StatusCode::CALL_DOES_NOT_EXIST) {
             return self.end_if_dialog_lost(now, core, id, refusal.status);
         }
+        if self.adapt(&mut proposal, &refusal) {
+            proposal.tries_left -= 1;
+            self.propose(now, core, id, proposal);
+            return State::Established(self);
+        }
         match self.pause_after(core, &refusal).filter(|_| proposal.tries_left > 0) {
             Some(pause) => {
                 proposal.tries_left -= 1;
                 self.exchange = Exchange::Waiting { until: now + pause, proposal };
             }
-            None => emit_failed(core, id, refusal),
+            None => self.fail(now, core, id, (proposal.purpose, refusal)),
         }
         State::Established(self)
+    }
+
+    /// Makes of a refused proposal one that may be taken at once; false if there is none.
+    fn adapt(&mut self, proposal: &mut Proposal, refusal: &Refusal) -> bool {
+        if proposal.tries_left == 0 {
+            return false;
+        }
+        match (refusal.status, proposal.purpose, &self.description) {
+            (StatusCode::SESSION_INTERVAL_TOO_SMALL, ..) => self.timer.raise(refusal.min_se),
+            // It allowed UPDATE and does not take it.
+            (
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED,
+                Purpose::Refresh,
+                Some(description),
+            ) if proposal.method == Method::Update => {
+                self.updates = Updates::Refused;
+                (proposal.method, proposal.offer) = (Method::Invite, Some(description.clone()));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives up what we asked for; the session stands as it was.
+    fn fail(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        session: SessionId,
+        (purpose, refusal): (Purpose, Refusal),
+    ) {
+        let Refusal { status, reason, .. } = refusal;
+        match purpose {
+            Purpose::Change => core.emit(Event::ReofferFailed { session, status, reason }),
+            Purpose::Refresh => {
+                self.timer.postpone(now);
+                core.emit(Event::Refreshed { session, sdp: None });
+            }
+        }
     }
 
     /// Does what is due: sends a refused proposal again, or gives up one that is never answered.
@@ -230,10 +321,16 @@ impl Established {
                 let proposal = proposal.clone();
                 self.propose(now, core, id, proposal);
             }
-            Exchange::Ours { until, request, .. } if *until <= now => {
+            Exchange::Ours { until, request, proposal } if *until <= now => {
+                let purpose = proposal.purpose;
                 core.layer.cancel(now, *request, None);
                 self.exchange = Exchange::Idle;
-                emit_failed(core, id, Refusal::of_status(StatusCode::REQUEST_TIMEOUT));
+                self.fail(
+                    now,
+                    core,
+                    id,
+                    (purpose, Refusal::of_status(StatusCode::REQUEST_TIMEOUT)),
+                );
             }
             Exchange::Idle
             | Exchange::OweAck { .. }
@@ -257,11 +354,14 @@ impl Established {
     }
 
     fn propose(&mut self, now: Instant, core: &mut Core, id: SessionId, proposal: Proposal) {
+        // Not 100rel: provisional responses within a call tell us nothing.
         let supported = core.layer.settings.supported.join(", ");
         let what = (proposal.method.clone(), Owner::Session(id));
+        let timer = &self.timer;
         let request = core.send_within(now, &self.dialog, what, |message| {
             message.headers.push(Name::Allow, ALLOW);
             message.headers.push(Name::Supported, supported);
+            timer.ask_again(&mut message.headers);
             if let Some(offer) = &proposal.offer {
                 message.headers.push(Name::ContentType, SDP);
                 message.body = offer.clone();
@@ -274,12 +374,14 @@ impl Established {
         };
     }
 
-    fn handle_answer(&mut self, core: &mut Core, id: SessionId, response: &Message) {
+    fn handle_answer(&mut self, now: Instant, core: &mut Core, id: SessionId, response: &Message) {
         let exchange = mem::replace(&mut self.exchange, Exchange::Idle);
         let Exchange::Ours { request, proposal, .. } = exchange else { return };
         if let Some(dialog) = core.dialogs.dialog_mut(&self.dialog) {
             dialog.refresh_target(response);
         }
+        self.timer.conclude(now, response);
+        self.updates.note(response);
         let sdp = sdp_of(response);
         if proposal.method == Method::Invite {
             self.owe_ack(request, response.headers.cseq().map_or(0, |cseq| cseq.number));
@@ -287,7 +389,11 @@ impl Established {
                 self.acknowledge(core, None);
             }
         }
-        core.emit(Event::ReofferAnswered { session: id, sdp });
+        self.description = proposal.offer.or_else(|| self.description.take());
+        core.emit(match proposal.purpose {
+            Purpose::Change => Event::ReofferAnswered { session: id, sdp },
+            Purpose::Refresh => Event::Refreshed { session: id, sdp },
+        });
     }
 
     /// How long to wait before the same proposal may do better; `None` if it never will.
@@ -307,11 +413,6 @@ impl Established {
             _ => None,
         }
     }
-}
-
-fn emit_failed(core: &mut Core, session: SessionId, refusal: Refusal) {
-    let Refusal { status, reason, .. } = refusal;
-    core.emit(Event::ReofferFailed { session, status, reason });
 }
 
 /// How often a proposal that was refused for now is made again.

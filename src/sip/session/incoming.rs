@@ -1,16 +1,19 @@
-//! A call that rings here: RFC 3261 §13.3.
+//! A call that rings here: RFC 3261 §13.3, RFC 3262 §3.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::established::{Established, Side};
-use super::{Ask, State, Within};
-use crate::sip::StatusCode;
+use super::early::{Early, Offerer};
+use super::established::{Established, Offer, Side};
+use super::reliable::{Content, Provisional, Reliable};
+use super::timer::SessionTimer;
+use super::{Ask, Refusal, State, Within, sdp_of};
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::endpoint::core::{Core, SDP};
-use crate::sip::endpoint::{Event, SessionId};
-use crate::sip::layer::{Reply, ServerId};
+use crate::sip::endpoint::{Busy, Event, SessionId};
+use crate::sip::layer::{Reply, RequestId, ServerId};
+use crate::sip::{Message, StatusCode};
 
 /// An INVITE without a final response from us.
 #[derive(Debug)]
@@ -18,10 +21,17 @@ pub(super) struct Incoming {
     server: ServerId,
     dialog: DialogId,
     user: String,
+    offer: Offer,
     /// When we stop ringing.
     until: Instant,
     /// The provisional response to repeat, and when.
     repeat: Option<(Instant, Reply)>,
+    reliable: Reliable,
+    early: Early,
+    /// Our session description as the peer has it for sure, or will have.
+    description: Option<Bytes>,
+    /// What the user accepted the call with, while a 2xx has to wait for a PRACK.
+    accepted: Option<Bytes>,
 }
 
 impl Incoming {
@@ -29,11 +39,25 @@ impl Incoming {
         now: Instant,
         core: &mut Core,
         session: SessionId,
-        (server, dialog): (ServerId, Dialog),
+        (server, dialog, invite): (ServerId, Dialog, &Message),
     ) -> Self {
         let user = dialog.user().to_owned();
-        let dialog = core.dialogs.insert_for_session(dialog, session);
-        Self { server, dialog, user, until: now + core.layer.settings.ring, repeat: None }
+        let offer = Offer::of(invite);
+        Self {
+            server,
+            dialog: core.dialogs.insert_for_session(dialog, session),
+            user,
+            offer,
+            until: now + core.layer.settings.ring,
+            repeat: None,
+            reliable: Reliable::new(core, server, invite),
+            early: Early::Open(match offer {
+                Offer::InRequest => Offerer::Peer,
+                Offer::InResponse => Offerer::Us,
+            }),
+            description: None,
+            accepted: None,
+        }
     }
 
     pub(super) fn server(&self) -> ServerId {
@@ -41,14 +65,22 @@ impl Incoming {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.repeat.as_ref().map_or(self.until, |(at, _)| self.until.min(*at))
+        let repeat = self.repeat.as_ref().map(|(at, _)| *at);
+        repeat.into_iter().chain(self.reliable.deadline()).fold(self.until, Instant::min)
     }
 
-    pub(super) fn handle_timeout(mut self, now: Instant, core: &mut Core, id: SessionId) -> State {
+    pub(super) fn handle_timeout(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+    ) -> State {
         if self.until <= now {
-            self.refuse(now, core, Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE));
-            core.emit(Event::Cancelled { session: id });
-            return State::Over;
+            return self.give_up(now, core, id, StatusCode::TEMPORARILY_UNAVAILABLE);
+        }
+        // RFC 3262 §3: a caller that acknowledges nothing is told 5xx.
+        if !self.reliable.handle_timeout(now, core) {
+            return self.give_up(now, core, id, StatusCode::SERVER_TIMEOUT);
         }
         if let Some((at, reply)) = &mut self.repeat
             && *at <= now
@@ -66,31 +98,48 @@ impl Incoming {
         status: StatusCode,
         sdp: Option<Bytes>,
     ) {
-        if !status.is_provisional() || status == StatusCode::TRYING {
+        if !status.is_provisional() || status == StatusCode::TRYING || self.accepted.is_some() {
             return;
         }
-        let reply = Reply::new(status).contact(&self.user).body(SDP, sdp);
+        // One description is enough: what was offered or answered for sure is not said again.
+        let sdp = sdp.filter(|_| self.description.is_none());
+        let user = self.user.clone();
+        if self.reliable.takes(sdp.as_ref()) {
+            self.description = self.description.take().or_else(|| sdp.clone());
+            return self.reliable.send(now, core, Provisional { status, sdp, user });
+        }
+        let reply = Reply::new(status).contact(&user).body(SDP, sdp);
         core.reply(now, self.server, reply.clone());
         self.repeat = Some((now + REPEAT, reply));
     }
 
-    pub(super) fn answer(self, now: Instant, core: &mut Core, sdp: Bytes) -> State {
-        let Self { server, dialog, user, .. } = self;
-        let reply = core.with_capabilities(Reply::new(StatusCode::OK).contact(&user));
-        let reply = reply.body(SDP, Some(sdp));
-        let mut established = Established::new(dialog, Side::Callee);
-        established.accept(now, core, server, reply);
+    pub(super) fn answer(mut self: Box<Self>, now: Instant, core: &mut Core, sdp: Bytes) -> State {
+        if self.reliable.holds_success() {
+            self.accepted = Some(sdp);
+            return State::Incoming(self);
+        }
+        let reply = core.with_capabilities(Reply::new(StatusCode::OK).contact(&self.user));
+        let is_settled = self.description.is_some();
+        let sdp = Some(sdp).filter(|_| !is_settled);
+        let offer = if is_settled { Offer::InRequest } else { self.offer };
+        let timer = SessionTimer::new(core.layer.settings.min_se);
+        let mut established = Box::new(Established::new(self.dialog, Side::Callee, timer));
+        established.description = self.description.or_else(|| sdp.clone());
+        established.exchange = self.early.into_exchange(now + core.layer.settings.ring);
+        established.unpracked = self.reliable.into_open();
+        established.accept(now, core, (self.server, offer), reply.body(SDP, sdp));
         State::Established(established)
     }
 
     /// Gives a final response other than 2xx and leaves the dialog.
-    pub(super) fn refuse(self, now: Instant, core: &mut Core, reply: Reply) {
+    pub(super) fn refuse(self: Box<Self>, now: Instant, core: &mut Core, reply: Reply) {
+        self.early.close(now, core);
         core.reply(now, self.server, reply);
         core.dialogs.leave_session(&self.dialog);
     }
 
     pub(super) fn handle_request(
-        self,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
@@ -100,17 +149,96 @@ impl Incoming {
             // RFC 3261 §15.1.2: a caller may end an early dialog by BYE too.
             Ask::Bye => {
                 core.reply_status(now, within.server, StatusCode::OK);
-                self.refuse(now, core, Reply::new(StatusCode::REQUEST_TERMINATED));
-                core.emit(Event::Cancelled { session: id });
-                return State::Over;
+                return self.give_up(now, core, id, StatusCode::REQUEST_TERMINATED);
             }
             Ask::Refresh => {
-                super::established::accept_refresh(now, core, within);
+                super::established::accept_refresh(now, core, within, None);
             }
-            // RFC 3311 §5.2, RFC 3261 §14.2: the offer of the INVITE is not answered yet.
-            Ask::Offer => core.reply_later(now, within.server),
+            Ask::Prack => return self.handle_prack(now, core, id, within),
+            Ask::Update => self.early.handle_offer(now, core, id, within),
+            // RFC 3261 §14.2: the first INVITE is not answered yet.
+            Ask::Reinvite => core.reply_later(now, within.server),
         }
         State::Incoming(self)
+    }
+
+    /// Says that the user wants another session before the final response.
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        offer: Bytes,
+    ) -> Result<(), Busy> {
+        self.early.offer(now, core, (id, &self.dialog), offer)
+    }
+
+    pub(super) fn answer_offer(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        answer: Result<Bytes, StatusCode>,
+    ) {
+        let answer = self.early.answer(now, core, &self.dialog, answer);
+        self.description = answer.or_else(|| self.description.take());
+    }
+
+    /// True if this request is an UPDATE of ours.
+    pub(super) fn is_ours(&self, id: RequestId) -> bool {
+        self.early.is_ours(id)
+    }
+
+    pub(super) fn handle_response(&mut self, core: &mut Core, id: SessionId, response: &Message) {
+        let offer = self.early.handle_response(core, (id, &self.dialog), response);
+        self.description = offer.or_else(|| self.description.take());
+    }
+
+    pub(super) fn handle_refusal(&mut self, core: &mut Core, id: SessionId, refusal: Refusal) {
+        self.early.fail(core, id, refusal);
+    }
+
+    /// RFC 3262 §3 and §5: what waited for the PRACK goes on; the PRACK may answer our offer, or make one.
+    fn handle_prack(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        within: Within<'_>,
+    ) -> State {
+        let Some(content) = self.reliable.acknowledge(now, core, within.request) else {
+            core.reply_status(now, within.server, StatusCode::CALL_DOES_NOT_EXIST);
+            return State::Incoming(self);
+        };
+        let sdp = sdp_of(within.request);
+        let answers =
+            self.offer == Offer::InResponse && content == Content::Sdp && self.early.is_open();
+        if content == Content::Sdp {
+            self.early = Early::Settled;
+        }
+        match sdp {
+            Some(sdp) if answers => {
+                core.reply_status(now, within.server, StatusCode::OK);
+                core.emit(Event::Acknowledged { session: id, sdp: Some(sdp) });
+            }
+            Some(_) => self.early.handle_offer(now, core, id, within),
+            None => core.reply_status(now, within.server, StatusCode::OK),
+        }
+        match self.accepted.take() {
+            Some(sdp) => self.answer(now, core, sdp),
+            None => State::Incoming(self),
+        }
+    }
+
+    fn give_up(
+        self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        status: StatusCode,
+    ) -> State {
+        self.refuse(now, core, Reply::new(status));
+        core.emit(Event::Cancelled { session: id });
+        State::Over
     }
 }
 

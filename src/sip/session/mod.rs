@@ -13,10 +13,14 @@
 //! A session that was hung up is forgotten at once: a 2xx that still comes is acknowledged and its
 //! dialog ended by [`release`], the way RFC 3261 §13.2.2.4 treats the superfluous answers of a fork.
 
+mod early;
 mod established;
 mod exchange;
+mod forks;
 mod incoming;
 mod outgoing;
+mod reliable;
+mod timer;
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -35,6 +39,9 @@ use crate::sip::layer::{Failure, Head, Owner, Reply, Request, RequestId, ServerI
 use crate::sip::message::Start;
 use crate::sip::{Message, Method, StatusCode};
 
+pub(super) use reliable::TAG as RELIABLE;
+pub(super) use timer::refuse_interval;
+
 /// One INVITE usage.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -44,10 +51,10 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 enum State {
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     Outgoing(Box<Outgoing>),
-    Established(Established),
-    Closing(Closing),
+    Established(Box<Established>),
+    Closing(Box<Closing>),
     Over,
 }
 
@@ -69,21 +76,29 @@ pub(super) struct Within<'a> {
 pub(super) enum Ask {
     /// BYE.
     Bye,
-    /// UPDATE without an offer: only the peer's address may be new.
+    /// UPDATE without an offer: only the peer's address may be new, and the session timer starts anew.
     Refresh,
-    /// INVITE, or UPDATE with an offer.
-    Offer,
+    /// UPDATE with an offer.
+    Update,
+    /// PRACK.
+    Prack,
+    /// INVITE.
+    Reinvite,
 }
 
 impl Ask {
-    /// What INVITE, UPDATE or BYE asks.
+    /// What INVITE, UPDATE, PRACK or BYE asks.
     pub(super) fn of(method: &Method, request: &Message) -> Self {
         if *method == Method::Bye {
             Self::Bye
         } else if *method == Method::Update && request.body.is_empty() {
             Self::Refresh
+        } else if *method == Method::Update {
+            Self::Update
+        } else if *method == Method::Prack {
+            Self::Prack
         } else {
-            Self::Offer
+            Self::Reinvite
         }
     }
 }
@@ -105,14 +120,14 @@ impl Session {
             to: request.headers.to().ok()?,
             target: request.uri()?.clone(),
             offer: sdp_of(&request),
-            request,
+            request: request.clone(),
             transport: source.transport,
             peer: source.peer,
             local: source.local,
         };
-        let incoming = Incoming::new(now, core, id, (server, dialog));
+        let incoming = Incoming::new(now, core, id, (server, dialog, &request));
         core.emit(Event::Invited(Box::new(invited)));
-        Some(Self { id, state: State::Incoming(incoming) })
+        Some(Self { id, state: State::Incoming(Box::new(incoming)) })
     }
 
     /// A call that goes out.
@@ -185,6 +200,14 @@ impl Session {
             State::Established(established) if established.is_ours(request) => {
                 self.state = established.handle_response(now, core, id, &response);
             }
+            State::Incoming(mut incoming) if incoming.is_ours(request) => {
+                incoming.handle_response(core, id, &response);
+                self.state = State::Incoming(incoming);
+            }
+            State::Outgoing(mut outgoing) if outgoing.forks.has_update(request) => {
+                outgoing.forks.handle_update_response(core, id, (request, &response));
+                self.state = State::Outgoing(outgoing);
+            }
             state @ (State::Incoming(_)
             | State::Outgoing(_)
             | State::Established(_)
@@ -213,6 +236,15 @@ impl Session {
             State::Established(established) if established.is_ours(request) => {
                 established.handle_refusal(now, core, id, Refusal::of_status(status))
             }
+            State::Incoming(mut incoming) if incoming.is_ours(request) => {
+                incoming.handle_refusal(core, id, Refusal::of_status(status));
+                State::Incoming(incoming)
+            }
+            State::Outgoing(mut outgoing) if outgoing.forks.has_update(request) => {
+                let refusal = Refusal::of_status(status);
+                outgoing.forks.handle_update_refusal(core, id, (request, refusal));
+                State::Outgoing(outgoing)
+            }
             state @ (State::Incoming(_)
             | State::Outgoing(_)
             | State::Established(_)
@@ -234,12 +266,12 @@ impl Session {
         };
     }
 
-    /// Takes INVITE, UPDATE or BYE within one of its dialogs.
+    /// Takes INVITE, UPDATE, PRACK or BYE within one of its dialogs.
     pub(super) fn handle_request(&mut self, now: Instant, core: &mut Core, within: Within<'_>) {
         let id = self.id;
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Incoming(incoming) => incoming.handle_request(now, core, id, within),
-            State::Outgoing(outgoing) => outgoing.handle_request(now, core, within),
+            State::Outgoing(outgoing) => outgoing.handle_request(now, core, id, within),
             State::Established(established) => established.handle_request(now, core, id, within),
             State::Closing(closing) => closing.handle_request(now, core, within),
             State::Over => State::Over,
@@ -311,9 +343,11 @@ impl Session {
         };
     }
 
-    pub(super) fn acknowledge(&mut self, core: &mut Core, sdp: Bytes) {
-        if let State::Established(established) = &mut self.state {
-            established.acknowledge(core, Some(sdp));
+    pub(super) fn acknowledge(&mut self, now: Instant, core: &mut Core, sdp: Bytes) {
+        match &mut self.state {
+            State::Established(established) => established.acknowledge(core, Some(sdp)),
+            State::Outgoing(outgoing) => outgoing.forks.acknowledge(now, core, sdp),
+            State::Incoming(_) | State::Closing(_) | State::Over => {}
         }
     }
 
@@ -339,9 +373,17 @@ impl Session {
         method: Method,
         sdp: Option<Bytes>,
     ) -> Result<(), Busy> {
-        match &mut self.state {
-            State::Established(established) => established.offer(now, core, self.id, (method, sdp)),
-            State::Incoming(_) | State::Outgoing(_) | State::Closing(_) | State::Over => Err(Busy),
+        match (&mut self.state, method, sdp) {
+            (State::Established(established), method, sdp) => {
+                established.offer(now, core, self.id, (method, sdp))
+            }
+            (State::Incoming(incoming), Method::Update, Some(sdp)) => {
+                incoming.offer(now, core, self.id, sdp)
+            }
+            (State::Outgoing(outgoing), Method::Update, Some(sdp)) => {
+                outgoing.forks.offer(now, core, self.id, sdp)
+            }
+            _ => Err(Busy),
         }
     }
 
@@ -351,8 +393,11 @@ impl Session {
         core: &mut Core,
         answer: Result<Bytes, StatusCode>,
     ) {
-        if let State::Established(established) = &mut self.state {
-            established.answer_offer(now, core, answer);
+        match &mut self.state {
+            State::Established(established) => established.answer_offer(now, core, answer),
+            State::Incoming(incoming) => incoming.answer_offer(now, core, answer),
+            State::Outgoing(outgoing) => outgoing.forks.answer_offer(now, core, answer),
+            State::Closing(_) | State::Over => {}
         }
     }
 
@@ -411,11 +456,13 @@ struct Refusal {
     status: StatusCode,
     reason: String,
     retry_after: Option<Duration>,
+    /// Of a 422.
+    min_se: Option<Duration>,
 }
 
 impl Refusal {
     fn of_status(status: StatusCode) -> Self {
-        Self { status, reason: status.reason().to_owned(), retry_after: None }
+        Self { status, reason: status.reason().to_owned(), retry_after: None, min_se: None }
     }
 
     fn of_response(response: &Message) -> Self {
@@ -426,6 +473,7 @@ impl Refusal {
             retry_after: retry_after
                 .and_then(|value| RetryAfter::parse(value).ok())
                 .map(|retry_after| retry_after.delay),
+            min_se: response.headers.min_se().map(|min| min.interval),
         }
     }
 }

@@ -1,15 +1,18 @@
 //! A call that rings elsewhere: RFC 3261 §13.2 and, for redirections, §8.1.3.4.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::established::{Established, Side};
-use super::{Ask, Refusal, State, Within, reason_of, sdp_of};
-use crate::sip::dialog::{Dialog, DialogId};
+use super::forks::{Forks, Order};
+use super::reliable::rack_of;
+use super::timer::SessionTimer;
+use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
+use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
-use crate::sip::endpoint::{Event, Invitation, SessionId};
+use crate::sip::endpoint::{Event, Invitation, Prack, SessionId};
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Owner, Request, RequestId};
 use crate::sip::uri::Scheme;
@@ -21,8 +24,10 @@ pub(super) struct Outgoing {
     request: RequestId,
     /// The INVITE, but for its request-URI and sequence number.
     template: Template,
+    timer: SessionTimer,
+    target: Uri,
     sequence: u32,
-    early: BTreeSet<DialogId>,
+    pub(super) forks: Forks,
     /// Everywhere the call went or will go.
     visited: Vec<Uri>,
     /// Where it goes next if it fails.
@@ -60,12 +65,15 @@ impl Outgoing {
             headers,
             offer,
         };
-        let request = template.send(now, core, id, (&target, 1));
+        let timer = SessionTimer::new(core.layer.settings.min_se);
+        let request = template.send(now, core, id, (&target, 1, &timer));
         Self {
             request,
             template,
+            timer,
+            target: target.clone(),
             sequence: 1,
-            early: BTreeSet::new(),
+            forks: Forks::default(),
             visited: vec![target],
             targets: VecDeque::new(),
             redirects_left: core.layer.settings.redirects,
@@ -105,13 +113,18 @@ impl Outgoing {
     ) -> State {
         match response.status() {
             Some(status) if status.is_provisional() => {
-                self.progress(core, id, status, &response);
+                self.progress(now, core, id, (status, &response));
                 State::Outgoing(self)
             }
             Some(status) if status.is_success() => self.establish(now, core, id, response),
             Some(status) if status.is_redirection() => {
                 self.note_targets(core, &response);
                 self.fail(now, core, id, Refusal::of_response(&response))
+            }
+            Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) if self.bears_longer(&response) => {
+                self.forks.leave_all(now, core);
+                let target = self.target.clone();
+                self.send_again(now, core, id, target)
             }
             _ => self.fail(now, core, id, Refusal::of_response(&response)),
         }
@@ -125,20 +138,37 @@ impl Outgoing {
         id: SessionId,
         refusal: Refusal,
     ) -> State {
-        self.leave_early(core);
+        self.forks.leave_all(now, core);
         let is_global = refusal.status.code() >= 600;
         let Some(target) = self.targets.pop_front().filter(|_| !is_global) else {
             emit_failed(core, id, refusal);
             return State::Over;
         };
+        self.send_again(now, core, id, target)
+    }
+
+    fn send_again(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        target: Uri,
+    ) -> State {
         self.sequence += 1;
-        self.request = self.template.send(now, core, id, (&target, self.sequence));
+        self.request = self.template.send(now, core, id, (&target, self.sequence, &self.timer));
+        self.target = target;
         State::Outgoing(self)
+    }
+
+    /// Takes the Min-SE of a 422 (RFC 4028 §7.3), if it makes a difference and not too many did before.
+    fn bears_longer(&mut self, response: &Message) -> bool {
+        let min = response.headers.min_se().map(|min| min.interval);
+        self.timer.raise(min) && self.sequence < MAX_INVITES
     }
 
     /// Cancels; a 2xx that crosses the CANCEL is released when it comes.
     pub(super) fn give_up(mut self: Box<Self>, now: Instant, core: &mut Core, why: Option<String>) {
-        self.leave_early(core);
+        self.forks.leave_all(now, core);
         core.layer.cancel(now, self.request, why);
     }
 
@@ -147,28 +177,45 @@ impl Outgoing {
         mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
+        id: SessionId,
         within: Within<'_>,
     ) -> State {
         match within.ask {
             Ask::Refresh => {
-                super::established::accept_refresh(now, core, within);
+                super::established::accept_refresh(now, core, within, None);
             }
             // RFC 3261 §15 forbids the callee this; its branch is lost all the same.
             Ask::Bye => {
                 core.reply_status(now, within.server, StatusCode::OK);
-                if self.early.remove(within.dialog) {
-                    core.dialogs.leave_session(within.dialog);
-                }
+                self.forks.leave(now, core, within.dialog);
             }
-            // RFC 3311 §5.2, RFC 3261 §14.2: our own offer, or the right to one, is open.
-            Ask::Offer => core.reply_status(now, within.server, StatusCode::REQUEST_PENDING),
+            Ask::Update => self.forks.handle_offer(now, core, id, within),
+            // We send no provisional responses.
+            Ask::Prack => {
+                core.reply_status(now, within.server, StatusCode::CALL_DOES_NOT_EXIST);
+            }
+            // RFC 3261 §14.2: our own INVITE is open.
+            Ask::Reinvite => core.reply_status(now, within.server, StatusCode::REQUEST_PENDING),
         }
         State::Outgoing(self)
     }
 
-    fn progress(&mut self, core: &mut Core, id: SessionId, status: StatusCode, response: &Message) {
+    fn progress(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: SessionId,
+        (status, response): (StatusCode, &Message),
+    ) {
         if response.headers.to().is_ok_and(|to| to.tag().is_some()) {
             self.note_early(core, id, response);
+        }
+        if let Some(rack) = rack_of(response) {
+            let (offer, reliable) = (self.template.offer.as_ref(), (response, rack));
+            let order = self.forks.acknowledge_reliable(now, core, reliable, offer);
+            if order == Order::Broken {
+                return;
+            }
         }
         let (reason, sdp) = (reason_of(response), sdp_of(response));
         core.emit(Event::Progress { session: id, status, reason, sdp });
@@ -177,19 +224,9 @@ impl Outgoing {
     fn note_early(&mut self, core: &mut Core, id: SessionId, response: &Message) {
         let Some(invite) = core.layer.request_sent(self.request) else { return };
         let flow = core.layer.flow_of(self.request);
-        let Some(dialog) = Dialog::of_response(invite, response, flow, &self.template.user) else {
-            return;
-        };
-        if let Some(entry) = core.dialogs.get_mut(&dialog.id) {
-            entry.dialog.refresh_target(response);
-        } else if self.early.len() < core.layer.settings.forks {
-            self.early.insert(core.dialogs.insert_for_session(dialog, id));
-        }
-    }
-
-    fn leave_early(&mut self, core: &mut Core) {
-        for dialog in std::mem::take(&mut self.early) {
-            core.dialogs.leave_session(&dialog);
+        let dialog = Dialog::of_response(invite, response, flow, &self.template.user);
+        if let Some(dialog) = dialog {
+            self.forks.note(core, id, dialog, response);
         }
     }
 
@@ -209,13 +246,21 @@ impl Outgoing {
             return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
         };
         let dialog = core.dialogs.insert_for_session(dialog, id);
-        self.early.remove(&dialog);
-        self.leave_early(core);
-        let sdp = sdp_of(&response);
-        let mut established = Established::new(dialog, Side::Caller);
+        let fork = self.forks.take(&dialog);
+        self.forks.leave_all(now, core);
+        let is_settled = !fork.exchange.is_open();
+        // RFC 6337 §3.1.1: after a reliable answer, what the 2xx says is none.
+        let sdp = if is_settled { fork.answer } else { sdp_of(&response) };
+        let mut established = Box::new(Established::new(dialog, Side::Caller, self.timer));
+        established.timer.conclude(now, &response);
+        established.updates.note(&response);
+        established.description = fork.description.or_else(|| self.template.offer.clone());
         established.owe_ack(self.request, self.sequence);
-        if self.template.offer.is_some() || sdp.is_none() {
+        if self.template.offer.is_some() || is_settled || sdp.is_none() {
             established.acknowledge(core, None);
+        }
+        if is_settled {
+            established.exchange = fork.exchange.into_exchange(now + core.layer.settings.ring);
         }
         core.emit(Event::Answered { session: id, sdp, response: Box::new(response) });
         State::Established(established)
@@ -250,7 +295,7 @@ impl Template {
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        (target, sequence): (&Uri, u32),
+        (target, sequence, timer): (&Uri, u32, &SessionTimer),
     ) -> RequestId {
         let mut message = Message::request(Method::Invite, target.without_headers());
         let headers = &mut message.headers;
@@ -260,7 +305,11 @@ impl Template {
         headers.push(Name::CallId, self.call_id.clone());
         headers.push(Name::CSeq, format!("{sequence} INVITE"));
         headers.push(Name::Allow, ALLOW);
-        headers.push(Name::Supported, core.layer.settings.supported.join(", "));
+        headers.push(Name::Supported, core.layer.settings.extensions().join(", "));
+        if core.layer.settings.prack == Prack::Required {
+            headers.push(Name::Require, RELIABLE);
+        }
+        timer.ask_first(core.layer.settings.session_expires, headers);
         headers.push(Name::UserAgent, core.layer.settings.product.clone());
         for (name, value) in &self.headers {
             let name = Name::new(name);
@@ -287,7 +336,7 @@ impl Template {
 }
 
 fn emit_failed(core: &mut Core, session: SessionId, refusal: Refusal) {
-    let Refusal { status, reason, retry_after } = refusal;
+    let Refusal { status, reason, retry_after, .. } = refusal;
     core.emit(Event::Failed { session, status, reason, retry_after });
 }
 
@@ -305,8 +354,11 @@ fn quality(contact: &NameAddr) -> u32 {
     }
 }
 
+/// INVITEs of one call, redirections included: each proxy on the way may want a longer session interval.
+const MAX_INVITES: u32 = 10;
+
 /// What the endpoint itself decides.
-const OWN_HEADERS: [Name; 9] = [
+const OWN_HEADERS: [Name; 11] = [
     Name::Via,
     Name::From,
     Name::To,
@@ -316,6 +368,8 @@ const OWN_HEADERS: [Name; 9] = [
     Name::ContentType,
     Name::ContentLength,
     Name::RecordRoute,
+    Name::SessionExpires,
+    Name::MinSe,
 ];
 
 /// RFC 3891, 3911, 3892, 4538 and harmless ones.

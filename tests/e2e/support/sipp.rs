@@ -1,4 +1,4 @@
-//! `sipp` as a caller.
+//! `sipp` as a caller and as one who is called.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -14,11 +14,22 @@ pub struct Sipp {
 impl Sipp {
     /// Calls `service` at `target`; `scenario` is a built-in (`uac`) or a file of `tests/e2e/sipp`.
     pub fn new(target: &str, service: &str, scenario: &str) -> Self {
-        let mut command = Command::new("sipp");
-        let port = free_port().port().to_string();
-        command.current_dir(fresh_folder());
         let host = if target.starts_with('[') { "::1" } else { "127.0.0.1" };
-        command.args(["-i", host, "-p", &port, "-s", service]);
+        let mut sipp = Self::at(host, free_port().port(), scenario);
+        sipp.command.args(["-s", service, target]);
+        sipp
+    }
+
+    /// Waits for calls, at the URI that is returned too.
+    pub fn callee(scenario: &str) -> (Self, String) {
+        let port = free_port().port();
+        (Self::at("127.0.0.1", port, scenario), format!("sip:sipp@127.0.0.1:{port}"))
+    }
+
+    fn at(host: &str, port: u16, scenario: &str) -> Self {
+        let mut command = Command::new("sipp");
+        command.current_dir(fresh_folder());
+        command.args(["-i", host, "-p", &port.to_string()]);
         // As root sipp would ask the terminal; nothing here needs one.
         command.args(["-nostdin", "-trace_err"]);
         if Path::new(scenario).extension().is_some() {
@@ -27,7 +38,6 @@ impl Sipp {
         } else {
             command.args(["-sn", scenario]);
         }
-        command.arg(target);
         Self { command }
     }
 

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use plenary::sip::headers::{
-    CSeq, CallId, ContentType, Event, FieldError, MaxForwards, NameAddr, RAck, Reason, Replaces,
-    RetryAfter, SubscriptionState, Via,
+    CSeq, CallId, ContentType, Event, FieldError, MaxForwards, MinSe, NameAddr, RAck, Reason,
+    Replaces, RetryAfter, SessionExpires, SubscriptionState, Via,
 };
 use plenary::sip::transport::{note_source, response_target};
 use plenary::sip::{Limits, Message, Name, Uri};
@@ -50,6 +50,8 @@ fn read_values(message: &Message) {
         same(value, RetryAfter::parse);
         same(value, Event::parse);
         same(value, SubscriptionState::parse);
+        same(value, SessionExpires::parse);
+        same(value, MinSe::parse);
         if std::str::from_utf8(value).is_ok() {
             // A Call-ID is bytes; as text it is only for people.
             same(value, CallId::parse);

@@ -94,7 +94,7 @@ impl Users {
             7 => {
                 endpoint.refer(now, session, super::network::uri(0), None);
             }
-            8 => endpoint.ring(now, session, StatusCode::RINGING, None),
+            8 => endpoint.ring(now, session, StatusCode::RINGING, Some(sdp("early"))),
             _ => endpoint.hang_up(now, session, None),
         });
         if choice == 9 {
@@ -122,13 +122,16 @@ impl Users {
                     _ => {
                         self.open[who].push(session);
                         self.net.act(who, |endpoint, now| {
-                            endpoint.ring(now, session, StatusCode::RINGING, None);
+                            let early = (dice < 6).then(|| sdp("early"));
+                            endpoint.ring(now, session, StatusCode::RINGING, early);
                             endpoint.answer(now, session, sdp("description"));
                         });
                     }
                 }
             }
-            Event::Answered { session, .. } | Event::ReofferAnswered { session, .. } => {
+            Event::Progress { session, .. }
+            | Event::Answered { session, .. }
+            | Event::ReofferAnswered { session, .. } => {
                 self.net.act(who, |endpoint, now| {
                     endpoint.acknowledge(now, session, sdp("answer"));
                 });
@@ -154,9 +157,9 @@ impl Users {
                 assert_eq!(after + 1, before, "seed {}: {session} ended twice", self.seed);
             }
             Event::Acknowledged { .. }
-            | Event::Progress { .. }
             | Event::ReofferCancelled { .. }
             | Event::ReofferFailed { .. }
+            | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Info { .. }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod changes;
+mod early;
 mod failures;
 mod flows;
 mod lossy;
@@ -12,3 +13,4 @@ mod noise;
 mod refers;
 mod refusals;
 mod script;
+mod timers;

@@ -329,6 +329,7 @@ fn name(event: &Event) -> String {
         Event::ReofferCancelled { .. } => "reoffer cancelled".into(),
         Event::ReofferAnswered { sdp, .. } => format!("reoffer answered {}", text(sdp)),
         Event::ReofferFailed { status, .. } => format!("reoffer failed {status}"),
+        Event::Refreshed { sdp, .. } => format!("refreshed {}", text(sdp)),
         Event::Referred(referred) => format!("referred {}", referred.target.as_str()),
         Event::ReferAnswered { status, .. } => format!("refer answered {status}"),
         Event::ReferProgress { status, terminated, .. } => {

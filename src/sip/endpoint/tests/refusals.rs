@@ -51,10 +51,10 @@ fn requests_are_refused_as_rfc_3261_says() {
 fn unsupported_extensions_are_named() {
     let mut net = Network::new(1, 1, Weather::FINE);
 
-    say(&mut net, &invite("1", "Require: 100rel, norefersub, x\r\n", ""));
+    say(&mut net, &invite("1", "Require: 100rel, precondition, x\r\n", ""));
 
     let unsupported = net.last_to(peer()).headers.first(&Name::Unsupported).cloned();
-    assert_eq!(unsupported.unwrap(), "100rel, x");
+    assert_eq!(unsupported.unwrap(), "precondition, x");
 }
 
 #[test]
