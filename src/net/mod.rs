@@ -141,6 +141,9 @@ impl Net {
         match transmit.transport {
             Transport::Udp => self.send_datagram(&transmit),
             Transport::Tcp => self.send_stream(transmit),
+            Transport::Tls | Transport::Ws | Transport::Wss => {
+                self.fail(transmit.transport, transmit.peer);
+            }
         }
     }
 
