@@ -25,13 +25,25 @@ pub struct Tape {
 impl Baresip {
     /// Calls `uri` as `sip:NAME@127.0.0.1` or `sip:NAME@[::1]` in PCMU, playing a tone.
     pub fn call(name: &str, uri: &str, tone_hz: u32) -> Self {
+        Self::start(name, uri, (tone_hz, ""))
+    }
+
+    /// As `call`, over TLS to who has a certificate of this authority.
+    pub fn call_over_tls(name: &str, uri: &str, tone_hz: u32, authority: &Path) -> Self {
+        let believed = format!("sip_cafile {}\nsip_verify_server yes\n", authority.display());
+        Self::start(name, uri, (tone_hz, &believed))
+    }
+
+    fn start(name: &str, uri: &str, (tone_hz, settings): (u32, &str)) -> Self {
         let folder = fresh_folder();
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU\n");
+        let transport = if uri.contains("transport=tls") { ";transport=tls" } else { "" };
+        let account = format!("<sip:{name}@{host}{transport}>;regint=0;audio_codecs=PCMU\n");
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
-        std::fs::write(folder.join("config"), config(&folder, host)).expect("the folder is ours");
+        let settings = config(&folder, host) + settings;
+        std::fs::write(folder.join("config"), settings).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let child = punctual("baresip")
             .args([family, "-f"])
