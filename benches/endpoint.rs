@@ -110,7 +110,7 @@ impl Pair {
         let mut did_something = false;
         loop {
             match self.endpoints[who].poll_output() {
-                Output::Transmit(Transmit { transport, peer, bytes }) => {
+                Output::Transmit(Transmit { transport, peer, bytes, .. }) => {
                     let (local, peer) = (peer, address(u64::from(who == 1)));
                     let packet = Packet { transport, peer, local, bytes };
                     self.endpoints[1 - who].handle_packet(self.now, packet);

@@ -72,6 +72,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether a peer must show a certificate.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificate {
+    /// One that is shown must be good.
+    Optional,
+    /// Without one there is no connection.
+    Required,
+}
+
 /// How media threads talk to the kernel.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +114,31 @@ pub struct Sip {
     pub udp: Listeners,
     /// TCP listeners.
     pub tcp: Listeners,
+    /// TLS listeners.
+    pub tls: Listeners,
+    /// WebSocket listeners.
+    pub ws: Listeners,
+    /// Listeners for WebSockets inside TLS.
+    pub wss: Listeners,
+    /// Our certificate and those between it and a root, PEM; empty: none.
+    pub tls_certificate: PathBuf,
+    /// Its private key, PEM; empty: none.
+    pub tls_key: PathBuf,
+    /// Roots of the certificates that peers show on `tls`, PEM; empty: none is asked for.
+    pub tls_client_ca: PathBuf,
+    /// What happens to those who show none.
+    pub tls_client: ClientCertificate,
+    /// Roots of those we call over TLS, PEM; empty: the system's.
+    pub tls_ca: PathBuf,
+    /// Pages that may open a WebSocket: origins, `*`, `self`.
+    #[serde(with = "list")]
+    pub ws_origins: Vec<String>,
+    /// How often the far side of a WebSocket is asked for a sign of life.
+    #[serde(with = "duration")]
+    pub ws_ping: Duration,
+    /// How long TLS may take before SIP, and the request for a WebSocket.
+    #[serde(with = "duration")]
+    pub handshake_timeout: Duration,
     /// User-Agent and Server headers.
     pub user_agent: String,
     /// What users see when they are asked for their password, and what it belongs to.
@@ -128,7 +163,7 @@ pub struct Sip {
     /// How long a phone may ring where the request does not say.
     #[serde(with = "duration")]
     pub ring_timeout: Duration,
-    /// How long a TCP connection may stay silent.
+    /// How long a TCP or TLS connection may stay silent.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
     /// Whether a phone's REFER is carried out.
@@ -227,8 +262,10 @@ pub struct Limits {
     pub transactions: usize,
     /// SIP dialogs at once.
     pub dialogs: usize,
-    /// TCP connections at once.
+    /// TCP, TLS and WebSocket connections at once.
     pub connections: usize,
+    /// Those of them that one address may open; of IPv6, one /64.
+    pub connections_per_source: usize,
     /// Legs at once, ringing ones included.
     pub legs: usize,
     /// Share of its time that a media thread may be busy and take one more leg.
@@ -275,11 +312,13 @@ impl Config {
                 complaints.push((key, format!("expected {expected}")));
             }
         };
+        let listeners = [&sip.udp, &sip.tcp, &sip.tls, &sip.ws, &sip.wss];
         expect(
-            !sip.udp.0.is_empty() || !sip.tcp.0.is_empty(),
+            listeners.iter().any(|listeners| !listeners.0.is_empty()),
             "sip.udp",
-            "a listener in sip.udp or sip.tcp",
+            "a listener in sip.udp, sip.tcp, sip.tls, sip.ws or sip.wss",
         );
+        sip.expect_certificates(&mut expect);
         expect(
             is_header_text(&sip.user_agent),
             "sip.user_agent",
@@ -331,6 +370,7 @@ impl Config {
         expect(limits.transactions >= 1, "limits.transactions", "at least 1");
         expect(limits.dialogs >= 1, "limits.dialogs", "at least 1");
         expect(limits.connections >= 1, "limits.connections", "at least 1");
+        expect(limits.connections_per_source >= 1, "limits.connections_per_source", "at least 1");
         expect(limits.legs >= 1, "limits.legs", "at least 1");
         expect(
             limits.media_load > 0.0 && limits.media_load <= 1.0,
@@ -379,6 +419,33 @@ impl Config {
             );
         }
         warnings
+    }
+}
+
+impl Sip {
+    /// What `tls`, `ws` and `wss` need.
+    fn expect_certificates(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let (certificate, key) = (is_set(&self.tls_certificate), is_set(&self.tls_key));
+        let both = "sip.tls_certificate and sip.tls_key beside it";
+        expect(self.tls.0.is_empty() || certificate && key, "sip.tls", both);
+        expect(self.wss.0.is_empty() || certificate && key, "sip.wss", both);
+        expect(!certificate || key, "sip.tls_certificate", "sip.tls_key beside it");
+        expect(!key || certificate, "sip.tls_key", "sip.tls_certificate beside it");
+        expect(
+            self.tls_client == ClientCertificate::Optional || is_set(&self.tls_client_ca),
+            "sip.tls_client_ca",
+            "a PEM file, since sip.tls_client is required",
+        );
+        let is_origin =
+            |origin: &String| matches!(origin.as_str(), "*" | "self") || origin.contains("://");
+        expect(
+            self.ws_origins.iter().all(is_origin),
+            "sip.ws_origins",
+            "\"*\", \"self\" or origins as in https://phone.example.com",
+        );
+        expect(!self.ws_ping.is_zero(), "sip.ws_ping", "at least 1s");
+        expect(!self.handshake_timeout.is_zero(), "sip.handshake_timeout", "at least 1s");
     }
 }
 

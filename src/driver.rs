@@ -76,6 +76,7 @@ impl Driver {
                 Some(event) = self.packets.recv() => match self.net.handle_event(event) {
                     Some(net::Event::Packet(packet)) => Input::Packet(packet),
                     Some(net::Event::Failed(transport, peer)) => Input::TransmitFailed(transport, peer),
+                    Some(net::Event::Refused(transport, refusal)) => Input::Refused(transport, refusal),
                     Some(net::Event::Connected(..) | net::Event::Closed(..)) | None => continue,
                 },
                 Ok(event) = self.media_events.recv() => Input::Media(event),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::bridge::{self, Bridge};
-use crate::config::{Config, MediaIo, Prack};
+use crate::config::{ClientCertificate, Config, MediaIo, Prack, Sip};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
-use crate::net::{self, Net, RoutingTable};
+use crate::net::{self, Files, Net, RoutingTable, Tls};
+use crate::sip::transport::Transport;
 use crate::sip::{Limits, endpoint};
 
 /// Why the bridge did not start. Each says what to do.
@@ -50,10 +52,11 @@ pub enum StartError {
 pub struct Running {
     stop: watch::Sender<u32>,
     tasks: JoinSet<()>,
+    tls: Tls,
     /// Where SIP over UDP is spoken.
     pub sip_udp: Vec<SocketAddr>,
-    /// Where SIP over TCP is spoken.
-    pub sip_tcp: Vec<SocketAddr>,
+    /// Where SIP is spoken over connections.
+    pub sip_streams: Vec<(Transport, SocketAddr)>,
     /// Where HTTP is served.
     pub api: SocketAddr,
 }
@@ -65,14 +68,15 @@ impl Running {
         move || stop.send_modify(|asked| *asked += 1)
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains; a second signal hangs up at once.
+    /// Runs until SIGTERM or SIGINT, then drains; a second signal hangs up at once. SIGHUP has certificates read again.
     ///
     /// # Errors
     /// The signals cannot be watched.
     pub async fn until_signalled(self) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let drain = self.drainer();
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let (drain, tls) = (self.drainer(), self.tls.clone());
         let finished = self.finished();
         tokio::pin!(finished);
         loop {
@@ -80,6 +84,10 @@ impl Running {
                 () = &mut finished => return Ok(()),
                 _ = terminate.recv() => drain(),
                 _ = interrupt.recv() => drain(),
+                _ = hang_up.recv() => match tls.reload() {
+                    Ok(()) => info!("certificates were read again"),
+                    Err(error) => warn!(%error, "the new certificates are wrong: the former stay"),
+                },
             }
         }
     }
@@ -108,15 +116,16 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
     let options = media_options(config, seed()?);
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
-    let (sip_udp, sip_tcp) = (net.udp_addresses(), net.tcp_addresses().to_vec());
+    let (sip_udp, sip_streams) = (net.udp_addresses(), net.stream_addresses().to_vec());
+    let tls = net.tls().clone();
     let routes = RoutingTable::new(
         config.public_ip.set().copied().into_iter().collect(),
-        sip_udp.iter().chain(&sip_tcp).map(SocketAddr::ip).collect(),
+        sip_udp.iter().chain(sip_streams.iter().map(|(_, at)| at)).map(SocketAddr::ip).collect(),
     );
     let clock = read_clock();
     let bridge = Bridge::new(
         bridge_settings(config, media.workers()),
-        endpoint_settings(config, &sip_udp, &sip_tcp),
+        endpoint_settings(config, &sip_udp, &sip_streams),
         clock,
         seed()?,
         Arc::new(routes),
@@ -154,25 +163,27 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         let until_drained = async { drop(is_drained.await) };
         api::serve(listener, api, until_drained).await;
     });
-    let running = Running { stop, tasks, sip_udp, sip_tcp, api: api_address };
+    let running = Running { stop, tasks, tls, sip_udp, sip_streams, api: api_address };
     greet(&running, &key);
     Ok(running)
 }
 
 /// What a newcomer needs: whom to call, where to look, and the key.
 fn greet(running: &Running, key: &ApiKey) {
-    let Running { sip_udp, sip_tcp, api, .. } = running;
-    for (address, transport) in sip_udp
-        .iter()
-        .map(|address| (address, ""))
-        .chain(sip_tcp.iter().map(|address| (address, ";transport=tcp")))
-    {
-        let host = reachable(*address);
-        let port =
-            if address.port() == 5060 { String::new() } else { format!(":{}", address.port()) };
-        info!(
-            "phones call sip:NAME@{host}{port}{transport} (any NAME makes a room, see rooms.auto_create)"
-        );
+    let Running { sip_udp, sip_streams, api, .. } = running;
+    let udp = sip_udp.iter().map(|address| (Transport::Udp, *address));
+    for (transport, address) in udp.chain(sip_streams.iter().copied()) {
+        let host = reachable(address);
+        let is_usual = address.port() == transport.default_port();
+        let port = if is_usual { String::new() } else { format!(":{}", address.port()) };
+        let (before, after) = match transport {
+            Transport::Udp => ("phones call sip:NAME@", ""),
+            Transport::Tcp => ("phones call sip:NAME@", ";transport=tcp"),
+            Transport::Tls => ("phones call sip:NAME@", ";transport=tls"),
+            Transport::Ws => ("browsers connect to ws://", "/ and call sip:NAME@HOST"),
+            Transport::Wss => ("browsers connect to wss://", "/ and call sip:NAME@HOST"),
+        };
+        info!("{before}{host}{port}{after} (any NAME makes a room, see rooms.auto_create)");
     }
     let page = SocketAddr::new(reachable_ip(*api), api.port());
     if let Some(key) = &key.made {
@@ -220,11 +231,30 @@ fn net_options(config: &Config) -> net::Options {
     net::Options {
         udp: config.sip.udp.0.clone(),
         tcp: config.sip.tcp.0.clone(),
+        tls: config.sip.tls.0.clone(),
+        ws: config.sip.ws.0.clone(),
+        wss: config.sip.wss.0.clone(),
+        files: files(&config.sip),
+        origins: config.sip.ws_origins.clone(),
         message: limits(config),
         connections: config.limits.connections,
+        connections_per_source: config.limits.connections_per_source,
         idle: config.sip.idle_timeout,
+        handshake: config.sip.handshake_timeout,
+        ping: config.sip.ws_ping,
         connect: CONNECT,
         queue: PACKETS,
+    }
+}
+
+/// An empty path is none.
+fn files(sip: &Sip) -> Files {
+    let some = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    Files {
+        own: some(&sip.tls_certificate).zip(some(&sip.tls_key)),
+        clients: some(&sip.tls_client_ca),
+        clients_required: sip.tls_client == ClientCertificate::Required,
+        servers: some(&sip.tls_ca),
     }
 }
 
@@ -244,12 +274,20 @@ fn limits(config: &Config) -> Limits {
 fn endpoint_settings(
     config: &Config,
     udp: &[SocketAddr],
-    tcp: &[SocketAddr],
+    streams: &[(Transport, SocketAddr)],
 ) -> endpoint::Settings {
+    let of = |transport: Transport| -> Vec<SocketAddr> {
+        streams.iter().filter(|(of, _)| *of == transport).map(|(_, at)| *at).collect()
+    };
+    let tcp = of(Transport::Tcp);
+    let any: Vec<_> = udp.iter().chain(streams.iter().map(|(_, at)| at)).copied().collect();
     endpoint::Settings {
         product: config.sip.user_agent.clone(),
-        udp_ports: ports(udp, tcp),
-        tcp_ports: ports(tcp, udp),
+        udp_ports: ports(udp, &any),
+        tcp_ports: ports(&tcp, &any),
+        tls_ports: ports(&of(Transport::Tls), &any),
+        ws_ports: ports(&of(Transport::Ws), &any),
+        wss_ports: ports(&of(Transport::Wss), &any),
         message: limits(config),
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
@@ -265,9 +303,9 @@ fn endpoint_settings(
     }
 }
 
-/// The first port of each family; where this transport has no listener of a family, that of the other one.
-fn ports(own: &[SocketAddr], other: &[SocketAddr]) -> endpoint::Ports {
-    let all = || own.iter().chain(other);
+/// The first port of each family; where this transport has no listener of a family, that of another one.
+fn ports(own: &[SocketAddr], any: &[SocketAddr]) -> endpoint::Ports {
+    let all = || own.iter().chain(any);
     let any = all().next().map_or(5060, SocketAddr::port);
     let first = |is_v4| all().find(|at| at.is_ipv4() == is_v4).map_or(any, SocketAddr::port);
     endpoint::Ports { v4: first(true), v6: first(false) }
@@ -307,7 +345,8 @@ fn unless_zero(duration: Duration) -> Duration {
 pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
     let Config { sip, media, rooms, limits, events, .. } = config;
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
-    let media_addresses = sip.udp.0.iter().chain(&sip.tcp.0).filter(|a| specific(a));
+    let listeners = [&sip.udp, &sip.tcp, &sip.tls, &sip.ws, &sip.wss];
+    let media_addresses = listeners.into_iter().flat_map(|all| &all.0).filter(|a| specific(a));
     bridge::Settings {
         node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         auto_create: rooms.auto_create.clone(),

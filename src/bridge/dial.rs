@@ -12,10 +12,12 @@ use crate::media::command::Command;
 use crate::sip::Message;
 use crate::sip::endpoint::Invitation;
 use crate::sip::headers::NameAddr;
+use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
 use super::leg::{Caller, Controls, Dial, Leg, Stage};
 use super::room::reason_of;
+use super::signal::wire_name;
 use super::{Bridge, Output, Place, ResolveId, SIP_PORT, Timer};
 use crate::sip::endpoint::LocalAddress as _;
 
@@ -123,9 +125,9 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         // The Via that comes back is ours: it says how the request that was answered went out.
         if let Ok(via) = response.headers.via()
-            && via.transport.eq_ignore_ascii_case("TCP")
+            && let Some(transport) = Transport::parse(&via.transport)
         {
-            leg.transport = "tcp";
+            leg.transport = wire_name(transport);
         }
         let early = leg.early.take();
         let invited = leg.invited.take();

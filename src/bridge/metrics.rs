@@ -8,6 +8,7 @@ use api::model::LeftReason;
 
 use crate::media::command::{Cause, MediaKey, Quality, Statistics, Vitals, WorkerReport};
 
+use super::signal::wire_name;
 use super::{Bridge, Draining};
 
 /// What only ever rises, and the last word of each worker.
@@ -274,6 +275,12 @@ impl Bridge {
         page.row(name, &[("direction", "out")], counters.retransmissions_out);
         let help = "SIP requests refused because a table was full.";
         page.counter("plenary_sip_overloads_total", help, counters.overloads);
+        let name = "plenary_sip_connections_refused_total";
+        page.head(name, "Connections that were not taken, or not kept.", "counter");
+        for ((transport, refusal), count) in &counters.connections_refused {
+            let labels = [("transport", wire_name(*transport)), ("reason", refusal.as_str())];
+            page.row(name, &labels, count);
+        }
         let help = "What came and was not SIP.";
         page.counter("plenary_sip_malformed_total", help, counters.malformed);
     }

@@ -48,7 +48,7 @@ use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
 use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
-use crate::sip::transport::Transport;
+use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
 pub use clock::Clock;
@@ -73,6 +73,8 @@ pub enum Input {
     Packet(Packet),
     /// Nothing can be sent to this peer.
     TransmitFailed(Transport, SocketAddr),
+    /// A connection was not taken, or not kept.
+    Refused(Transport, Refusal),
     /// The answer to [`Output::Resolve`]; empty when there is none.
     Resolved(ResolveId, Vec<SocketAddr>),
     /// News of the media threads.
@@ -259,6 +261,7 @@ impl Bridge {
             Input::TransmitFailed(transport, peer) => {
                 self.endpoint.handle_transmit_failed(self.now, transport, peer);
             }
+            Input::Refused(transport, refusal) => self.endpoint.handle_refused(transport, refusal),
             Input::Resolved(ResolveId::Sip(id), addresses) => {
                 self.endpoint.handle_resolved(self.now, id, addresses);
             }
@@ -295,8 +298,9 @@ impl Bridge {
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 endpoint::Output::Resolve(resolve) => {
-                    let endpoint::Resolve { id, host, port, .. } = resolve;
-                    let (id, port) = (ResolveId::Sip(id), port.unwrap_or(SIP_PORT));
+                    let endpoint::Resolve { id, host, port, transport } = resolve;
+                    let port = port.unwrap_or_else(|| transport.default_port());
+                    let id = ResolveId::Sip(id);
                     self.outputs.push_back(Output::Resolve { id, host, port });
                 }
                 endpoint::Output::Event(event) => self.handle_signal(event),

@@ -22,6 +22,21 @@ pub struct Flags {
     /// SIP over TCP listener, may repeat; "off" for none [default: 0.0.0.0:5060]
     #[arg(long, global = true, value_name = "ADDR")]
     pub sip_tcp: Vec<String>,
+    /// SIP over TLS listener, may repeat; needs --sip-tls-certificate and --sip-tls-key [default: off]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub sip_tls: Vec<String>,
+    /// SIP over WebSocket listener, may repeat [default: off]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub sip_ws: Vec<String>,
+    /// SIP over secure WebSocket listener, may repeat; needs a certificate as --sip-tls does [default: off]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub sip_wss: Vec<String>,
+    /// Certificate chain for TLS (PEM); read again on SIGHUP
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sip_tls_certificate: Option<String>,
+    /// Its private key (PEM)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sip_tls_key: Option<String>,
     /// Address that SDP, Contact and Via advertise [default: the one that routes to the peer]
     #[arg(long, global = true, value_name = "IP")]
     pub public_ip: Option<String>,
@@ -55,6 +70,11 @@ impl Flags {
         [
             ("sip.udp", "--sip-udp", list(&self.sip_udp)),
             ("sip.tcp", "--sip-tcp", list(&self.sip_tcp)),
+            ("sip.tls", "--sip-tls", list(&self.sip_tls)),
+            ("sip.ws", "--sip-ws", list(&self.sip_ws)),
+            ("sip.wss", "--sip-wss", list(&self.sip_wss)),
+            ("sip.tls_certificate", "--sip-tls-certificate", self.sip_tls_certificate.clone()),
+            ("sip.tls_key", "--sip-tls-key", self.sip_tls_key.clone()),
             ("public_ip", "--public-ip", self.public_ip.clone()),
             ("rtp_ports", "--rtp-ports", self.rtp_ports.clone()),
             ("api", "--api", self.api.clone()),
@@ -300,5 +320,5 @@ pub(super) fn source(metadata: &Metadata) -> String {
     }
 }
 
-/// Keys that are announced but do nothing yet: accepted silently, a bridge would seem to speak TLS and not do so.
-const PLANNED: [&str; 6] = ["sip.tls", "sip.ws", "sip.wss", "tls.cert", "tls.key", "database"];
+/// Keys that are announced but do nothing yet: accepted silently, a bridge would seem to keep what it does not.
+const PLANNED: [&str; 1] = ["database"];

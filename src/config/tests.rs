@@ -82,7 +82,7 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         ("public_pi = \"auto\"", "public_pi", "did you mean public_ip?"),
         ("[media]\nptme = \"20ms\"", "media.ptme", "did you mean media.ptime?"),
         ("codecs = []", "codecs", "did you mean media.codecs?"),
-        ("[sip]\ntls = \"0.0.0.0:5061\"", "sip.tls", "cannot do that yet"),
+        ("database = \"postgres:\"", "database", "cannot do that yet"),
         ("[media.opus]\nfec = true", "media.opus.fec", "did you mean media.opus_fec?"),
     ];
     for (file, key, nearest) in cases {
@@ -102,6 +102,8 @@ fn a_wrong_value_is_refused_with_key_source_and_expectation() {
         ("drain_grace = 30", "drain_grace", "as in 20ms, 30s, 5m or 2h"),
         ("[sip]\nudp = \"5060\"", "sip.udp", "0.0.0.0:5060"),
         ("[sip]\nudp = \"off\"\ntcp = \"off\"", "sip.udp", "a listener"),
+        ("[sip]\ntls = \"0.0.0.0:5061\"", "sip.tls", "sip.tls_certificate and"),
+        ("[sip]\nws_origins = [\"phone.example\"]", "sip.ws_origins", "https://"),
         ("[media]\nptime = \"25ms\"", "media.ptime", "10ms to 60ms"),
         ("[media]\ncodecs = [\"G729\"]", "media.codecs", "expected one of opus"),
         ("[media]\nworkers = 0", "media.workers", "\"auto\""),

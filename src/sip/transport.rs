@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::headers::{FieldError, Headers, Name, Via};
-use super::uri::Host;
+use super::uri::{Host, Scheme, Uri};
 
 pub use framer::{Frame, Framer};
 
@@ -18,6 +18,40 @@ pub enum Transport {
     Udp,
     /// A stream.
     Tcp,
+    /// A stream inside TLS.
+    Tls,
+    /// Frames of a WebSocket (RFC 7118).
+    Ws,
+    /// Frames of a WebSocket inside TLS.
+    Wss,
+}
+
+/// Why a connection was not taken, or not kept.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Refusal {
+    /// There are as many as there may be.
+    Limit,
+    /// There are as many from this network as there may be.
+    Source,
+    /// It did not get as far as TLS, or not in time.
+    Handshake,
+    /// It asked for no WebSocket that speaks SIP, or may not have one.
+    Upgrade,
+    /// What came on it was no SIP, or too large.
+    Garbage,
+}
+
+impl Refusal {
+    /// As a label of metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Source => "source",
+            Self::Handshake => "handshake",
+            Self::Upgrade => "upgrade",
+            Self::Garbage => "garbage",
+        }
+    }
 }
 
 /// Where a response over UDP goes.
@@ -40,12 +74,60 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
+    }
+
+    /// Reads what stands in a Via.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+        all.into_iter().find(|transport| transport.as_str().eq_ignore_ascii_case(name))
     }
 
     /// True if nothing needs to be sent twice.
     pub const fn is_reliable(self) -> bool {
-        matches!(self, Self::Tcp)
+        !matches!(self, Self::Udp)
+    }
+
+    /// True if the far side alone can open the way (RFC 7118 §5).
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// True if nobody on the way can read along.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// The port where none is written: RFC 3261 §19.1.2, RFC 7118 §5.1.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
+    /// How a request to this URI travels; `None` if we cannot go there.
+    ///
+    /// `sips` is never sent without TLS (RFC 3261 §26.2.2); `transport=tls` is old but what phones write.
+    pub fn of_uri(uri: &Uri) -> Option<Self> {
+        let name = uri.param("transport").map(str::to_ascii_lowercase);
+        match (uri.scheme(), name.as_deref()) {
+            (Scheme::Sip, None | Some("udp")) => Some(Self::Udp),
+            (Scheme::Sip, Some("tcp")) => Some(Self::Tcp),
+            (Scheme::Sips, None | Some("tcp")) | (Scheme::Sip | Scheme::Sips, Some("tls")) => {
+                Some(Self::Tls)
+            }
+            (Scheme::Sip, Some("ws")) => Some(Self::Ws),
+            (Scheme::Sips, Some("ws")) | (Scheme::Sip | Scheme::Sips, Some("wss")) => {
+                Some(Self::Wss)
+            }
+            (Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Other, _) => None,
+        }
     }
 }
 
@@ -83,7 +165,7 @@ pub fn note_source(headers: &mut Headers, source: SocketAddr) -> Result<(), Fiel
 /// Over TCP it goes back on the connection of the request; this is where to connect if that is gone.
 /// `source` is where the request came from; [`note_source`] has seen the Via.
 pub fn response_target(via: &Via, source: SocketAddr) -> ResponseTarget {
-    let port = via.port.unwrap_or(DEFAULT_PORT);
+    let port = via.port.unwrap_or(Transport::Udp.default_port());
     match via.maddr() {
         Some(Host::Address(address)) => ResponseTarget::Address((address, port).into()),
         Some(host @ Host::Name(_)) => ResponseTarget::Name { host, port },
@@ -91,9 +173,6 @@ pub fn response_target(via: &Via, source: SocketAddr) -> ResponseTarget {
         None => ResponseTarget::Address((source.ip(), port).into()),
     }
 }
-
-/// The port where none is written (RFC 3261 §19.1.2), for UDP and TCP.
-pub const DEFAULT_PORT: u16 = 5060;
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +206,26 @@ mod tests {
             let via = Via::parse(format!("SIP/2.0/UDP {sent}").as_bytes()).unwrap();
             let address = ResponseTarget::Address(target.parse().unwrap());
             assert_eq!(response_target(&via, source()), address);
+        }
+    }
+
+    #[test]
+    fn a_uri_says_how_to_go_there() {
+        let cases = [
+            ("sip:h", Some(Transport::Udp)),
+            ("sip:h;transport=TCP", Some(Transport::Tcp)),
+            ("sip:h;transport=tls", Some(Transport::Tls)),
+            ("sips:h", Some(Transport::Tls)),
+            ("sips:h;transport=tcp", Some(Transport::Tls)),
+            ("sip:h;transport=ws", Some(Transport::Ws)),
+            ("sips:h;transport=ws", Some(Transport::Wss)),
+            ("sips:h;transport=udp", None),
+            ("sip:h;transport=sctp", None),
+            ("tel:1", None),
+        ];
+
+        for (uri, transport) in cases {
+            assert_eq!(Transport::of_uri(&Uri::parse(uri.as_bytes()).unwrap()), transport, "{uri}");
         }
     }
 

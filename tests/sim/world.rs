@@ -401,7 +401,7 @@ impl World {
     }
 
     fn deliver(&mut self, transmit: Transmit) {
-        let Transmit { transport, peer, bytes } = transmit;
+        let Transmit { transport, peer, bytes, .. } = transmit;
         let phone = self.phones.iter().position(|phone| phone.address == peer);
         let bridge = SocketAddr::from(([10, 0, 0, 254], 5060));
         let packet = Packet { transport, peer: bridge, local: peer, bytes };

@@ -20,10 +20,7 @@ pub(crate) struct Case {
 impl Case {
     /// What happens when it comes by this transport.
     pub(crate) fn over(&self, transport: Transport) -> Outcome {
-        match transport {
-            Transport::Udp => self.udp,
-            Transport::Tcp => self.tcp,
-        }
+        if transport.is_reliable() { self.tcp } else { self.udp }
     }
 }
 

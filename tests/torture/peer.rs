@@ -33,21 +33,18 @@ pub(crate) enum Probed {
 
 impl Peer {
     pub(crate) fn new(bridge: SocketAddr, transport: Transport) -> Self {
-        let (wire, local) = match transport {
-            Transport::Udp => {
-                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-                socket.connect(bridge).unwrap();
-                socket.set_read_timeout(Some(PATIENCE)).unwrap();
-                let local = socket.local_addr().unwrap();
-                (Wire::Udp(socket), local)
-            }
-            Transport::Tcp => {
-                let stream = TcpStream::connect(bridge).unwrap();
-                stream.set_nodelay(true).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                let local = stream.local_addr().unwrap();
-                (Wire::Tcp(BufReader::new(stream)), local)
-            }
+        let (wire, local) = if transport.is_reliable() {
+            let stream = TcpStream::connect(bridge).unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let local = stream.local_addr().unwrap();
+            (Wire::Tcp(BufReader::new(stream)), local)
+        } else {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(bridge).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let local = socket.local_addr().unwrap();
+            (Wire::Udp(socket), local)
         };
         Self { wire, local, finals: Vec::new() }
     }

@@ -88,10 +88,7 @@ fn exchange(
 /// What is wrong with these answers. In a stream, those behind the first are to what followed the message.
 fn wrong_answer(case: &Case, transport: Transport, finals: &[u16]) -> Option<String> {
     let expected = case.over(transport).answer();
-    let to_it = match transport {
-        Transport::Udp => finals,
-        Transport::Tcp => &finals[..finals.len().min(1)],
-    };
+    let to_it = if transport.is_reliable() { &finals[..finals.len().min(1)] } else { finals };
     let is_right = to_it.is_empty() == expected.is_none()
         && to_it.iter().all(|status| Some(*status) == expected);
     (!is_right).then(|| format!("{} over {transport}: {finals:?}, not {expected:?}", case.file))

@@ -26,7 +26,7 @@ pub struct Leg {
     pub to: String,
     /// The far party's name.
     pub display_name: Option<String>,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp`, `tls`, `ws` or `wss`.
     pub transport: String,
     /// The SIP Call-ID, to find it in other logs.
     pub sip_call_id: String,

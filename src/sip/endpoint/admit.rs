@@ -9,6 +9,7 @@ use crate::sip::headers::{MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
 use crate::sip::refer::{self, Refer};
 use crate::sip::session::{Ask, RELIABLE, Session, Within, refuse_interval};
+use crate::sip::transport::Transport;
 use crate::sip::uri::Scheme;
 use crate::sip::{Message, Method, StatusCode, Uri};
 
@@ -24,7 +25,7 @@ impl Endpoint {
         let refusal = refuse_method(&head.method)
             .or_else(|| match &dialog {
                 Some(dialog) => self.refuse_within(dialog, head.sequence),
-                None => refuse_outside(&request, &head.method),
+                None => refuse_outside(&request, &head.method, source.transport),
             })
             .or_else(|| self.refuse_extension(&request))
             .or_else(|| refuse_content(&request, &head.method))
@@ -254,9 +255,14 @@ fn refuse_method(method: &Method) -> Option<Refusal> {
 }
 
 /// RFC 3261 §8.2.2.1, and §16.3 for a user agent that may pass the call on.
-fn refuse_outside(request: &Message, method: &Method) -> Option<Refusal> {
-    if request.uri().map(Uri::scheme) != Some(Scheme::Sip) {
-        return Refusal::status(StatusCode::UNSUPPORTED_URI_SCHEME);
+fn refuse_outside(request: &Message, method: &Method, transport: Transport) -> Option<Refusal> {
+    match request.uri().map(Uri::scheme) {
+        Some(Scheme::Sip) => {}
+        // What comes for a SIPS URI by another way was not secure all the way (RFC 3261 §26.2.2).
+        Some(Scheme::Sips) if transport.is_secure() => {}
+        Some(Scheme::Sips | Scheme::Tel | Scheme::Other) | None => {
+            return Refusal::status(StatusCode::UNSUPPORTED_URI_SCHEME);
+        }
     }
     // OPTIONS may be sent with no hops left to find out who is here (§11.1).
     let goes_on = matches!(method, Method::Invite | Method::Refer);

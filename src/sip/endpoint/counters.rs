@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::sip::transport::{Refusal, Transport};
 use crate::sip::{Method, StatusCode};
 
 /// How many of each thing an endpoint holds now.
@@ -50,6 +51,8 @@ pub struct Counters {
     pub strays: u64,
     /// Requests refused with 503 because a table was full.
     pub overloads: u64,
+    /// Connections that were not taken, or not kept.
+    pub connections_refused: BTreeMap<(Transport, Refusal), u64>,
 }
 
 impl Counters {

@@ -35,7 +35,7 @@ use crate::sip::layer::{Layer, Reply, ServerId};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session};
 use crate::sip::timer::Deadlines;
-use crate::sip::transport::Transport;
+use crate::sip::transport::{Refusal, Transport};
 use crate::sip::{Method, StatusCode, Uri};
 
 pub use counters::{Counters, Counts};
@@ -73,6 +73,12 @@ impl Endpoint {
     pub fn handle_transmit_failed(&mut self, now: Instant, transport: Transport, peer: SocketAddr) {
         self.core.layer.handle_transmit_failed(now, transport, peer);
         self.settle(now);
+    }
+
+    /// Counts a connection that was not taken, or not kept.
+    pub fn handle_refused(&mut self, transport: Transport, refusal: Refusal) {
+        let refused = &mut self.core.layer.counters.connections_refused;
+        *refused.entry((transport, refusal)).or_default() += 1;
     }
 
     /// Takes the addresses of a name, best first; none means that the look-up failed.

@@ -14,7 +14,7 @@ use crate::sip::transport::Transport;
 pub struct Packet {
     /// How it came.
     pub transport: Transport,
-    /// Who sent it; over TCP this names the connection.
+    /// Who sent it; but for UDP this names the connection.
     pub peer: SocketAddr,
     /// Where it arrived.
     pub local: SocketAddr,
@@ -22,13 +22,16 @@ pub struct Packet {
     pub bytes: Bytes,
 }
 
-/// A message to send. Over TCP an open connection with `peer` is reused, or one is opened.
+/// A message to send. A connection with `peer` that stands is used again (RFC 5923), or one is opened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Transmit {
     /// How to send it.
     pub transport: Transport,
     /// Whom to send it to.
     pub peer: SocketAddr,
+    /// Over TLS, whom the certificate of a new connection must name (RFC 5922 §7.2): a domain, or an address.
+    /// Without it, only a connection that stands will do.
+    pub domain: Option<String>,
     /// The message.
     pub bytes: Bytes,
 }

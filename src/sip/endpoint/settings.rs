@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::sip::Limits;
 use crate::sip::session::RELIABLE;
+use crate::sip::transport::Transport;
 
 /// Identity and limits of an endpoint.
 #[derive(Clone, Debug)]
@@ -15,6 +16,12 @@ pub struct Settings {
     pub udp_ports: Ports,
     /// TCP ports advertised in `Via` and `Contact`.
     pub tcp_ports: Ports,
+    /// TLS ports advertised in `Via` and `Contact`.
+    pub tls_ports: Ports,
+    /// WebSocket ports advertised in `Via` and `Contact`.
+    pub ws_ports: Ports,
+    /// Ports of secure WebSockets advertised in `Via` and `Contact`.
+    pub wss_ports: Ports,
     /// User part of our `Contact` where neither the request-URI nor `From` gives one; may be empty.
     pub user: String,
     /// Extensions that we offer in `Supported` and accept in `Require`, beside that of [`Self::prack`].
@@ -93,6 +100,9 @@ impl Default for Settings {
             product: concat!("plenary/", env!("CARGO_PKG_VERSION")).into(),
             udp_ports: Ports { v4: 5060, v6: 5060 },
             tcp_ports: Ports { v4: 5060, v6: 5060 },
+            tls_ports: Ports { v4: 5061, v6: 5061 },
+            ws_ports: Ports { v4: 80, v6: 80 },
+            wss_ports: Ports { v4: 443, v6: 443 },
             user: "plenary".into(),
             supported: vec!["norefersub".into(), "timer".into()],
             message: Limits::default(),
@@ -110,6 +120,19 @@ impl Default for Settings {
             session_expires: Duration::from_mins(30),
             min_se: Duration::from_secs(90),
             retry_after: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Settings {
+    /// The ports of this transport.
+    pub fn ports(&self, transport: Transport) -> Ports {
+        match transport {
+            Transport::Udp => self.udp_ports,
+            Transport::Tcp => self.tcp_ports,
+            Transport::Tls => self.tls_ports,
+            Transport::Ws => self.ws_ports,
+            Transport::Wss => self.wss_ports,
         }
     }
 }

@@ -80,6 +80,8 @@ pub(super) struct Client {
     method: Method,
     stage: Stage,
     untried: VecDeque<Hop>,
+    /// Whom the certificate of a new connection must name.
+    domain: Option<String>,
     attempt: u8,
     cancel: Cancel,
     /// The ACK for each 2xx, by To tag; `None` while the user owes it.
@@ -206,6 +208,7 @@ impl Layer {
             method,
             stage: Stage::Resolving,
             untried: VecDeque::new(),
+            domain: None,
             attempt: 0,
             cancel: Cancel::No,
             acknowledged: BTreeMap::new(),
@@ -376,6 +379,13 @@ impl Layer {
         self.indications.push_back(Indication::Failed { owner, request: id, failure });
     }
 
+    /// Gives a request the way to its next hop.
+    pub(super) fn set_way(&mut self, id: RequestId, hops: VecDeque<Hop>, domain: Option<String>) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            (client.untried, client.domain) = (hops, domain);
+        }
+    }
+
     /// Gives a request the addresses of its next hop.
     pub(super) fn set_hops(&mut self, id: RequestId, hops: VecDeque<Hop>) {
         if let Some(client) = self.clients.get_mut(&id) {
@@ -428,7 +438,7 @@ impl Layer {
         obey_strict_router(&mut message);
         self.add_via(&mut message, destination, branch);
         if let Some(user) = &request.contact {
-            let contact = self.contact(destination, user);
+            let contact = self.contact(destination, user, request.message.uri());
             message.headers.push(Name::Contact, contact);
         }
         let bytes = message.print();
@@ -441,7 +451,6 @@ impl Layer {
         let Some(client) = self.clients.get_mut(&id) else { return round };
         let Stage::Sent(attempt) = &mut client.stage else { return round };
         let Sent { machine, destination, message } = attempt.as_mut();
-        let Destination { transport, peer } = *destination;
         loop {
             let bytes = match machine.poll_output() {
                 transaction::Output::Transmit(bytes) => bytes,
@@ -464,7 +473,8 @@ impl Layer {
                 transaction::Output::WaitUntil(_) => break,
             };
             round.sent += 1;
-            self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
+            let transmit = Transmit { domain: client.domain.clone(), ..destination.carry(bytes) };
+            self.outputs.push_back(Output::Transmit(transmit));
         }
         round
     }
@@ -522,15 +532,14 @@ impl Layer {
         if machine.is_terminated() {
             return self.forget_client(id);
         }
-        let Destination { transport, peer } = *destination;
+        let destination = *destination;
         let mut deadline = machine.deadline();
         if let Cancel::Sent { machine: cancel, give_up } = &mut client.cancel {
             let give_up = machine.may_cancel().then_some(*give_up);
             let resend = loop {
                 match cancel.poll_output() {
                     transaction::Output::Transmit(bytes) => {
-                        let transmit = Transmit { transport, peer, bytes };
-                        self.outputs.push_back(Output::Transmit(transmit));
+                        self.outputs.push_back(Output::Transmit(destination.carry(bytes)));
                     }
                     transaction::Output::WaitUntil(at) => break at,
                     // Whether the CANCEL itself was heard shows in what becomes of the INVITE.

@@ -2,14 +2,15 @@
 //!
 //! RFC 3261 §12.2.1.1 sends a request within a dialog to the Contact. A phone that calls over TCP
 //! writes the port of its connection there, or none that listens (RFC 5923 says why); a phone behind
-//! a NAT writes an address of its own network. Both are reached where their messages come from.
+//! a NAT writes an address of its own network; a browser can only be reached at its WebSocket, and
+//! writes a name that does not exist (RFC 7118 §5). All are reached where their messages come from.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Source;
 use super::route::{Destination, NextHop};
 use crate::sip::headers::Name;
-use crate::sip::transport::{DEFAULT_PORT, Transport};
+use crate::sip::transport::Transport;
 use crate::sip::{Host, Message};
 
 /// Where the far side's last message in a dialog came from.
@@ -44,11 +45,16 @@ impl Flow {
     /// Where a request with this next hop goes instead; `None` if it goes there.
     pub(super) fn instead_of(self, hop: &NextHop, nat: Nat) -> Option<Destination> {
         let Destination { transport, peer } = self.destination;
-        if transport != hop.transport || hop.is_at(peer) {
+        if transport.is_websocket() {
+            // A proxy with TLS in front of us makes a WSS of what comes as WS.
+            return hop.transport.is_websocket().then_some(self.destination);
+        }
+        // Over TLS a connection that stands may be for another name of the same host.
+        if transport != hop.transport || transport != Transport::Tls && hop.is_at(peer) {
             return None;
         }
         let leads_here = match transport {
-            Transport::Tcp => self.serves(hop),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => self.serves(hop),
             Transport::Udp => nat == Nat::Followed && !hop.is_route && self.translates(hop),
         };
         leads_here.then_some(self.destination)
@@ -93,7 +99,7 @@ impl NextHop {
     }
 
     fn is_at(&self, peer: SocketAddr) -> bool {
-        let port = self.port.unwrap_or(DEFAULT_PORT);
+        let port = self.port();
         matches!(&self.host, Host::Address(address) if SocketAddr::new(*address, port) == peer)
     }
 }
@@ -192,6 +198,29 @@ mod tests {
     }
 
     #[test]
+    fn a_websocket_is_the_only_way_to_who_opened_it() {
+        for (flowing, named, follows) in [
+            (Transport::Wss, Transport::Ws, true),
+            (Transport::Ws, Transport::Wss, true),
+            (Transport::Ws, Transport::Udp, false),
+        ] {
+            let flow = flow(flowing, "192.0.2.9:4000", Origin::Unknown);
+            let nowhere = Host::parse(b"x.invalid").unwrap();
+            let hop = NextHop { host: nowhere, port: None, ..hop(named, "192.0.2.9:4000") };
+            assert_eq!(flow.instead_of(&hop, Nat::Ignored).is_some(), follows, "{flowing} {named}");
+        }
+    }
+
+    #[test]
+    fn a_tls_connection_that_stands_is_used_whatever_name_it_is_for() {
+        let flow = flow(Transport::Tls, "192.0.2.9:5061", Origin::Unknown);
+
+        let instead = flow.instead_of(&hop(Transport::Tls, "192.0.2.9:5061"), Nat::Ignored);
+
+        assert!(instead.is_some());
+    }
+
+    #[test]
     fn a_route_is_left_only_for_a_connection_from_its_host() {
         let flow = flow(Transport::Tcp, "192.0.2.9:4000", Origin::Peer);
         let route = |host| NextHop { is_route: true, ..hop(Transport::Tcp, host) };
@@ -207,6 +236,6 @@ mod tests {
     fn hop(transport: Transport, address: &str) -> NextHop {
         let address: SocketAddr = address.parse().unwrap();
         let host = Host::Address(address.ip());
-        NextHop { host, port: Some(address.port()), transport, is_route: false }
+        NextHop { host, port: Some(address.port()), transport, domain: None, is_route: false }
     }
 }

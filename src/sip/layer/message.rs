@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::{Destination, Layer, Source};
-use crate::sip::endpoint::Transmit;
 use crate::sip::headers::{FieldError, Name};
 use crate::sip::transport::{self, Transport};
 use crate::sip::{Message, Method, ParseError, StatusCode};
@@ -59,7 +58,7 @@ impl Source {
     pub(super) fn reply_to(self, request: &Message) -> Destination {
         let is_at_source = match self.transport {
             Transport::Udp => request.headers.via().map_or(true, |via| via.wants_rport()),
-            Transport::Tcp => true,
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => true,
         };
         let peer = if is_at_source { self.peer } else { self.sent_by(request) };
         Destination { transport: self.transport, peer }
@@ -68,7 +67,7 @@ impl Source {
     /// The port of the top Via's sent-by, at the address that the request came from.
     pub(super) fn sent_by(self, request: &Message) -> SocketAddr {
         let port = request.headers.via().map_or(None, |via| via.port);
-        SocketAddr::new(self.peer.ip(), port.unwrap_or(transport::DEFAULT_PORT))
+        SocketAddr::new(self.peer.ip(), port.unwrap_or_else(|| self.transport.default_port()))
     }
 }
 
@@ -87,7 +86,7 @@ impl Layer {
             response.headers.add_to_tag(tag);
         }
         if let Some(user) = contact {
-            let contact = self.contact(source.reply_to(request), &user);
+            let contact = self.contact(source.reply_to(request), &user, request.uri());
             response.headers.push(Name::Contact, contact);
         }
         for (name, value) in headers {
@@ -113,8 +112,7 @@ impl Layer {
         if let (Ok(cseq), Some(status)) = (response.headers.cseq(), response.status()) {
             self.counters.response_out(&cseq.method, status);
         }
-        let Destination { transport, peer } = source.reply_to(&response);
-        self.transmit(Transmit { transport, peer, bytes: response.print() });
+        self.transmit(source.reply_to(&response).carry(response.print()));
     }
 
     /// The same for each retransmission of a request, and ours alone (RFC 3261 §8.2.7).

@@ -1,8 +1,10 @@
 //! Where messages go: RFC 3261 §8.1.2, §18.1, §18.2.2 and RFC 3263, with the look-up left to the caller.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::client::{Failure, SentAck};
 use super::flow::{Flow, Nat};
@@ -11,7 +13,7 @@ use crate::sip::endpoint::{Output, Packet, Resolve, ResolveId, Transmit};
 use crate::sip::headers::{Name, NameAddr, Via};
 use crate::sip::message::Start;
 use crate::sip::transaction::Reliability;
-use crate::sip::transport::{DEFAULT_PORT, Transport};
+use crate::sip::transport::Transport;
 use crate::sip::uri::Scheme;
 use crate::sip::{Host, Message, Uri};
 
@@ -45,19 +47,37 @@ pub(super) enum Hop {
 #[derive(Debug)]
 pub(super) enum Lookup {
     Request { request: RequestId, transport: Transport },
-    Ack { request: RequestId, transport: Transport, tag: String, ack: Box<Message> },
+    Ack { request: RequestId, hop: NextHop, tag: String, ack: Box<Message> },
 }
 
 /// The next hop of a request, before its name is looked up.
+#[derive(Debug)]
 pub(super) struct NextHop {
     pub(super) host: Host,
     pub(super) port: Option<u16>,
     pub(super) transport: Transport,
+    /// Over TLS, whom its certificate must name.
+    pub(super) domain: Option<String>,
     /// True if a proxy wants to be on the way.
     pub(super) is_route: bool,
 }
 
+impl NextHop {
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or_else(|| self.transport.default_port())
+    }
+
+    fn at(&self, address: IpAddr) -> Destination {
+        Destination { transport: self.transport, peer: SocketAddr::new(address, self.port()) }
+    }
+}
+
 impl Destination {
+    /// A message that no new connection is worth, unless it needs no certificate.
+    pub(super) fn carry(self, bytes: Bytes) -> Transmit {
+        Transmit { transport: self.transport, peer: self.peer, domain: None, bytes }
+    }
+
     pub(super) fn reliability(self) -> Reliability {
         reliability(self.transport)
     }
@@ -90,21 +110,28 @@ impl Layer {
             // No connection can be opened to a datagram's source, nor can its Contact be reached.
             let hops = match to.transport {
                 Transport::Udp => VecDeque::from([Hop::OverUdp(to.peer)]),
-                Transport::Tcp => VecDeque::from([Hop::Preferred(to), Hop::AsRouted]),
+                Transport::Tcp | Transport::Tls => {
+                    VecDeque::from([Hop::Preferred(to), Hop::AsRouted])
+                }
+                Transport::Ws | Transport::Wss => VecDeque::from([Hop::Preferred(to)]),
             };
-            self.set_hops(id, hops);
+            self.set_way(id, hops, None);
             return self.next_attempt(now, id, Failure::Unresolved);
         }
-        let NextHop { host, port, transport, .. } = hop;
-        match host {
+        match &hop.host {
             Host::Address(address) => {
-                let peer = SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT));
-                let hop = Hop::Preferred(Destination { transport, peer });
-                self.set_hops(id, VecDeque::from([hop]));
+                let first = Hop::Preferred(hop.at(*address));
+                self.set_way(id, VecDeque::from([first]), hop.domain);
+                self.next_attempt(now, id, Failure::Unresolved);
+            }
+            // RFC 7118 §5: it is at the end of a connection that it opened, or nowhere.
+            Host::Name(_) if hop.transport.is_websocket() => {
                 self.next_attempt(now, id, Failure::Unresolved);
             }
             Host::Name(host) => {
-                self.look_up(&host, port, transport, Lookup::Request { request: id, transport });
+                let (port, transport) = (hop.port, hop.transport);
+                self.set_way(id, VecDeque::new(), hop.domain);
+                self.look_up(host, port, transport, Lookup::Request { request: id, transport });
             }
         }
     }
@@ -120,17 +147,16 @@ impl Layer {
         let Some(hop) = next_hop(&ack) else { return };
         if let Some(to) = flow.and_then(|flow| flow.instead_of(&hop, self.nat())) {
             let detour = to.transport.is_reliable().then(|| Box::new(ack.clone()));
-            return self.send_ack(id, tag, (ack, detour), to);
+            return self.send_ack(id, tag, (ack, detour), (to, None));
         }
-        let NextHop { host, port, transport, .. } = hop;
-        match host {
+        match hop.host.clone() {
             Host::Address(address) => {
-                let peer = SocketAddr::new(address, port.unwrap_or(DEFAULT_PORT));
-                self.send_ack(id, tag, (ack, None), Destination { transport, peer });
+                let to = hop.at(address);
+                self.send_ack(id, tag, (ack, None), (to, hop.domain));
             }
             Host::Name(host) => {
-                let ack = Box::new(ack);
-                let lookup = Lookup::Ack { request: id, transport, tag, ack };
+                let (port, transport) = (hop.port, hop.transport);
+                let lookup = Lookup::Ack { request: id, hop, tag, ack: Box::new(ack) };
                 self.look_up(&host, port, transport, lookup);
             }
         }
@@ -151,10 +177,11 @@ impl Layer {
                 self.set_hops(request, hops.collect());
                 self.next_attempt(now, request, Failure::Unresolved);
             }
-            Some(Lookup::Ack { request, transport, tag, ack }) => {
+            Some(Lookup::Ack { request, hop, tag, ack }) => {
                 // The peer keeps resending its 2xx and then ends the call if no address is found.
                 if let Some(&peer) = addresses.first() {
-                    self.send_ack(request, tag, (*ack, None), Destination { transport, peer });
+                    let to = Destination { transport: hop.transport, peer };
+                    self.send_ack(request, tag, (*ack, None), (to, hop.domain));
                 }
             }
             None => {}
@@ -168,23 +195,33 @@ impl Layer {
         message.headers.insert_first(Name::Via, via.to_string());
     }
 
-    /// The Contact at which this peer reaches us.
-    pub(super) fn contact(&self, destination: Destination, user: &str) -> String {
+    /// The Contact at which this peer reaches us: `sips` if `target` is and the way is (RFC 3261 §12.1.1).
+    pub(super) fn contact(
+        &self,
+        destination: Destination,
+        user: &str,
+        target: Option<&Uri>,
+    ) -> String {
         let local = self.local_towards(destination);
         let user = if user.is_empty() { &self.settings.user } else { user };
         let user = Some(user).filter(|user| !user.is_empty());
         let uri = Uri::sip(user, &Host::Address(local.ip()), Some(local.port()));
-        match destination.transport {
-            Transport::Udp => format!("<{uri}>"),
-            Transport::Tcp => format!("<{uri};transport=tcp>"),
-        }
+        let transport = destination.transport;
+        let is_sips =
+            transport.is_secure() && target.is_some_and(|uri| uri.scheme() == Scheme::Sips);
+        let scheme = if is_sips { "sips" } else { "sip" };
+        let parameter = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls if is_sips => "",
+            Transport::Tls => ";transport=tls",
+            Transport::Ws | Transport::Wss => ";transport=ws",
+        };
+        format!("<{scheme}:{}{parameter}>", uri.after_scheme())
     }
 
     fn local_towards(&self, destination: Destination) -> SocketAddr {
-        let ports = match destination.transport {
-            Transport::Udp => self.settings.udp_ports,
-            Transport::Tcp => self.settings.tcp_ports,
-        };
+        let ports = self.settings.ports(destination.transport);
         let local = self.local.towards(destination.peer.ip());
         SocketAddr::new(local, ports.of(local))
     }
@@ -198,13 +235,12 @@ impl Layer {
         id: RequestId,
         tag: String,
         (mut ack, detour): (Message, Option<Box<Message>>),
-        to: Destination,
+        (to, domain): (Destination, Option<String>),
     ) {
         let branch = format!("{}{}", super::key::COOKIE, self.new_tag());
         obey_strict_router(&mut ack);
         self.add_via(&mut ack, to, &branch);
-        let Destination { transport, peer } = to;
-        let transmit = Transmit { transport, peer, bytes: ack.print() };
+        let transmit = Transmit { domain, ..to.carry(ack.print()) };
         self.keep_ack(id, tag, SentAck { transmit: transmit.clone(), detour });
         self.transmit(transmit);
     }
@@ -224,18 +260,18 @@ fn next_hop(request: &Message) -> Option<NextHop> {
         Some(route) => &route.as_ref().ok()?.uri,
         None => request.uri()?,
     };
-    if uri.scheme() != Scheme::Sip {
-        return None; // SIPS must not be sent without TLS.
+    let transport = Transport::of_uri(uri)?;
+    // RFC 3261 §8.1.2: a SIPS target is not sent to a route that is none.
+    if request.uri()?.scheme() == Scheme::Sips && !transport.is_secure() {
+        return None;
     }
-    let transport = match uri.param("transport") {
-        None => Transport::Udp,
-        Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
-        Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-        Some(_) => return None,
-    };
+    let domain = uri.host().filter(|_| transport == Transport::Tls).map(|host| match host {
+        Host::Address(address) => address.to_string(),
+        Host::Name(name) => name.to_string(),
+    });
     let maddr = uri.param("maddr").and_then(|maddr| Host::parse(maddr.as_bytes()));
     let host = maddr.or_else(|| uri.host().cloned())?;
-    Some(NextHop { host, port: uri.port(), transport, is_route: route.is_some() })
+    Some(NextHop { host, port: uri.port(), transport, domain, is_route: route.is_some() })
 }
 
 /// RFC 3261 §12.2.1.1: a strict router wants itself in the request-URI, and the target as the last Route.

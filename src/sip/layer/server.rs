@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::key::{MergeKey, ServerKey};
 use super::{Destination, Head, Indication, Key, Layer, Reply, Source, class_of, reliability};
-use crate::sip::endpoint::{Output, Transmit};
+use crate::sip::endpoint::Output;
 use crate::sip::transaction::{
     self, Reliability, ServerInput, ServerInvite, ServerNonInvite, StatusClass,
 };
@@ -156,8 +156,7 @@ impl Layer {
         let tag = self.stateless_tag(request);
         let response = self.response(request, &tag, source, reply);
         self.counters.response_out(request.method().unwrap_or(&Method::Options), status);
-        let Destination { transport, peer } = source.reply_to(request);
-        self.transmit(Transmit { transport, peer, bytes: response.print() });
+        self.transmit(source.reply_to(request).carry(response.print()));
     }
 
     /// Takes responses whose connection is gone to the sent-by port, once (RFC 3261 §18.2.2).
@@ -175,8 +174,7 @@ impl Layer {
             server.reply_to.peer = peer;
             // The session resends a 2xx until its ACK comes; this one may have its ACK already.
             if let Some(bytes) = server.sent.clone().filter(|_| !server.machine.is_accepted()) {
-                let transport = failed.transport;
-                self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
+                self.outputs.push_back(Output::Transmit(server.reply_to.carry(bytes)));
             }
         }
     }
@@ -185,13 +183,13 @@ impl Layer {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let again = matches!(input, ServerInput::Timeout | ServerInput::Retransmission);
         server.machine.handle_input(now, input);
-        let Destination { transport, peer } = server.reply_to;
+        let reply_to = server.reply_to;
         let deadline = loop {
             match server.machine.poll_output() {
                 transaction::Output::Transmit(bytes) => {
                     self.counters.retransmissions_out += u64::from(again);
                     server.sent = Some(bytes.clone());
-                    self.outputs.push_back(Output::Transmit(Transmit { transport, peer, bytes }));
+                    self.outputs.push_back(Output::Transmit(reply_to.carry(bytes)));
                 }
                 transaction::Output::WaitUntil(at) => break at,
                 // An ACK that never comes after a refusal concerns nobody any more.

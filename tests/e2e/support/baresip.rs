@@ -30,13 +30,26 @@ impl Baresip {
 
     /// The same with more parameters of its account, as in `;auth_pass=secret`.
     pub fn call_with(name: &str, uri: &str, tone_hz: u32, account: &str) -> Self {
+        Self::start(name, uri, (tone_hz, account, ""))
+    }
+
+    /// As `call`, over TLS to who has a certificate of this authority.
+    pub fn call_over_tls(name: &str, uri: &str, tone_hz: u32, authority: &Path) -> Self {
+        let believed = format!("sip_cafile {}\nsip_verify_server yes\n", authority.display());
+        Self::start(name, uri, (tone_hz, "", &believed))
+    }
+
+    fn start(name: &str, uri: &str, (tone_hz, account, settings): (u32, &str, &str)) -> Self {
         let folder = fresh_folder();
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU{account}\n");
+        let transport = if uri.contains("transport=tls") { ";transport=tls" } else { "" };
+        let account =
+            format!("<sip:{name}@{host}{transport}>;regint=0;audio_codecs=PCMU{account}\n");
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
-        std::fs::write(folder.join("config"), config(&folder, host)).expect("the folder is ours");
+        let settings = config(&folder, host) + settings;
+        std::fs::write(folder.join("config"), settings).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let child = punctual("baresip")
             .args([family, "-f"])

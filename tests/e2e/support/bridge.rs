@@ -188,6 +188,21 @@ impl Bridge {
         assert!(status.expect("kill runs").success());
     }
 
+    /// SIGHUP.
+    pub fn read_again(&self) {
+        let status = Command::new("kill").args(["-HUP", &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until its log says this so many times.
+    pub fn wait_log(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < deadline, "the log does not say: {text}");
+            thread::sleep(POLL);
+        }
+    }
+
     /// Waits for its end.
     pub fn wait_exit(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;

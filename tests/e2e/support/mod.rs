@@ -2,6 +2,7 @@
 
 mod baresip;
 mod bridge;
+mod certificates;
 mod client;
 #[path = "../../phone/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the phone's own tests")]
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use baresip::Baresip;
 pub use bridge::{Bridge, Options, binary, free_port};
+pub use certificates::Authority;
 pub use driver::{Call, Line, Phones, delay};
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use serde_json::{Value, json};

@@ -1,11 +1,18 @@
 //! A SIP peer by hand: it sends what a test writes, and hands over what comes, message by message.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fmt::{Debug, Write as _};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use tokio_rustls::rustls::{
+    ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned,
+};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message as Frame, WebSocket};
 
 /// One socket towards the bridge.
 #[derive(Debug)]
@@ -20,8 +27,14 @@ pub struct Peer {
 #[derive(Debug)]
 enum Wire {
     Udp { socket: UdpSocket, bridge: Option<SocketAddr> },
-    Tcp(BufReader<TcpStream>),
+    Stream(BufReader<Box<dyn Octets>>, &'static str),
+    Socket(Box<WebSocket<Box<dyn Octets>>>, &'static str),
 }
+
+/// What a message can be written to and read from.
+pub trait Octets: Debug + Read + Write {}
+
+impl<T: Debug + Read + Write> Octets for T {}
 
 /// One message, as text.
 #[derive(Clone, Debug)]
@@ -56,12 +69,37 @@ impl Peer {
 
     /// A connection to the bridge.
     pub fn tcp(bridge: SocketAddr) -> Self {
-        Self::of_stream(TcpStream::connect(bridge).unwrap())
+        Self::of_stream(connected(bridge), |stream| Wire::stream(stream, "TCP"))
     }
 
     /// The connection that the bridge opens to this listener.
     pub fn accepted(listener: &TcpListener) -> Self {
-        Self::of_stream(listener.accept().unwrap().0)
+        Self::of_stream(listener.accept().unwrap().0, |stream| Wire::stream(stream, "TCP"))
+    }
+
+    /// A connection inside TLS.
+    pub fn tls(bridge: SocketAddr, client: &Arc<ClientConfig>) -> Self {
+        Self::of_stream(connected(bridge), |stream| Wire::stream(secured(stream, client), "TLS"))
+    }
+
+    /// The connection inside TLS that the bridge opens to this listener.
+    pub fn tls_accepted(listener: &TcpListener, server: &Arc<ServerConfig>) -> Self {
+        let session = ServerConnection::new(Arc::clone(server)).unwrap();
+        Self::of_stream(listener.accept().unwrap().0, |stream| {
+            Wire::stream(StreamOwned::new(session, stream), "TLS")
+        })
+    }
+
+    /// A WebSocket of a browser.
+    pub fn websocket(bridge: SocketAddr) -> Self {
+        Self::of_stream(connected(bridge), |stream| Wire::socket(Box::new(stream), "WS"))
+    }
+
+    /// A WebSocket inside TLS.
+    pub fn secure_websocket(bridge: SocketAddr, client: &Arc<ClientConfig>) -> Self {
+        Self::of_stream(connected(bridge), |stream| {
+            Wire::socket(Box::new(secured(stream, client)), "WSS")
+        })
     }
 
     fn of_socket(socket: UdpSocket, bridge: Option<SocketAddr>) -> Self {
@@ -70,24 +108,42 @@ impl Peer {
         Self { wire: Wire::Udp { socket, bridge }, local, inbox: VecDeque::new() }
     }
 
-    fn of_stream(stream: TcpStream) -> Self {
+    fn of_stream(stream: TcpStream, wire: impl FnOnce(TcpStream) -> Wire) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let local = stream.local_addr().unwrap();
-        Self { wire: Wire::Tcp(BufReader::new(stream)), local, inbox: VecDeque::new() }
+        Self { wire: wire(stream), local, inbox: VecDeque::new() }
     }
 
-    /// `UDP` or `TCP`.
+    /// As it stands in a Via.
     pub fn transport(&self) -> &'static str {
         match self.wire {
             Wire::Udp { .. } => "UDP",
-            Wire::Tcp(_) => "TCP",
+            Wire::Stream(_, transport) | Wire::Socket(_, transport) => transport,
         }
+    }
+
+    /// What it calls itself: a browser does not know its address (RFC 7118 §5).
+    fn host(&self) -> String {
+        match self.wire {
+            Wire::Socket(..) => "browser.invalid".to_owned(),
+            Wire::Udp { .. } | Wire::Stream(..) => self.local.to_string(),
+        }
+    }
+
+    fn contact(&self) -> String {
+        let parameter = match self.transport() {
+            "UDP" => "",
+            "TCP" => ";transport=tcp",
+            "TLS" => ";transport=tls",
+            _ => ";transport=ws",
+        };
+        format!("<sip:raw@{}{parameter}>", self.host())
     }
 
     /// A Via line with a branch of its own.
     pub fn via(&self) -> String {
-        format!("SIP/2.0/{} {};branch=z9hG4bK-{};rport", self.transport(), self.local, next())
+        format!("SIP/2.0/{} {};branch=z9hG4bK-{};rport", self.transport(), self.host(), next())
     }
 
     /// A dialog that this peer is about to begin.
@@ -107,10 +163,9 @@ impl Peer {
         let Dialog { target, from, to, call_id, sequence } = dialog;
         let mut text = format!(
             "{method} {target} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
-             Call-ID: {call_id}\r\nCSeq: {sequence} {method}\r\nContact: <sip:raw@{local}{parameter}>\r\n{extra}",
+             Call-ID: {call_id}\r\nCSeq: {sequence} {method}\r\nContact: {contact}\r\n{extra}",
             via = self.via(),
-            local = self.local,
-            parameter = if self.transport() == "TCP" { ";transport=tcp" } else { "" },
+            contact = self.contact(),
         );
         if !body.is_empty() && !extra.contains("Content-Type") {
             text.push_str("Content-Type: application/sdp\r\n");
@@ -130,13 +185,40 @@ impl Peer {
                 let bridge = bridge.expect("nobody has called yet");
                 assert_eq!(socket.send_to(bytes, bridge).unwrap(), bytes.len());
             }
-            Wire::Tcp(stream) => stream.get_mut().write_all(bytes).unwrap(),
+            Wire::Stream(stream, _) => {
+                stream.get_mut().write_all(bytes).unwrap();
+                stream.get_mut().flush().unwrap();
+            }
+            Wire::Socket(socket, _) => {
+                let text = String::from_utf8(bytes.to_vec()).unwrap();
+                socket.send(Frame::text(text)).unwrap();
+            }
+        }
+    }
+
+    /// Sends one frame of a WebSocket as it is.
+    pub fn send_frame(&mut self, frame: Frame) {
+        let Wire::Socket(socket, _) = &mut self.wire else { panic!("it is no WebSocket") };
+        socket.send(frame).unwrap();
+    }
+
+    /// The next frame of a WebSocket.
+    pub fn read_frame(&mut self) -> Frame {
+        let Wire::Socket(socket, _) = &mut self.wire else { panic!("it is no WebSocket") };
+        socket.read().unwrap()
+    }
+
+    /// Waits until the bridge has closed a stream.
+    pub fn wait_closed(&mut self) {
+        let Wire::Stream(stream, _) = &mut self.wire else { panic!("it is no stream") };
+        if let Err(error) = stream.read_to_end(&mut Vec::new()) {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "it stays open");
         }
     }
 
     /// The octets of a stream as they come.
     pub fn read_bytes(&mut self, length: usize) -> Vec<u8> {
-        let Wire::Tcp(stream) = &mut self.wire else { panic!("datagrams have no octets") };
+        let Wire::Stream(stream, _) = &mut self.wire else { panic!("it is no stream") };
         let mut bytes = vec![0; length];
         stream.read_exact(&mut bytes).unwrap();
         bytes
@@ -228,7 +310,15 @@ impl Peer {
                 buffer.truncate(length);
                 buffer
             }
-            Wire::Tcp(stream) => read_message(stream)?,
+            Wire::Stream(stream, _) => read_message(stream)?,
+            Wire::Socket(socket, _) => loop {
+                match socket.read().ok()? {
+                    Frame::Text(text) => break text.as_bytes().to_vec(),
+                    Frame::Binary(bytes) => break bytes.to_vec(),
+                    Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
+                    Frame::Close(_) => return None,
+                }
+            },
         };
         Some(Message { text: String::from_utf8(bytes).expect("the bridge writes text") })
     }
@@ -316,8 +406,33 @@ fn loopback(other: SocketAddr) -> IpAddr {
     if other.is_ipv4() { [127, 0, 0, 1].into() } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) }
 }
 
+fn connected(bridge: SocketAddr) -> TcpStream {
+    TcpStream::connect(bridge).unwrap()
+}
+
+fn secured(
+    stream: TcpStream,
+    client: &Arc<ClientConfig>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = "localhost".try_into().unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::clone(client), name).unwrap(), stream)
+}
+
+impl Wire {
+    fn stream(stream: impl Octets + 'static, transport: &'static str) -> Self {
+        Self::Stream(BufReader::new(Box::new(stream)), transport)
+    }
+
+    fn socket(stream: Box<dyn Octets>, transport: &'static str) -> Self {
+        let mut request = "ws://localhost/".into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "sip".parse().unwrap());
+        let (socket, _) = tungstenite::client(request, stream).expect("a WebSocket");
+        Self::Socket(Box::new(socket), transport)
+    }
+}
+
 /// One message of a stream. Empty lines before it are keep-alives.
-fn read_message(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+fn read_message(stream: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).ok()? == 0 {

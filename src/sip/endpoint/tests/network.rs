@@ -40,7 +40,7 @@ pub(super) struct Network {
     /// Everything sent, lost or not, as it stood on the wire.
     pub(super) sent: Vec<(Duration, SocketAddr, Message)>,
     pub(super) weather: Weather,
-    /// Peers whose TCP port is closed.
+    /// Peers that no connection leads to.
     pub(super) without_tcp: Vec<SocketAddr>,
     random: ChaCha12Rng,
     in_flight: BTreeMap<(Instant, u64), (usize, Packet)>,
@@ -209,7 +209,7 @@ impl Network {
     }
 
     fn transmit(&mut self, from: usize, transmit: Transmit) {
-        let Transmit { transport, peer, bytes } = transmit;
+        let Transmit { transport, peer, bytes, .. } = transmit;
         match Message::parse(&bytes, &Settings::default().message) {
             Ok(message) => self.sent.push((self.now - self.start, peer, message)),
             // The answer to a damaged request repeats its damage.
@@ -218,7 +218,7 @@ impl Network {
                 "{error}"
             ),
         }
-        if transport == Transport::Tcp && self.without_tcp.contains(&peer) {
+        if transport.is_reliable() && self.without_tcp.contains(&peer) {
             self.endpoints[from].handle_transmit_failed(self.now, transport, peer);
             return;
         }
@@ -227,7 +227,7 @@ impl Network {
         };
         let (local, peer) = (peer, address(from));
         let packet = Packet { transport, peer, local, bytes };
-        if transport == Transport::Tcp {
+        if transport.is_reliable() {
             return self.deliver(to, packet, self.weather.delay);
         }
         if !self.happens(self.weather.loss) {
