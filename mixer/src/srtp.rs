@@ -137,6 +137,15 @@ impl fmt::Debug for MasterKey {
     }
 }
 
+/// The keys of a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Keys {
+    /// Of what we send.
+    pub send: MasterKey,
+    /// Of what we receive.
+    pub receive: MasterKey,
+}
+
 /// Why a packet was not protected or not believed.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum Error {
