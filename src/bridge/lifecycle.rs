@@ -128,7 +128,12 @@ impl Bridge {
             sends: plan.direction.sends(),
             receives: plan.direction.receives(),
         };
-        let stream = Stream { remote: plan.remote, remote_rtcp: plan.remote_rtcp, plan: streams };
+        let stream = Stream {
+            remote: plan.remote,
+            remote_rtcp: plan.remote_rtcp,
+            plan: streams,
+            srtp: None,
+        };
         let configure = Command::Configure { leg: leg.media, stream };
         let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
         self.tell_media(configure);
