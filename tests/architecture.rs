@@ -13,7 +13,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("config", &["crate::bridge::Network", "crate::bridge::Pattern", "mixer::codec"]),
     ("key", &["crate::config"]),
     ("sip", &[]),
-    ("sdp", &["mixer::codec"]),
+    ("sdp", &["mixer::codec", "mixer::srtp"]),
     (
         "bridge",
         &[

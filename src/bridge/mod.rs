@@ -52,6 +52,8 @@ use crate::sip::transport::Transport;
 pub use clock::Clock;
 pub use settings::{Network, Pattern, Settings};
 
+pub use crate::sdp::SrtpPolicy;
+
 use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
@@ -196,15 +198,15 @@ enum Draining {
 }
 
 impl Bridge {
-    /// An idle bridge. `seed` feeds every tag, branch and id.
+    /// An idle bridge. `seed` feeds every tag, branch, id and key.
     pub fn new(
         settings: Settings,
         endpoint: endpoint::Settings,
         start: Clock,
-        seed: u64,
+        seed: [u8; 32],
         local: Arc<dyn LocalAddress + Send + Sync>,
     ) -> Self {
-        let mut dice = ChaCha12Rng::seed_from_u64(seed);
+        let mut dice = ChaCha12Rng::from_seed(seed);
         let sip_seed = dice.next_u64();
         let history = History::new(settings.history);
         let rate = Bucket::new(start.instant, settings.calls_per_second);

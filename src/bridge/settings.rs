@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
+use crate::sdp::SrtpPolicy;
+
 /// Settings of the bridge; each is a key of the configuration.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent settings")]
@@ -49,6 +51,8 @@ pub struct Settings {
     pub comfort_noise: bool,
     /// Whether legs are told who contributes to what they hear.
     pub csrc: bool,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
     /// How long a phone may ring where the caller does not say.
     pub ring_timeout: Duration,
     /// How long a transfer may go without news.
