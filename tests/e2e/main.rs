@@ -37,6 +37,7 @@ mod media;
 mod operation;
 mod peers;
 mod refusals;
+mod secure;
 mod signalling;
 mod support;
 mod transfer;

@@ -25,10 +25,19 @@ pub struct Tape {
 impl Baresip {
     /// Calls `uri` as `sip:NAME@127.0.0.1` or `sip:NAME@[::1]` in PCMU, playing a tone.
     pub fn call(name: &str, uri: &str, tone_hz: u32) -> Self {
+        Self::call_with((name, uri, tone_hz), "")
+    }
+
+    /// As `call`, encrypted as baresip's `mediaenc` says.
+    pub fn call_encrypted(name: &str, uri: &str, tone_hz: u32, mediaenc: &str) -> Self {
+        Self::call_with((name, uri, tone_hz), &format!(";mediaenc={mediaenc}"))
+    }
+
+    fn call_with((name, uri, tone_hz): (&str, &str, u32), account_options: &str) -> Self {
         let folder = fresh_folder();
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU\n");
+        let account = format!("<sip:{name}@{host}>;regint=0;audio_codecs=PCMU{account_options}\n");
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
         std::fs::write(folder.join("config"), config(&folder, host)).expect("the folder is ours");
@@ -105,7 +114,7 @@ fn config(folder: &Path, host: &str) -> String {
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
          snd_path {folder}\nmodule_path /usr/lib/baresip/modules\n"
     );
-    for module in ["g711", "aufile", "aubridge", "sndfile"] {
+    for module in ["g711", "aufile", "aubridge", "sndfile", "srtp"] {
         writeln!(text, "module {module}.so").expect("a string takes all");
     }
     text + "module_tmp account.so\nmodule_app menu.so\n"
