@@ -15,10 +15,13 @@ fn an_encrypted_leg_and_a_plain_one_hear_each_other() {
             let mut alice = secured(&mut bench, 1, suite).saying(440.0);
             let mut bob = bench.phone(2, Some(1)).saying(1_000.0);
 
-            converse(&mut [&mut alice, &mut bob], 40);
+            let meet = (0..5).any(|_| {
+                converse(&mut [&mut alice, &mut bob], 25);
+                alice.hears(1_000.0) && bob.hears(440.0)
+            });
 
-            assert!(alice.hears(1_000.0) && !alice.hears(440.0), "{suite}");
-            assert!(bob.hears(440.0) && !bob.hears(1_000.0), "{suite}");
+            assert!(meet, "{suite}");
+            assert!(!alice.hears(440.0) && !bob.hears(1_000.0), "{suite}");
             assert_eq!(end(&mut bench, 1).packets_unauthentic, 0, "{suite}");
         }
     }
