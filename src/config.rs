@@ -106,6 +106,20 @@ pub enum Prack {
     Required,
 }
 
+/// Whether media is encrypted.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaSrtp {
+    /// Never.
+    Off,
+    /// Where the far side offers it.
+    Accept,
+    /// So, and we offer it.
+    Offer,
+    /// Always, or there is no call.
+    Require,
+}
+
 /// Signalling.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -230,6 +244,8 @@ pub struct Media {
     pub comfort_noise: bool,
     /// Whether legs are told who is in the mix that they hear.
     pub csrc: bool,
+    /// Whether RTP is encrypted with keys from the SDP.
+    pub srtp: MediaSrtp,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.

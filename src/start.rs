@@ -18,8 +18,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::bridge::{self, Bridge};
-use crate::config::{ClientCertificate, Config, MediaIo, Prack, Sip};
+use crate::bridge::{self, Bridge, SrtpPolicy};
+use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
@@ -109,6 +109,8 @@ impl Running {
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     raise_descriptors(config);
     let seed = || getrandom::u64().map_err(StartError::Randomness);
+    let mut bridge_seed = [0; 32]; // Keys are drawn from it: as long as they are.
+    getrandom::fill(&mut bridge_seed).map_err(StartError::Randomness)?;
     let key = key::api_key(config)?;
     let listener = TcpListener::bind(config.api).await;
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
@@ -127,7 +129,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         bridge_settings(config, media.workers()),
         endpoint_settings(config, &sip_udp, &sip_streams),
         clock,
-        seed()?,
+        bridge_seed,
         Arc::new(routes),
     );
     let log = EventLog::new(LogSettings {
@@ -385,6 +387,12 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         },
         csrc: media.csrc,
         comfort_noise: media.comfort_noise,
+        srtp: match media.srtp {
+            MediaSrtp::Off => SrtpPolicy::Off,
+            MediaSrtp::Accept => SrtpPolicy::Accept,
+            MediaSrtp::Offer => SrtpPolicy::Offer,
+            MediaSrtp::Require => SrtpPolicy::Require,
+        },
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
         transfer_by_phones: sip.transfer_by_phones,

@@ -1,4 +1,4 @@
-//! The steady state of a media thread allocates nothing: sockets, jitter buffers, mixing, RTCP, statistics and meters.
+//! The steady state of a media thread allocates nothing: sockets, jitter buffers, mixing, RTCP, statistics, meters and SRTP.
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its trait")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 #![expect(
@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
-use plenary::media::command::{Command, Event, MediaKey, MixKey, Stream, StreamPlan};
+use mixer::srtp::{MasterKey, OVERHEAD_MAX, Sender, Suite};
+use plenary::media::command::{Command, Event, MediaKey, MixKey, SrtpKeys, Stream, StreamPlan};
 use plenary::media::{Events, Io, Media, Options};
 
 /// Counts what media threads ask for, then does what the system does.
@@ -110,6 +111,7 @@ struct Phone {
     rtp: UdpSocket,
     bridge: SocketAddr,
     format: Format,
+    secure: Option<Sender>,
     voice: Vec<Vec<u8>>,
     silence: Vec<Vec<u8>>,
 }
@@ -131,10 +133,14 @@ impl Phone {
         rtp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let format = Format::usual(codec);
         let encoding = Encoding { format, ptime: Duration::from_millis(20), opus: OPUS };
+        let key = KEYS[number as usize % KEYS.len()].map(|suite| {
+            MasterKey::new(suite, &[7; MasterKey::MAX_LEN][..suite.master_len()]).unwrap()
+        });
         let stream = Stream {
             remote: rtp.local_addr().unwrap(),
             remote_rtcp: None,
             plan: StreamPlan::both_ways(PAYLOAD_TYPE, encoding),
+            srtp: key.clone().map(|key| Box::new(SrtpKeys { send: key.clone(), receive: key })),
         };
         media.try_send(Command::Configure { leg, stream }).unwrap();
         media.try_send(Command::Join { leg, mix: MixKey(1), contributors: 3 }).unwrap();
@@ -142,12 +148,13 @@ impl Phone {
             rtp,
             bridge: SocketAddr::new(local, rtp_port),
             format,
+            secure: key.as_ref().map(Sender::new),
             voice: packets(encoding, 8_000.0),
             silence: packets(encoding, 0.0),
         }
     }
 
-    fn say(&self, round: usize, talks: bool) {
+    fn say(&mut self, round: usize, talks: bool) {
         let payload = &if talks { &self.voice } else { &self.silence }[round % PACKETS];
         let header = Header {
             marker: false,
@@ -160,6 +167,12 @@ impl Phone {
         };
         let mut packet = header.print().to_vec();
         packet.extend_from_slice(payload);
+        if let Some(sender) = &mut self.secure {
+            let len = packet.len();
+            packet.resize(len + OVERHEAD_MAX, 0);
+            let len = sender.protect(&mut packet, len).unwrap();
+            packet.truncate(len);
+        }
         self.rtp.send_to(&packet, self.bridge).unwrap();
     }
 
@@ -190,5 +203,7 @@ fn packets(encoding: Encoding, amplitude: f64) -> Vec<Vec<u8>> {
 }
 
 const OPUS: OpusOptions = OpusOptions { fec: true, complexity: 0, ..OpusOptions::USUAL };
+/// One leg after the other.
+const KEYS: [Option<Suite>; 3] = [None, Some(Suite::Aes128CmSha1_80), Some(Suite::Aes128Gcm)];
 const PAYLOAD_TYPE: u8 = 96;
 const PACKETS: usize = 100;

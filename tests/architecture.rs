@@ -16,7 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ),
     ("key", &["crate::config"]),
     ("sip", &[]),
-    ("sdp", &["mixer::codec"]),
+    ("sdp", &["mixer::codec", "mixer::srtp"]),
     (
         "bridge",
         &[

@@ -104,6 +104,7 @@ pub fn leg() -> Leg {
         transport: "udp".to_owned(),
         sip_call_id: "a84b4c76e66710@192.0.2.10".to_owned(),
         codec: Some("opus/48000".to_owned()),
+        srtp: Some("AEAD_AES_128_GCM".to_owned()),
         held: false,
         held_by: None,
         muted: false,

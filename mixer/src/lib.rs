@@ -19,4 +19,5 @@ pub mod room;
 pub mod rtcp;
 pub mod rtp;
 pub mod slot;
+pub mod srtp;
 pub mod stretch;

@@ -53,6 +53,8 @@ pub(super) struct Leg {
     /// It returns what it is sent.
     pub(super) echo: Option<EchoPath>,
     pub(super) codec: Option<Format>,
+    /// How its media is encrypted.
+    pub(super) srtp: Option<&'static str>,
     pub(super) statistics: Statistics,
     pub(super) created_at: Timestamp,
     pub(super) answered_at: Option<Timestamp>,
@@ -236,6 +238,7 @@ impl Leg {
             transport: self.transport.to_owned(),
             sip_call_id: self.sip_call_id.clone(),
             codec: self.codec.map(|codec| codec.to_string()),
+            srtp: self.srtp.map(str::to_owned),
             held: self.hold.by().is_some(),
             held_by: self.hold.by(),
             muted: self.controls.muted,

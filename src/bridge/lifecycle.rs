@@ -10,6 +10,7 @@ use api::model::{
     CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, SipFailure,
 };
 use mixer::codec::Format;
+use rand_core::Rng;
 use serde_json::json;
 
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
@@ -46,6 +47,7 @@ impl Bridge {
             level: None,
             echo: None,
             codec: None,
+            srtp: None,
             statistics: Statistics::default(),
             created_at: self.wall(),
             answered_at: None,
@@ -80,11 +82,13 @@ impl Bridge {
     }
 
     pub(super) fn negotiation(
-        &self,
+        &mut self,
         address: IpAddr,
         rtp_port: u16,
         codecs: &[Format],
     ) -> Negotiation {
+        let mut key_seed = sdp::KeySeed::default();
+        self.dice.fill_bytes(&mut key_seed.0);
         Negotiation::new(sdp::Local {
             session_id: self.unix_ms(),
             address,
@@ -94,6 +98,8 @@ impl Bridge {
             opus: self.settings.opus,
             csrc: self.settings.csrc,
             comfort_noise: self.settings.comfort_noise,
+            srtp: self.settings.srtp,
+            key_seed,
         })
     }
 
@@ -113,6 +119,7 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.codec = Some(plan.send.1.format);
         leg.hold.remote = plan.remote_holds;
+        leg.srtp = plan.srtp.as_ref().map(|keys| keys.send.suite().name());
         let streams = StreamPlan {
             send: plan.send,
             receive: plan.receive.clone(),
@@ -129,7 +136,12 @@ impl Bridge {
             sends: plan.direction.sends(),
             receives: plan.direction.receives(),
         };
-        let stream = Stream { remote: plan.remote, remote_rtcp: plan.remote_rtcp, plan: streams };
+        let stream = Stream {
+            remote: plan.remote,
+            remote_rtcp: plan.remote_rtcp,
+            plan: streams,
+            srtp: plan.srtp.clone().map(Box::new),
+        };
         let configure = Command::Configure { leg: leg.media, stream };
         let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
         self.tell_media(configure);

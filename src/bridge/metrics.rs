@@ -82,6 +82,7 @@ struct MediaTotals {
     lost: i64,
     late: u64,
     rejected: u64,
+    unauthentic: u64,
     concealed: u64,
 }
 
@@ -93,6 +94,7 @@ impl MediaTotals {
             lost: statistics.packets_lost,
             late: statistics.packets_late,
             rejected: statistics.packets_rejected,
+            unauthentic: statistics.packets_unauthentic,
             concealed: statistics.frames_concealed,
         }
     }
@@ -103,6 +105,7 @@ impl MediaTotals {
         self.lost += new.lost - old.lost;
         self.late += new.late.saturating_sub(old.late);
         self.rejected += new.rejected.saturating_sub(old.rejected);
+        self.unauthentic += new.unauthentic.saturating_sub(old.unauthentic);
         self.concealed += new.concealed.saturating_sub(old.concealed);
     }
 }
@@ -292,6 +295,11 @@ impl Bridge {
             ("plenary_rtp_packets_sent_total", "RTP packets sent.", media.sent),
             ("plenary_rtp_packets_late_total", "RTP packets after their turn.", media.late),
             ("plenary_rtp_packets_rejected_total", "Datagrams refused.", media.rejected),
+            (
+                "plenary_srtp_packets_unauthentic_total",
+                "SRTP and SRTCP packets that were forged or replayed.",
+                media.unauthentic,
+            ),
             ("plenary_frames_concealed_total", "Frames made up for lost ones.", media.concealed),
         ] {
             page.counter(name, help, value);

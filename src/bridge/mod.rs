@@ -54,6 +54,8 @@ pub use access::AccessSettings;
 pub use clock::Clock;
 pub use settings::{Network, Pattern, Settings};
 
+pub use crate::sdp::SrtpPolicy;
+
 use access::Access;
 use bucket::Bucket;
 use call::Call;
@@ -202,15 +204,15 @@ enum Draining {
 }
 
 impl Bridge {
-    /// An idle bridge. `seed` feeds every tag, branch and id.
+    /// An idle bridge. `seed` feeds every tag, branch, id and key.
     pub fn new(
         settings: Settings,
         endpoint: endpoint::Settings,
         start: Clock,
-        seed: u64,
+        seed: [u8; 32],
         local: Arc<dyn LocalAddress + Send + Sync>,
     ) -> Self {
-        let mut dice = ChaCha12Rng::seed_from_u64(seed);
+        let mut dice = ChaCha12Rng::from_seed(seed);
         let sip_seed = dice.next_u64();
         let access = Access::new(start.instant, settings.access.clone(), &mut dice);
         let history = History::new(settings.history);

@@ -85,6 +85,7 @@ fn received(statistics: &Statistics) -> ReceivedStats {
         packets_late: statistics.packets_late,
         packets_duplicate: statistics.packets_duplicate,
         packets_rejected: statistics.packets_rejected,
+        packets_unauthentic: statistics.packets_unauthentic,
         loss_percent: percent(fates.lost()),
         late_percent: percent(fates.late()),
         jitter_ms: ms(statistics.jitter),

@@ -37,7 +37,7 @@ impl Scene {
         let clock = Clock { instant: now, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
         let ip = IpAddr::from([10, 0, 0, 254]);
         let endpoint = endpoint::Settings::default();
-        let bridge = Bridge::new(settings, endpoint, clock, 1, Arc::new(ip));
+        let bridge = Bridge::new(settings, endpoint, clock, [1; 32], Arc::new(ip));
         let mut scene = Self {
             now,
             bridge,

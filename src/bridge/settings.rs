@@ -8,6 +8,7 @@ use std::time::Duration;
 use mixer::codec::{Format, OpusOptions};
 
 use super::AccessSettings;
+use crate::sdp::SrtpPolicy;
 
 /// Settings of the bridge; each is a key of the configuration.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Settings {
     pub comfort_noise: bool,
     /// Whether legs are told who contributes to what they hear.
     pub csrc: bool,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
     /// How long a phone may ring where the caller does not say.
     pub ring_timeout: Duration,
     /// How long a transfer may go without news.

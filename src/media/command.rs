@@ -8,6 +8,7 @@ pub use mixer::quality::{Cause, Quality};
 use mixer::room::TICK;
 pub use mixer::rtp::Naming;
 pub use mixer::slot::{EchoPath, Seat, StreamPlan, Vitals};
+pub use mixer::srtp::Keys as SrtpKeys;
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -92,6 +93,8 @@ pub struct Stream {
     pub remote_rtcp: Option<SocketAddr>,
     /// What is sent and received.
     pub plan: StreamPlan,
+    /// The keys, if RTP and RTCP are encrypted.
+    pub srtp: Option<Box<SrtpKeys>>,
 }
 
 /// What the media threads report.
@@ -218,6 +221,8 @@ pub struct Statistics {
     pub packets_duplicate: u64,
     /// Not RTP, or of the wrong payload type or source.
     pub packets_rejected: u64,
+    /// Encrypted packets, RTP or RTCP, that were not what the far side made or came again.
+    pub packets_unauthentic: u64,
     /// RFC 3550 §6.4.1.
     pub jitter: Duration,
     /// Frames made up for lost ones.

@@ -14,6 +14,7 @@ use super::latch::{Latch, Verdict};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::pool::PortPair;
+use super::secure::Secure;
 use super::socket::{Clock, Datagram, Inbox, Socket};
 
 /// A leg from open to close; it moves between workers whole.
@@ -23,6 +24,8 @@ pub(super) struct Leg {
     ports: Ports,
     latch: Latch,
     stream: Option<Stream>,
+    /// Here if media is encrypted.
+    secure: Option<Box<Secure>>,
     /// One bit for each payload type that is accepted.
     accepted: u128,
     /// The RTP clock of what is received, Hz.
@@ -38,6 +41,7 @@ pub(super) struct Leg {
     /// Source of the last [`Event::Started`].
     started: Option<SocketAddr>,
     rejected: u64,
+    unauthentic: u64,
     statistics_due: Instant,
 }
 
@@ -85,6 +89,7 @@ impl Leg {
             ports,
             latch: Latch::default(),
             stream: None,
+            secure: None,
             accepted: 0,
             rtp_clock: 8000,
             pace: Pace::default(),
@@ -94,6 +99,7 @@ impl Leg {
             silent: false,
             started: None,
             rejected: 0,
+            unauthentic: 0,
             statistics_due: now + STATISTICS_EVERY,
         }
     }
@@ -117,6 +123,10 @@ impl Leg {
         let noise = stream.plan.receive_noise.iter().copied();
         self.accepted = types.chain(events).chain(noise).fold(0, |bits, number| bits | bit(number));
         self.rtp_clock = stream.plan.receive.first().map_or(8000, |(_, format)| format.clock_rate);
+        match (&mut self.secure, &stream.srtp) {
+            (Some(secure), Some(keys)) => secure.rekey(keys),
+            (secure, keys) => *secure = keys.clone().map(|keys| Box::new(Secure::new(*keys))),
+        }
         slot.configure(now, &stream.plan);
         self.stream = Some(stream);
     }
@@ -133,7 +143,7 @@ impl Leg {
             let Some(datagram) = upkeep.inbox.receive(&self.ports.rtp) else { break };
             let (now, arrived) = (upkeep.clock.now, datagram.arrived);
             let fields = rhythm(datagram.bytes);
-            heard |= self.handle_datagram(slot, &datagram, upkeep.clock, upkeep.outbox);
+            heard |= self.handle_datagram(slot, datagram, upkeep.clock, upkeep.outbox);
             if fields.is_some_and(|fields| self.pace.is_last(now, arrived, fields, self.rtp_clock))
             {
                 break;
@@ -150,33 +160,43 @@ impl Leg {
     fn handle_datagram(
         &mut self,
         slot: &mut Slot,
-        datagram: &Datagram<'_>,
+        datagram: Datagram<'_>,
         clock: Clock,
         outbox: &mut Outbox,
     ) -> bool {
-        if is_rtcp(datagram.bytes) {
-            if self.latch.source() == Some(datagram.from) {
-                slot.receive_rtcp(datagram.arrived, arrival_wall(clock, datagram), datagram.bytes);
+        let Datagram { from, arrived, bytes } = datagram;
+        let Some(bytes) = self.unprotect(bytes) else { return false };
+        if is_rtcp(bytes) {
+            if self.latch.source() == Some(from) {
+                slot.receive_rtcp(arrived, arrival_wall(clock, arrived), bytes);
             }
             return false;
         }
-        let (ssrc, is_valid) = self.glance(datagram.bytes);
-        match self.latch.admit(clock.now, datagram.from, ssrc, is_valid) {
+        let (ssrc, is_valid) = self.glance(bytes);
+        match self.latch.admit(clock.now, from, ssrc, is_valid) {
             Verdict::Rejected => {
                 self.rejected += 1;
                 return false;
             }
-            Verdict::Latched if self.started != Some(datagram.from) => {
-                self.started = Some(datagram.from);
-                outbox.push(Event::Started { leg: self.key, from: datagram.from });
+            Verdict::Latched if self.started != Some(from) => {
+                self.started = Some(from);
+                outbox.push(Event::Started { leg: self.key, from });
             }
             Verdict::Latched | Verdict::Known => {}
         }
         self.heard = clock.now;
         self.silent = false;
         // The slot counts what it does not take.
-        let _counted = slot.receive(datagram.arrived, datagram.bytes);
+        let _counted = slot.receive(arrived, bytes);
         true
+    }
+
+    /// What is in a datagram; a forged one is dropped before anything, the latch above all, learns of it.
+    fn unprotect<'a>(&mut self, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
+        let Some(secure) = &mut self.secure else { return Some(bytes) };
+        let opened = secure.unprotect(bytes);
+        self.unauthentic += u64::from(opened.is_err());
+        opened.ok()
     }
 
     /// Looks only at what the latch needs: RTP version 2 with an accepted payload type, and its source.
@@ -189,7 +209,15 @@ impl Leg {
         (Ssrc::new(ssrc), is_valid)
     }
 
-    /// Sends one RTP packet; one that the network does not take is lost, as packets may be.
+    /// Makes the RTP packet in the first `len` octets of `room` what is to be sent, and tells its length.
+    pub(super) fn protect(&mut self, room: &mut [u8], len: usize) -> Option<usize> {
+        match &mut self.secure {
+            Some(secure) => secure.protect(room, len).ok(),
+            None => Some(len),
+        }
+    }
+
+    /// Sends one RTP packet, protected if it must be; one that the network does not take is lost, as packets may be.
     pub(super) fn send(&self, packet: &[u8]) {
         if let Some(to) = self.latch.rtp_target().filter(is_reachable) {
             let _lost = self.ports.rtp.send(to, packet);
@@ -226,14 +254,20 @@ impl Leg {
     fn receive_rtcp(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) {
         for _ in 0..DATAGRAMS_MAX {
             let Some(datagram) = upkeep.inbox.receive(&self.ports.rtcp) else { return };
-            if is_rtcp(datagram.bytes) && self.latch.admit_rtcp(datagram.from) {
-                let wall = arrival_wall(upkeep.clock, &datagram);
-                slot.receive_rtcp(datagram.arrived, wall, datagram.bytes);
+            let Datagram { from, arrived, bytes } = datagram;
+            let Some(bytes) = self.unprotect(bytes) else { continue };
+            if is_rtcp(bytes) && self.latch.admit_rtcp(from) {
+                slot.receive_rtcp(arrived, arrival_wall(upkeep.clock, arrived), bytes);
             }
         }
     }
 
-    fn send_rtcp(&self, report: &[u8]) {
+    fn send_rtcp(&mut self, report: &mut Vec<u8>) {
+        if let Some(secure) = &mut self.secure
+            && secure.protect_rtcp(report).is_err()
+        {
+            return;
+        }
         let (socket, to) = match self.latch.rtcp_target() {
             Some(to) => (&self.ports.rtcp, Some(to)),
             None => (&self.ports.rtp, self.latch.rtp_target()), // rtcp-mux
@@ -294,6 +328,7 @@ impl Leg {
             packets_late: own.packets_late,
             packets_duplicate: own.packets_duplicate,
             packets_rejected: own.packets_rejected + self.rejected,
+            packets_unauthentic: self.unauthentic,
             jitter: own.jitter,
             frames_concealed: own.frames_concealed,
             buffer: own.buffer,
@@ -324,8 +359,8 @@ fn is_reachable(to: &SocketAddr) -> bool {
 }
 
 /// What the wall clock showed when a datagram arrived.
-fn arrival_wall(clock: Clock, datagram: &Datagram<'_>) -> SystemTime {
-    clock.wall - clock.now.saturating_duration_since(datagram.arrived)
+fn arrival_wall(clock: Clock, arrived: Instant) -> SystemTime {
+    clock.wall - clock.now.saturating_duration_since(arrived)
 }
 
 /// Datagrams read from one port in one tick; a flood beyond that waits, and then the kernel drops it.

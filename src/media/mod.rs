@@ -18,6 +18,7 @@ mod parts;
 mod pool;
 mod ring;
 mod router;
+mod secure;
 mod socket;
 mod system;
 mod tally;

@@ -1,8 +1,12 @@
 //! Packets on their way out: collected while rooms are mixed, and sent together.
 //!
-//! Mixing and the kernel's network code each stay in the processor's caches that way.
+//! Mixing and the kernel's network code each stay in the processor's caches that way. What is encrypted is so just before
+//! it is sent, where it lies: every packet has room behind it.
+
+use std::ops::Range;
 
 use mixer::room::{Sink, SlotId};
+use mixer::srtp::OVERHEAD_MAX;
 
 use super::legs::{Legs, place_of};
 use super::ring::{Departures, Target};
@@ -12,10 +16,16 @@ use super::socket::Socket;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
-    /// Whose packet ends where.
-    packets: Vec<(SlotId, usize)>,
+    packets: Vec<Packet>,
     /// Sends many at once.
     departures: Option<Departures>,
+}
+
+/// Whose packet lies where.
+#[derive(Debug)]
+struct Packet {
+    slot: SlotId,
+    at: Range<usize>,
 }
 
 impl Default for Outgoing {
@@ -30,7 +40,7 @@ impl Default for Outgoing {
 
 impl Outgoing {
     /// The end into which a room's tick puts the packets of `legs`.
-    pub(super) fn sink<'a>(&'a mut self, legs: &'a Legs) -> impl Sink {
+    pub(super) fn sink<'a>(&'a mut self, legs: &'a mut Legs) -> impl Sink {
         Collector { outgoing: self, legs }
     }
 
@@ -47,24 +57,22 @@ impl Outgoing {
     }
 
     /// Sends what waits; what a leg that is gone was to get is dropped.
-    pub(super) fn flush(&mut self, legs: &Legs) {
+    pub(super) fn flush(&mut self, legs: &mut Legs) {
+        self.protect(legs);
         let Self { bytes, packets, departures } = self;
-        let packet = |at: usize| {
-            let from = at.checked_sub(1).map_or(0, |before| packets[before].1);
-            &bytes[from..packets[at].1]
-        };
-        let all = (0..packets.len()).filter_map(|at| Some((at, legs.at(packets[at].0)?)));
+        let packet = |at: usize| &bytes[packets[at].at.clone()];
+        let all = (0..packets.len()).filter_map(|at| Some((at, legs.at(packets[at].slot)?)));
         if let Some(departures) = departures {
             let by_connection = all.filter_map(|(at, leg)| {
                 let socket = leg.connected_socket();
                 if socket.is_none() {
                     leg.send(packet(at));
                 }
-                let place = place_of(packets[at].0);
+                let place = place_of(packets[at].slot);
                 Some((at, Target { place, socket: socket? }, packet(at)))
             });
             for &at in departures.send(by_connection) {
-                if let Some(leg) = legs.at(packets[at].0) {
+                if let Some(leg) = legs.at(packets[at].slot) {
                     leg.send(packet(at));
                 }
             }
@@ -74,13 +82,24 @@ impl Outgoing {
         self.packets.clear();
         self.bytes.clear();
     }
+
+    /// Encrypts what must be; a packet that cannot be is dropped.
+    fn protect(&mut self, legs: &mut Legs) {
+        let Self { bytes, packets, .. } = self;
+        packets.retain_mut(|Packet { slot, at }| {
+            let room = &mut bytes[at.start..at.end + OVERHEAD_MAX];
+            let len = legs.at_mut(*slot).and_then(|leg| leg.protect(room, at.len()));
+            at.end = at.start + len.unwrap_or(0);
+            len.is_some()
+        });
+    }
 }
 
 /// [`Outgoing`] with the legs to send by when it is full.
 #[derive(Debug)]
 struct Collector<'a> {
     outgoing: &'a mut Outgoing,
-    legs: &'a Legs,
+    legs: &'a mut Legs,
 }
 
 impl Sink for Collector<'_> {
@@ -89,9 +108,12 @@ impl Sink for Collector<'_> {
         if outgoing.packets.len() == PACKETS_MAX {
             outgoing.flush(legs);
         }
-        outgoing.bytes.extend_from_slice(header);
-        outgoing.bytes.extend_from_slice(payload);
-        outgoing.packets.push((slot, outgoing.bytes.len()));
+        let bytes = &mut outgoing.bytes;
+        let start = bytes.len();
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(payload);
+        outgoing.packets.push(Packet { slot, at: start..bytes.len() });
+        bytes.extend_from_slice(&[0; OVERHEAD_MAX]);
     }
 }
 

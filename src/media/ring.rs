@@ -193,8 +193,8 @@ impl Arrivals {
     }
 
     /// The octets that came with it.
-    pub(super) fn bytes(&self, at: usize) -> &[u8] {
-        &self.cells[at].bytes
+    pub(super) fn bytes(&mut self, at: usize) -> &mut [u8] {
+        &mut self.cells[at].bytes
     }
 }
 

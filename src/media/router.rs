@@ -16,6 +16,7 @@ use super::parts::{Link, link};
 
 /// What a worker is told.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are commands")]
 pub(super) enum Order {
     /// As the bridge asked.
     Command(Command),

@@ -121,14 +121,14 @@ impl AsFd for Socket {
 }
 
 /// One received datagram.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Datagram<'a> {
     /// Its source; IPv4 even if it came through an IPv6 socket.
     pub(super) from: SocketAddr,
     /// When the kernel had it.
     pub(super) arrived: Instant,
-    /// What it holds; empty if it was longer than [`DATAGRAM_MAX`].
-    pub(super) bytes: &'a [u8],
+    /// What it holds, to be decrypted where it is; empty if it was longer than [`DATAGRAM_MAX`].
+    pub(super) bytes: &'a mut [u8],
 }
 
 /// Room for one datagram; a worker has one for all its sockets.
@@ -261,12 +261,12 @@ impl Inbox {
             Some((received, at)) => (received?, Some(at)),
             None => (self.receive_now(socket)?, None),
         };
-        let bytes = match (at, &self.ahead) {
+        let bytes = match (at, &mut self.ahead) {
             (Some(at), Some(ahead)) => ahead.arrivals.bytes(at),
-            _ => &self.bytes[..],
+            _ => &mut self.bytes[..],
         };
         let arrived = received.stamp.map_or(self.clock.now, |stamp| self.clock.instant(stamp));
-        Some(Datagram { from: received.from?, arrived, bytes: bytes.get(..received.len)? })
+        Some(Datagram { from: received.from?, arrived, bytes: bytes.get_mut(..received.len)? })
     }
 
     fn receive_now(&mut self, socket: &Socket) -> Option<Received> {

@@ -1,5 +1,6 @@
 //! The media threads with real sockets on the loopback: small phones talk, listen, and wait for events.
 
+mod secure;
 mod spread;
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use mixer::codec::{Codec, Encoding, Format, OpusOptions};
 use mixer::rtcp;
 use mixer::rtp::{Header, Packet, RtpTimestamp, Sequence, Ssrc};
+use mixer::srtp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::timeout;
 
@@ -114,6 +116,7 @@ struct Phone {
     rtcp: UdpSocket,
     bridge: SocketAddr,
     header: Header,
+    secure: Option<(srtp::Sender, srtp::Receiver)>,
     hz: f64,
     heard: Vec<f64>,
     /// Number of the last packet, and how often it did not follow the one before.
@@ -131,6 +134,7 @@ impl Phone {
             rtcp: socket(),
             bridge: SocketAddr::new(LOOPBACK, port),
             header: Header { ssrc, sequence: Sequence::new(65_530), ..Header::default() },
+            secure: None,
             hz: 0.0,
             heard: Vec::new(),
             last: None,
@@ -154,13 +158,20 @@ impl Phone {
                 send_events: Some((101, 8_000)),
                 ..StreamPlan::both_ways(0, Encoding { format: PCMU, ptime: TICK, opus })
             },
+            srtp: None,
         }
     }
 
     fn send(&mut self, payload_type: u8, payload: &[u8]) {
         let header = Header { payload_type, ..self.header };
         self.header.sequence = self.header.sequence.next();
-        let datagram = [&header.print()[..], payload].concat();
+        let mut datagram = [&header.print()[..], payload].concat();
+        if let Some((sender, _)) = &mut self.secure {
+            let len = datagram.len();
+            datagram.resize(len + srtp::OVERHEAD_MAX, 0);
+            let len = sender.protect(&mut datagram, len).unwrap();
+            datagram.truncate(len);
+        }
         self.rtp.send_to(&datagram, self.bridge).unwrap();
     }
 
@@ -177,7 +188,11 @@ impl Phone {
     /// Takes in what comes until `end`.
     fn listen(&mut self, end: Instant) {
         let mut datagram = [0; 2_048];
-        while let Some(len) = receive_until(&self.rtp, end, &mut datagram) {
+        while let Some(mut len) = receive_until(&self.rtp, end, &mut datagram) {
+            if let Some((_, receiver)) = &mut self.secure {
+                let Ok(opened) = receiver.unprotect(&mut datagram[..len]) else { continue };
+                len = opened;
+            }
             let packet = Packet::parse(&datagram[..len]).unwrap();
             let sequence = packet.header.sequence;
             self.gaps += usize::from(self.last.is_some_and(|last| last.next() != sequence));

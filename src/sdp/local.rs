@@ -7,6 +7,7 @@ use std::time::Duration;
 use mixer::codec::{Format, OpusOptions};
 
 use crate::sdp::attribute::Direction;
+use crate::sdp::crypto::{Crypto, KeySeed, SrtpPolicy};
 use crate::sdp::extension::Mapping;
 use crate::sdp::format::Coding;
 use crate::sdp::session::{Media, Session};
@@ -30,6 +31,10 @@ pub struct Local {
     pub comfort_noise: bool,
     /// Whether they may be told who contributes to what they hear.
     pub csrc: bool,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
+    /// What our keys are drawn from; no two sessions may have the same.
+    pub key_seed: KeySeed,
 }
 
 /// An m-line of the session, as we write it.
@@ -48,6 +53,7 @@ pub(super) struct Audio<'a> {
     pub(super) direction: Direction,
     pub(super) ptime: Duration,
     pub(super) mux: bool,
+    pub(super) cryptos: &'a [Crypto],
 }
 
 /// What an answer takes over from the offer's session level.
@@ -108,6 +114,9 @@ impl Local {
         line(body, format_args!("a=maxptime:60"));
         if audio.mux {
             line(body, format_args!("a=rtcp-mux"));
+        }
+        for crypto in audio.cryptos {
+            line(body, format_args!("a=crypto:{crypto}"));
         }
         for mapping in audio.mappings {
             line(body, format_args!("a=extmap:{mapping}"));

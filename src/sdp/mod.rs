@@ -10,6 +10,7 @@
 //! attribute must still be heard. Only what would make the number or order of m-lines doubtful is an error.
 
 mod attribute;
+mod crypto;
 mod extension;
 mod format;
 mod local;
@@ -18,6 +19,7 @@ mod plan;
 mod session;
 
 pub use attribute::{Direction, Fmtp, Host, Origin, RtcpAddress, RtpMap};
+pub use crypto::{KeySeed, SrtpPolicy};
 pub use local::Local;
 pub use negotiate::Negotiation;
 pub use plan::{MediaPlan, Refusal};

@@ -10,18 +10,26 @@
 //! Choices where the RFCs leave one:
 //! - The answer keeps the offerer's order and payload types; our list is a filter.
 //! - `RTP/AVPF` is answered in kind without any `a=rtcp-fb`, so that no feedback message is agreed: what is then left
-//!   of it is RTP/AVP with freer RTCP timing (RFC 4585 §3.6). Secure profiles are refused.
+//!   of it is RTP/AVP with freer RTCP timing (RFC 4585 §3.6).
+//! - Keys stay over a re-INVITE, so that streams go on. Theirs being new, ours are too: a phone that begins its contexts
+//!   anew counts roll-overs from zero again (RFC 4568 §6.4), and a key must not be used for the same number twice.
+//! - What was agreed to be readable is not offered to be encrypted again.
 //! - Of several audio m-lines the one in use stays, else the first usable one is taken.
 //! - A host name as media address is refused with 488. Looking it up would put a DNS server in control of where media
 //!   goes, and no phone writes one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use mixer::codec::{Codec, Format};
+use mixer::srtp;
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
 
 use crate::sdp::attribute::{Direction, Host};
+use crate::sdp::crypto::{Crypto, SrtpPolicy};
 use crate::sdp::extension::{Extension, Mapping};
 use crate::sdp::format::{Coding, encoding};
 use crate::sdp::local::{Audio, Frame, Local, Section};
@@ -34,19 +42,34 @@ pub struct Negotiation {
     local: Local,
     version: u64,
     /// What the last description we sent said after its o-line.
-    sent: String,
+    sent: Body,
     /// What each payload type last meant: RFC 3264 §8.3.2 lets none change its meaning within a session.
     numbers: BTreeMap<u8, Coding>,
     /// What each id of a header extension last meant (RFC 8285 §6 holds it to the same).
     mappings: BTreeMap<u8, Extension>,
+    /// What our keys are drawn from.
+    dice: ChaCha12Rng,
     standing: Standing,
     offered: Option<Offered>,
+}
+
+/// A description after its o-line.
+#[derive(Clone, Default, Eq, PartialEq)]
+struct Body(String);
+
+impl fmt::Debug for Body {
+    /// Keys stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body of {} octets", self.0.len())
+    }
 }
 
 /// What offer and answer agreed.
 #[derive(Clone, Debug, Default)]
 struct Standing {
     sections: Vec<Section>,
+    /// Our `a=crypto` line.
+    crypto: Option<Crypto>,
     plan: Option<MediaPlan>,
 }
 
@@ -55,6 +78,7 @@ struct Standing {
 struct Offered {
     codings: Vec<(u8, Coding)>,
     mappings: Vec<Mapping>,
+    cryptos: Vec<Crypto>,
     direction: Direction,
     before: Standing,
 }
@@ -68,6 +92,8 @@ struct Usable<'a> {
     codings: Vec<(u8, Coding)>,
     /// Header extensions that both speak.
     mappings: Vec<Mapping>,
+    /// Their `a=crypto` line that we take.
+    crypto: Option<Crypto>,
     remote: SocketAddr,
     remote_rtcp: Option<SocketAddr>,
     /// Theirs; an old hold by address counts.
@@ -77,14 +103,19 @@ struct Usable<'a> {
 impl Negotiation {
     /// Starts with nothing agreed.
     pub fn new(local: Local) -> Self {
-        let audio = Section::Audio { protocol: "RTP/AVP".to_owned(), mid: None };
+        let protocol = match local.srtp {
+            SrtpPolicy::Off | SrtpPolicy::Accept | SrtpPolicy::Offer => "RTP/AVP",
+            SrtpPolicy::Require => "RTP/SAVP",
+        };
+        let audio = Section::Audio { protocol: protocol.to_owned(), mid: None };
         Self {
+            dice: ChaCha12Rng::from_seed(local.key_seed.0),
             local,
             version: 0,
-            sent: String::new(),
+            sent: Body::default(),
             numbers: BTreeMap::new(),
             mappings: BTreeMap::new(),
-            standing: Standing { sections: vec![audio], plan: None },
+            standing: Standing { sections: vec![audio], ..Standing::default() },
             offered: None,
         }
     }
@@ -98,9 +129,11 @@ impl Negotiation {
     pub fn offer(&mut self, direction: Direction) -> Bytes {
         let codings = self.codings();
         let mappings = self.mappings();
+        let cryptos = self.cryptos();
         let audio = Audio {
             codings: &codings,
             mappings: &mappings,
+            cryptos: &cryptos,
             direction,
             ptime: self.local.ptime,
             mux: true,
@@ -109,7 +142,7 @@ impl Negotiation {
         self.numbers.extend(codings.iter().copied());
         self.note(&mappings);
         let before = self.standing.clone();
-        self.offered = Some(Offered { codings, mappings, direction, before });
+        self.offered = Some(Offered { codings, mappings, cryptos, direction, before });
         self.print(body)
     }
 
@@ -123,7 +156,11 @@ impl Negotiation {
         let offered = self.offered.as_ref().ok_or(Refusal::NotOffered)?;
         let session = Session::parse(answer)?;
         let media = session.media().get(self.audio_index()).ok_or(Refusal::NoAudio)?;
-        let mut theirs = self.usable(&session, media)?;
+        let mut theirs = self.usable(&session, media, Some(&offered.cryptos))?;
+        let taken = theirs.crypto.as_ref();
+        let crypto =
+            offered.cryptos.iter().find(|ours| taken.is_some_and(|theirs| theirs.takes(ours)));
+        let crypto = crypto.cloned();
         theirs.mappings.retain(|theirs| {
             offered
                 .mappings
@@ -138,8 +175,9 @@ impl Negotiation {
             } else {
                 self.plan().is_some_and(|plan| plan.remote_holds)
             },
-            ..self.agree(&theirs, &receivable(&offered.codings, &theirs.codings))
+            ..self.agree(&theirs, &receivable(&offered.codings, &theirs.codings), crypto.as_ref())
         };
+        self.standing.crypto = crypto;
         self.standing.plan = Some(plan.clone());
         Ok(plan)
     }
@@ -158,13 +196,16 @@ impl Negotiation {
         let (index, theirs) = self.choose(&session)?;
         let direction = theirs.direction.reversed().and(wanted);
         let remote_holds = !theirs.direction.receives();
-        let plan = MediaPlan { direction, remote_holds, ..self.agree(&theirs, &theirs.codings) };
+        let crypto = theirs.crypto.as_ref().map(|theirs| self.own_crypto(theirs));
+        let agreed = self.agree(&theirs, &theirs.codings, crypto.as_ref());
+        let plan = MediaPlan { direction, remote_holds, ..agreed };
 
         let mut sections: Vec<Section> = session.media().iter().map(Section::refused).collect();
         sections[index] = Section::audio(theirs.media);
         let audio = Audio {
             codings: &theirs.codings,
             mappings: &theirs.mappings,
+            cryptos: crypto.as_slice(),
             direction,
             ptime: plan.send.1.ptime,
             mux: theirs.media.rtcp_mux(),
@@ -173,11 +214,12 @@ impl Negotiation {
 
         self.numbers.extend(theirs.codings.iter().copied());
         self.note(&theirs.mappings);
-        self.standing = Standing { sections, plan: Some(plan.clone()) };
+        self.standing = Standing { sections, crypto, plan: Some(plan.clone()) };
         // A refresh of the session offers the same again (RFC 4028 §7.4), and their answer may be another then.
         self.offered = Some(Offered {
             codings: theirs.codings,
             mappings: theirs.mappings,
+            cryptos: self.standing.crypto.iter().cloned().collect(),
             direction,
             before: self.standing.clone(),
         });
@@ -189,6 +231,50 @@ impl Negotiation {
         if let Some(offered) = self.offered.take() {
             self.standing = offered.before;
         }
+    }
+
+    /// The line that stands, or what we offer at first.
+    fn cryptos(&mut self) -> Vec<Crypto> {
+        if self.standing.plan.is_some() {
+            return self.standing.crypto.iter().cloned().collect();
+        }
+        match self.local.srtp {
+            SrtpPolicy::Off | SrtpPolicy::Accept => Vec::new(),
+            SrtpPolicy::Offer | SrtpPolicy::Require => Crypto::offered(&mut self.dice),
+        }
+    }
+
+    /// Our answer to this line of theirs: under the key in use, unless theirs is new.
+    fn own_crypto(&mut self, theirs: &Crypto) -> Crypto {
+        let keys = self.plan().and_then(|plan| plan.srtp.as_ref());
+        match keys.filter(|keys| keys.receive == theirs.key) {
+            Some(keys) => Crypto { tag: theirs.tag, key: keys.send.clone() },
+            None => theirs.answered(&mut self.dice),
+        }
+    }
+
+    /// The line of theirs that we take, in an answer one that takes `offered`; none where media may stay readable.
+    fn secure(&self, media: &Media, offered: Option<&[Crypto]>) -> Result<Option<Crypto>, Refusal> {
+        let policy = self.local.srtp;
+        let is_secure = is_protocol(media, &SECURE);
+        let is_spoken = is_protocol(media, &PLAIN) || is_secure && policy != SrtpPolicy::Off;
+        if !is_spoken {
+            return Err(Refusal::Protocol(media.protocol().to_owned(), policy.protocols()));
+        }
+        if policy == SrtpPolicy::Off {
+            return Ok(None);
+        }
+        let fits = |theirs: &Crypto| {
+            offered.is_none_or(|offered| offered.iter().any(|ours| theirs.takes(ours)))
+        };
+        let found = media.attributes("crypto").filter_map(Crypto::parse).find(fits);
+        // Who answers with another line than one of ours encrypts what we could not read.
+        let is_promised = offered.is_some_and(|offered| !offered.is_empty())
+            && media.attributes("crypto").next().is_some();
+        if found.is_none() && (is_secure || is_promised || policy == SrtpPolicy::Require) {
+            return Err(Refusal::NotEncrypted);
+        }
+        Ok(found)
     }
 
     /// Everything we speak, with a number each: the one it has in this session, else a free one.
@@ -276,7 +362,7 @@ impl Negotiation {
         all.sort_by_key(|&(index, _)| index != current); // Stable: the others keep their order.
         let mut refusal = None;
         for (index, media) in all {
-            match self.usable(session, media) {
+            match self.usable(session, media, None) {
                 Ok(usable) => return Ok((index, usable)),
                 Err(Refusal::NoAudio) => {}
                 Err(reason) => refusal = refusal.or(Some(reason)),
@@ -285,14 +371,17 @@ impl Negotiation {
         Err(refusal.unwrap_or(Refusal::NoAudio))
     }
 
-    fn usable<'a>(&self, session: &Session, media: &'a Media) -> Result<Usable<'a>, Refusal> {
+    /// What we can use of an m-line, in an answer to these `offered` keys.
+    fn usable<'a>(
+        &self,
+        session: &Session,
+        media: &'a Media,
+        offered: Option<&[Crypto]>,
+    ) -> Result<Usable<'a>, Refusal> {
         if !media.kind().eq_ignore_ascii_case("audio") || media.port() == 0 {
             return Err(Refusal::NoAudio);
         }
-        if !["RTP/AVP", "RTP/AVPF"].iter().any(|known| media.protocol().eq_ignore_ascii_case(known))
-        {
-            return Err(Refusal::Protocol(media.protocol().to_owned()));
-        }
+        let crypto = self.secure(media, offered)?;
         let codings = self.common(media);
         let send = *audio(&codings).first().ok_or(Refusal::NoCommonCodec)?;
         let host =
@@ -305,6 +394,7 @@ impl Negotiation {
             media,
             send,
             codings,
+            crypto,
             mappings: spoken.filter_map(Mapping::answered).collect(),
             remote: SocketAddr::new(address, media.port()),
             remote_rtcp: self.remote_rtcp(media, address),
@@ -371,7 +461,12 @@ impl Negotiation {
     }
 
     /// The plan without its direction.
-    fn agree(&self, theirs: &Usable<'_>, receive: &[(u8, Coding)]) -> MediaPlan {
+    fn agree(
+        &self,
+        theirs: &Usable<'_>,
+        receive: &[(u8, Coding)],
+        crypto: Option<&Crypto>,
+    ) -> MediaPlan {
         let (number, format) = theirs.send;
         let send_events = events(&theirs.codings);
         let ours = (self.local.ptime, self.local.opus);
@@ -392,6 +487,10 @@ impl Negotiation {
                 .map(|(number, _)| number),
             level_id: theirs.id_of(Extension::Level),
             levels_id: theirs.id_of(Extension::Levels),
+            srtp: crypto.zip(theirs.crypto.as_ref()).map(|(ours, theirs)| srtp::Keys {
+                send: ours.key.clone(),
+                receive: theirs.key.clone(),
+            }),
             direction: Direction::Inactive,
             remote_holds: false,
         }
@@ -399,11 +498,11 @@ impl Negotiation {
 
     /// Puts version and o-line before the body; the version rises by one when the body is another (RFC 3264 §8).
     fn print(&mut self, body: String) -> Bytes {
-        if body != self.sent {
+        if body != self.sent.0 {
             self.version += 1;
-            self.sent = body;
+            self.sent.0 = body;
         }
-        self.local.describe(self.version, &self.sent).into()
+        self.local.describe(self.version, &self.sent.0).into()
     }
 }
 
@@ -413,6 +512,15 @@ impl Usable<'_> {
         found.map(|mapping| mapping.id)
     }
 }
+
+fn is_protocol(media: &Media, known: &[&str]) -> bool {
+    known.iter().any(|known| media.protocol().eq_ignore_ascii_case(known))
+}
+
+/// RFC 3551 and RFC 4585.
+const PLAIN: [&str; 2] = ["RTP/AVP", "RTP/AVPF"];
+/// RFC 3711 and RFC 5124.
+const SECURE: [&str; 2] = ["RTP/SAVP", "RTP/SAVPF"];
 
 /// What may arrive after an answer: what is on both lists, by our numbers and, because many phones send by the numbers
 /// of their own answer (RFC 3264 §6.1 allows them to differ), by theirs too where those mean nothing else.

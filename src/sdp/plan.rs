@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use mixer::codec::{Encoding, Format};
+use mixer::srtp;
 
 use crate::sdp::attribute::Direction;
 use crate::sdp::session::ParseError;
@@ -31,6 +32,8 @@ pub struct MediaPlan {
     pub level_id: Option<u8>,
     /// Id of the header extension by which we tell them the levels of those whom they hear (RFC 6465).
     pub levels_id: Option<u8>,
+    /// The keys, if RTP and RTCP are encrypted.
+    pub srtp: Option<srtp::Keys>,
     /// Ours, after negotiation.
     pub direction: Direction,
     /// The far side put us on hold: it does not want to hear us.
@@ -49,9 +52,12 @@ pub enum Refusal {
     /// No m-line is an open audio stream.
     #[error("no audio stream")]
     NoAudio,
-    /// Audio only by a protocol that is not spoken here, such as `RTP/SAVP`.
-    #[error("audio only by {0}, expected RTP/AVP or RTP/AVPF")]
-    Protocol(String),
+    /// Audio only by a protocol that is not spoken here, such as `UDP/TLS/RTP/SAVPF`.
+    #[error("audio only by {0}, expected {1}")]
+    Protocol(String, &'static str),
+    /// `RTP/SAVP` or our policy wants encryption, and there is no `a=crypto` that we take.
+    #[error("audio must be encrypted, expected an a=crypto line with a suite that is known here")]
+    NotEncrypted,
     /// None of our codecs is on the list.
     #[error("no common audio codec")]
     NoCommonCodec,
@@ -68,7 +74,11 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) | Self::NoConnection | Self::NotOffered => 400,
-            Self::NoAudio | Self::Protocol(_) | Self::NoCommonCodec | Self::Address(..) => 488,
+            Self::NoAudio
+            | Self::Protocol(..)
+            | Self::NotEncrypted
+            | Self::NoCommonCodec
+            | Self::Address(..) => 488,
         }
     }
 
@@ -76,10 +86,10 @@ impl Refusal {
     pub fn warn_code(&self) -> u16 {
         match self {
             Self::Address(..) => 301,
-            Self::Protocol(_) => 302,
+            Self::Protocol(..) => 302,
             Self::NoAudio => 304,
             Self::NoCommonCodec => 305,
-            Self::Malformed(_) | Self::NoConnection | Self::NotOffered => 399,
+            Self::Malformed(_) | Self::NoConnection | Self::NotOffered | Self::NotEncrypted => 399,
         }
     }
 }

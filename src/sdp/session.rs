@@ -33,8 +33,18 @@ pub enum ParseError {
 }
 
 /// One line as it came, without its end.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Line(Bytes);
+
+impl fmt::Debug for Line {
+    /// A line with a key stays out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.attribute() {
+            Some((name, _)) if name.eq_ignore_ascii_case("crypto") => f.write_str("a=crypto:…"),
+            _ => self.0.fmt(f),
+        }
+    }
+}
 
 impl Line {
     /// The type letter, if the line has the form `x=…`.

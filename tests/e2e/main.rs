@@ -40,6 +40,7 @@ mod peers;
 mod refusals;
 mod secure;
 mod signalling;
+mod srtp;
 mod support;
 mod timers;
 mod transfer;

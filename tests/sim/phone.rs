@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mixer::codec::{Codec, Format, OpusOptions};
-use plenary::sdp::{Direction, Local, Negotiation};
+use plenary::sdp::{Direction, KeySeed, Local, Negotiation, SrtpPolicy};
 use plenary::sip::endpoint::{
     Endpoint, Event, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings, Transmit,
 };
@@ -309,6 +309,9 @@ impl Phone {
     fn negotiation(&self, dice: &mut ChaCha8Rng) -> Negotiation {
         let all =
             [Format::usual(Codec::Pcmu), Format::usual(Codec::Opus), Format::usual(Codec::G722)];
+        let mut key_seed = KeySeed::default();
+        dice.fill_bytes(&mut key_seed.0);
+        let srtp = [SrtpPolicy::Off, SrtpPolicy::Offer][(dice.next_u32() % 2) as usize];
         Negotiation::new(Local {
             session_id: dice.next_u64(),
             address: self.address.ip(),
@@ -317,6 +320,8 @@ impl Phone {
             ptime: Duration::from_millis(20),
             csrc: true,
             comfort_noise: true,
+            srtp,
+            key_seed,
             opus: OpusOptions::USUAL,
         })
     }

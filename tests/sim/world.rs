@@ -83,7 +83,7 @@ impl World {
         let start = Instant::now();
         let ip = IpAddr::from([10, 0, 0, 254]);
         let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
-        let bridge = Bridge::new(settings(), crate::phone::sip(), clock, seed, Arc::new(ip));
+        let bridge = Bridge::new(settings(), crate::phone::sip(), clock, wide(seed), Arc::new(ip));
         let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
         Self {
             now: start,
@@ -460,4 +460,9 @@ fn settings() -> Settings {
         history: 1000,
         ..bridge_settings(&Config::default(), 2)
     }
+}
+
+/// A seed as long as the bridge wants it.
+fn wide(seed: u64) -> [u8; 32] {
+    std::array::from_fn(|at| seed.to_le_bytes()[at % 8])
 }

@@ -32,6 +32,8 @@ pub struct Leg {
     pub sip_call_id: String,
     /// The codec agreed, such as `PCMU/8000`.
     pub codec: Option<String>,
+    /// How its media is encrypted (the SRTP suite agreed, such as `AEAD_AES_128_GCM`); null where it is not.
+    pub srtp: Option<String>,
     /// On hold, by us or by them.
     pub held: bool,
     /// Who holds.

@@ -35,6 +35,8 @@ pub struct ReceivedStats {
     pub packets_duplicate: u64,
     /// Dropped as not RTP, of the wrong payload type or source.
     pub packets_rejected: u64,
+    /// Encrypted packets, RTP or RTCP, that were forged, replayed or under another key.
+    pub packets_unauthentic: u64,
     /// Packets of the whole call that never came, percent.
     pub loss_percent: f32,
     /// Packets of the whole call that came too late to be played, percent.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use super::*;
+use crate::sdp::crypto::KeySeed;
 
 const PCMU: Format = Format::usual(Codec::Pcmu);
 const PCMA: Format = Format::usual(Codec::Pcma);
@@ -230,7 +231,11 @@ fn what_cannot_be_agreed_is_refused_and_changes_nothing() {
             Refusal::NoCommonCodec,
             488,
         ),
-        (audio("RTP/SAVP 0", ""), Refusal::Protocol("RTP/SAVP".to_owned()), 488),
+        (
+            audio("RTP/SAVP 0", ""),
+            Refusal::Protocol("RTP/SAVP".to_owned(), "RTP/AVP or RTP/AVPF"),
+            488,
+        ),
         (audio("RTP/AVP 0", "c=IN IP4 pbx.example\r\n"), unusable("pbx.example"), 488),
         (audio("RTP/AVP 0", "c=IN IP4 224.2.1.1/127\r\n"), unusable("224.2.1.1"), 488),
         (audio("RTP/AVP 0", "c=IN IP6 2001:db8::1\r\n"), unusable("2001:db8::1"), 488),
@@ -542,6 +547,8 @@ fn local(codecs: &[Format]) -> Local {
         opus: opus(),
         csrc: true,
         comfort_noise: true,
+        srtp: SrtpPolicy::Off,
+        key_seed: KeySeed([7; 32]),
     }
 }
 
@@ -616,4 +623,152 @@ fn header_extensions_of_the_session_count_for_the_stream() {
     let (_, plan) = negotiation(&ALL).answer(offer.as_bytes(), Direction::SendRecv).unwrap();
 
     assert_eq!(plan.level_id, Some(4));
+}
+
+#[test]
+fn an_offer_with_keys_is_opportunistic_or_secure_as_the_policy_says() {
+    for (policy, protocol, lines) in [
+        (SrtpPolicy::Off, "RTP/AVP", 0),
+        (SrtpPolicy::Accept, "RTP/AVP", 0),
+        (SrtpPolicy::Offer, "RTP/AVP", 2),
+        (SrtpPolicy::Require, "RTP/SAVP", 2),
+    ] {
+        let offer = secured(policy, 1).offer(Direction::SendRecv);
+
+        assert!(text(&offer).contains(&format!("m=audio 20000 {protocol} ")), "{policy:?}");
+        assert_eq!(crypto_lines(&offer).len(), lines, "{policy:?}");
+    }
+}
+
+#[test]
+fn what_is_encrypted_depends_on_both() {
+    use SrtpPolicy::{Accept, Off, Offer, Require};
+    let (safe, clear, refused) = (Ok(true), Ok(false), Err(488));
+    let crypto = format!("a=crypto:4 {SUITE} inline:{KEY}\r\n");
+    let unknown = "a=crypto:1 NEW_SUITE inline:abc\r\n".to_owned();
+    let second = format!("{unknown}{crypto}");
+    for (protocol, lines, off, offer, require) in [
+        ("RTP/AVP", "", clear, clear, refused),
+        ("RTP/AVP", &*crypto, clear, safe, safe),
+        ("RTP/AVPF", &*crypto, clear, safe, safe),
+        ("RTP/AVP", &*unknown, clear, clear, refused),
+        ("RTP/SAVP", &*crypto, refused, safe, safe),
+        ("RTP/SAVPF", &*second, refused, safe, safe),
+        ("RTP/SAVP", &*unknown, refused, refused, refused),
+        ("RTP/SAVP", "", refused, refused, refused),
+        ("UDP/TLS/RTP/SAVPF", &*crypto, refused, refused, refused),
+    ] {
+        let description = audio(&format!("{protocol} 0"), lines);
+        for (policy, expected) in [(Off, off), (Accept, offer), (Offer, offer), (Require, require)]
+        {
+            let answered = secured(policy, 1).answer(&description, Direction::SendRecv);
+
+            let outcome = match &answered {
+                Ok((answer, plan)) => {
+                    let lines = crypto_lines(answer);
+                    assert_eq!(lines.len(), usize::from(plan.srtp.is_some()));
+                    assert!(lines.iter().all(|line| line.starts_with(&format!("4 {SUITE} "))));
+                    Ok(plan.srtp.is_some())
+                }
+                Err(refusal) => Err(refusal.status()),
+            };
+            assert_eq!(outcome, expected, "{policy:?} {protocol} {lines}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_must_take_one_of_our_lines() {
+    use SrtpPolicy::{Offer, Require};
+    let gcm = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789Ag==";
+    for (policy, protocol, line, is_secure) in [
+        (Offer, "RTP/AVP", format!("2 {SUITE} inline:{KEY}"), Some(true)),
+        (Offer, "RTP/AVP", format!("1 AEAD_AES_128_GCM inline:{gcm}"), Some(true)),
+        (Offer, "RTP/AVP", format!("1 {SUITE} inline:{KEY}"), None),
+        (Offer, "RTP/AVP", "2 NEW_SUITE inline:abc".to_owned(), None),
+        (Offer, "RTP/AVP", String::new(), Some(false)),
+        (Require, "RTP/SAVP", format!("2 {SUITE} inline:{KEY}"), Some(true)),
+        (Require, "RTP/SAVP", String::new(), None),
+        (Require, "RTP/AVP", String::new(), None),
+    ] {
+        let mut ours = secured(policy, 1);
+        let offer = ours.offer(Direction::SendRecv);
+        let line = if line.is_empty() { line } else { format!("a=crypto:{line}\r\n") };
+
+        let plan = ours.conclude(&audio(&format!("{protocol} 0"), &line));
+
+        let keys = plan.ok().map(|plan| plan.srtp);
+        assert_eq!(keys.as_ref().map(Option::is_some), is_secure, "{policy:?} {line}");
+        if let Some(Some(keys)) = keys {
+            let sent = Crypto { tag: line[9..10].parse().unwrap(), key: keys.send }.to_string();
+            assert!(crypto_lines(&offer).contains(&sent));
+            assert!(line.contains(&Crypto { tag: 1, key: keys.receive }.to_string()[2..]));
+        }
+    }
+}
+
+#[test]
+fn keys_stay_until_theirs_are_new() {
+    let offer = |key: &str| audio("RTP/SAVP 0", &format!("a=crypto:1 {SUITE} inline:{key}\r\n"));
+    let mut ours = secured(SrtpPolicy::Offer, 1);
+    let (_, first) = ours.answer(&offer(KEY), Direction::SendRecv).unwrap();
+
+    let (_, again) = ours.answer(&offer(KEY), Direction::SendOnly).unwrap();
+    let reoffer = ours.offer(Direction::SendRecv);
+    ours.abandon();
+    let (_, renewed) = ours.answer(&offer(&KEY.replace('d', "e")), Direction::SendRecv).unwrap();
+
+    assert_eq!(again.srtp, first.srtp);
+    let kept = Crypto { tag: 1, key: first.srtp.clone().unwrap().send };
+    assert_eq!(crypto_lines(&reoffer), [kept.to_string()]);
+    assert!(text(&reoffer).contains(" RTP/SAVP "));
+    let (before, now) = (first.srtp.unwrap(), renewed.srtp.unwrap());
+    assert!(before.send != now.send && before.receive != now.receive);
+}
+
+#[test]
+fn two_of_us_agree_on_each_others_keys() {
+    for (caller, called, is_secure) in [
+        (SrtpPolicy::Offer, SrtpPolicy::Offer, true),
+        (SrtpPolicy::Offer, SrtpPolicy::Require, true),
+        (SrtpPolicy::Require, SrtpPolicy::Offer, true),
+        (SrtpPolicy::Offer, SrtpPolicy::Accept, true),
+        (SrtpPolicy::Offer, SrtpPolicy::Off, false),
+        (SrtpPolicy::Accept, SrtpPolicy::Offer, false),
+    ] {
+        let (mut near, mut far) = (secured(caller, 1), secured(called, 2));
+        let offer = near.offer(Direction::SendRecv);
+
+        let (answer, theirs) = far.answer(&offer, Direction::SendRecv).unwrap();
+        let ours = near.conclude(&answer).unwrap();
+
+        let swapped = theirs.srtp.map(|keys| srtp::Keys { send: keys.receive, receive: keys.send });
+        assert_eq!(ours.srtp, swapped);
+        assert_eq!(ours.srtp.is_some(), is_secure);
+    }
+}
+
+#[test]
+fn keys_stay_out_of_logs() {
+    let mut ours = secured(SrtpPolicy::Require, 1);
+    let line = format!("a=crypto:1 {SUITE} inline:{KEY}\r\n");
+    let offer = audio("RTP/SAVP 0", &line);
+    let answer = ours.answer(&offer, Direction::SendRecv).unwrap().0;
+
+    let printed = format!("{ours:?} {:?}", Session::parse(&offer).unwrap());
+
+    assert!(!printed.contains(KEY) && !printed.contains("inline"), "{printed}");
+    assert!(crypto_lines(&answer).iter().all(|line| !printed.contains(line)));
+}
+
+const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
+const KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+
+fn secured(srtp: SrtpPolicy, seed: u8) -> Negotiation {
+    Negotiation::new(Local { srtp, key_seed: KeySeed([seed; 32]), ..local(&ALL) })
+}
+
+fn crypto_lines(description: &[u8]) -> Vec<String> {
+    let session = Session::parse(description).unwrap();
+    session.media()[0].attributes("crypto").map(str::to_owned).collect()
 }

@@ -33,6 +33,11 @@ impl Baresip {
         Self::start(name, uri, (tone_hz, account, ""))
     }
 
+    /// As `call`, encrypted as baresip's `mediaenc` says.
+    pub fn call_encrypted(name: &str, uri: &str, tone_hz: u32, mediaenc: &str) -> Self {
+        Self::call_with(name, uri, tone_hz, &format!(";mediaenc={mediaenc}"))
+    }
+
     /// As `call`, over TLS to who has a certificate of this authority.
     pub fn call_over_tls(name: &str, uri: &str, tone_hz: u32, authority: &Path) -> Self {
         let believed = format!("sip_cafile {}\nsip_verify_server yes\n", authority.display());
@@ -123,7 +128,7 @@ fn config(folder: &Path, host: &str) -> String {
          ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
          snd_path {folder}\nmodule_path /usr/lib/baresip/modules\n"
     );
-    for module in ["g711", "aufile", "aubridge", "sndfile"] {
+    for module in ["g711", "aufile", "aubridge", "sndfile", "srtp"] {
         writeln!(text, "module {module}.so").expect("a string takes all");
     }
     text + "module_tmp account.so\nmodule_app menu.so\n"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use mixer::codec::{Codec, Format, OpusOptions};
-use plenary::sdp::{Direction, Local, Negotiation, Session};
+use plenary::sdp::{Direction, KeySeed, Local, Negotiation, Session, SrtpPolicy};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(session) = Session::parse(data) {
@@ -43,5 +43,7 @@ fn local() -> Local {
         opus: OpusOptions { bitrate: 32_000, fec: true, ..OpusOptions::USUAL },
         comfort_noise: true,
         csrc: true,
+        srtp: SrtpPolicy::Offer,
+        key_seed: KeySeed([1; 32]),
     }
 }
