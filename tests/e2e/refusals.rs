@@ -83,6 +83,25 @@ fn a_request_that_cannot_be_served_is_refused_with_what_would_be_better() {
 }
 
 #[test]
+fn timers_and_reliable_responses_are_demanded_as_configured() {
+    let cases = [
+        ("prack = \"required\"", "", 421, ("Require", "100rel")),
+        ("prack = \"off\"", "Require: 100rel\r\n", 420, ("Unsupported", "100rel")),
+        ("min_se = \"5m\"", "Supported: timer\r\nSession-Expires: 299\r\n", 422, ("Min-SE", "300")),
+    ];
+
+    for (setting, extra, status, (header, value)) in cases {
+        let bridge = bridge(&format!("[sip]\n{setting}\n"));
+        let mut peer = Peer::udp(bridge.sip);
+        let invite = peer.request("INVITE", &peer.dialog(&bridge.uri("a")), extra, &idle_sdp());
+
+        let answer = refusal(&mut peer, &invite, header);
+
+        assert_eq!(answer, (status, value.to_owned()), "{setting}");
+    }
+}
+
+#[test]
 fn a_name_that_makes_no_room_is_not_found() {
     let bridge = bridge("[rooms]\nauto_create = \"conf-*\"\n");
     let mut peer = Peer::udp(bridge.sip);

@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use mixer::srtp::{Error, MasterKey, OVERHEAD_MAX, Receiver, Sender, Suite};
 
 fuzz_target!(|data: &[u8]| {
-    let [suite, mut rest @ ..] = data else { return };
+    let [suite, rest @ ..] = data else { return };
+    let mut rest: &[u8] = rest;
     let suite = Suite::ALL[usize::from(*suite) % Suite::ALL.len()];
     let key = MasterKey::new(suite, &[7; MasterKey::MAX_LEN][..suite.master_len()]);
     let key = key.expect("of the suite's length");

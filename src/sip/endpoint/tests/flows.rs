@@ -211,6 +211,42 @@ fn a_200_whose_connection_is_gone_is_resent_to_the_sent_by_port() {
     assert_eq!(net.log_to(at([192, 0, 2, 100], 5080)), ["200 INVITE"]);
 }
 
+#[test]
+fn a_browser_is_reached_at_its_websocket_or_nowhere() {
+    let mut net = Network::new(1, 1, Weather::FINE);
+    let over_tcp = Phone::over_tcp("sip:peer@browser.invalid;transport=ws");
+    let phone = Phone { transport: Transport::Wss, ..over_tcp };
+    let session = phone.connect(&mut net);
+
+    net.act(0, |endpoint, now| endpoint.reinvite(now, session, Some(sdp("hold")))).unwrap();
+    let reinvite = net.last_to(phone.source).clone();
+    phone.say(&mut net, &phone.response(&reinvite));
+    net.without_tcp.push(phone.source);
+    net.act(0, |endpoint, now| endpoint.reinvite(now, session, Some(sdp("again")))).unwrap();
+
+    assert_eq!(net.log_to(phone.source), ["INVITE", "ACK", "INVITE"]);
+    assert_eq!(net.sent.len(), 3, "nothing went elsewhere");
+    assert_eq!(short(&net.events[0]).last().unwrap(), "reoffer failed 503");
+}
+
+#[test]
+fn a_sips_call_is_taken_where_nobody_reads_along() {
+    for (transport, first) in [
+        (Transport::Tls, "100 INVITE"),
+        (Transport::Wss, "100 INVITE"),
+        (Transport::Tcp, "416 INVITE"),
+        (Transport::Ws, "416 INVITE"),
+    ] {
+        let mut net = Network::new(1, 1, Weather::FINE);
+        let phone = Phone { transport, ..Phone::over_tcp("sips:peer@192.0.2.100") };
+
+        let invite = phone.request("INVITE", "", 1).replacen("sip:", "sips:", 1);
+        phone.say(&mut net, &invite);
+
+        assert!(net.log_to(phone.source).iter().any(|line| line == first), "{transport}");
+    }
+}
+
 /// A scripted phone at 192.0.2.100 whose messages come from `source`.
 #[derive(Clone)]
 struct Phone {
