@@ -64,7 +64,8 @@ impl Phone {
         let from = NameAddr::new(Uri::parse(self.uri().as_bytes()).unwrap());
         let invitation = Invitation {
             to: NameAddr::new(target.clone()),
-            target,
+            target: target.into(),
+            others: Vec::new(),
             from,
             offer,
             headers: Vec::new(),
@@ -247,6 +248,7 @@ impl Phone {
             | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
+            | Event::Registering(_)
             | Event::Info { .. } => {}
         }
     }
