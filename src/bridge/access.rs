@@ -218,7 +218,7 @@ impl Bridge {
         let is_stale = match denial {
             Denial::Challenge { is_stale } => is_stale,
             Denial::Closed => {
-                tracing::debug!(%peer, "refused: sip.open_to does not name its network, and there are no sip.users");
+                tracing::debug!(%peer, "refused: there are no sip.users, and sip.open_to does not let it call without");
                 return Rejection::new(StatusCode::FORBIDDEN);
             }
             Denial::Wrong { user } => {

@@ -35,11 +35,14 @@ pub(super) struct Phone {
 }
 
 impl Bridge {
-    /// A phone says where it is.
+    /// A phone says where it is. Strangers who prove nothing are no event: anybody could fill the log with them.
     pub(super) fn registering(&mut self, asked: &Registering) {
-        let answer = self.register(asked);
+        let guesses = self.counters.guesses;
+        let user = self.identify_user(&asked.request, asked.peer.ip());
+        let is_known = user.is_ok();
+        let answer = user.and_then(|user| self.register(&user, asked));
         if let Err(rejection) = &answer
-            && rejection.status != StatusCode::UNAUTHORIZED
+            && (is_known || self.counters.guesses > guesses)
         {
             self.registration_rejected(asked, rejection.status);
         }
@@ -50,22 +53,20 @@ impl Bridge {
         self.endpoint.answer_register(self.now, asked.register, answer);
     }
 
-    fn register(&mut self, asked: &Registering) -> Result<Vec<(String, String)>, Rejection> {
-        let guesses = self.counters.guesses;
-        let user = self.identify_user(&asked.request, asked.peer.ip());
-        if self.counters.guesses > guesses {
-            self.registration_rejected(asked, StatusCode::UNAUTHORIZED);
-        }
-        let user = user?;
+    fn register(
+        &mut self,
+        user: &str,
+        asked: &Registering,
+    ) -> Result<Vec<(String, String)>, Rejection> {
         let to = asked.request.headers.to().map_err(|_| StatusCode::BAD_REQUEST)?;
         // RFC 3261 §10.3 step 4: nobody registers for somebody else.
-        if to.uri.user_plain().is_none_or(|named| named != user.as_str()) {
+        if to.uri.user_plain().is_none_or(|named| named != user) {
             return Err(StatusCode::FORBIDDEN.into());
         }
-        let registered = self.registrar.register(self.now, &user, asked)?;
+        let registered = self.registrar.register(self.now, user, asked)?;
         self.counters.registrations += 1;
         for change in registered.changes {
-            self.registration_changed(&user, &change);
+            self.registration_changed(user, &change);
         }
         Ok(registered.headers)
     }

@@ -145,6 +145,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
+            let path = path.replace("REGISTRATION", "{registration}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();
