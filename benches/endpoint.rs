@@ -81,6 +81,7 @@ impl Pair {
             target: target.into(),
             others: Vec::new(),
             offer: Some(self.answer.clone()),
+            account: None,
             headers: Vec::new(),
         };
         let session = self.endpoints[0].invite(self.now, invitation);

@@ -103,6 +103,7 @@ impl Bridge {
             from,
             to: NameAddr::new(dial.target.clone()),
             offer: Some(offer),
+            account: None,
             headers: Vec::new(),
         };
         let session = self.endpoint.invite(self.now, invitation);

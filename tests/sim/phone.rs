@@ -68,6 +68,7 @@ impl Phone {
             others: Vec::new(),
             from,
             offer,
+            account: None,
             headers: Vec::new(),
         };
         let session = self.endpoint.invite(now, invitation);

@@ -1,11 +1,13 @@
 //! What an endpoint tells its user, and what the user hands it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{OptionsId, ReferId, RegisterId, SessionId};
+use crate::sip::digest::Account;
 use crate::sip::headers::NameAddr;
 use crate::sip::layer::Flow;
 use crate::sip::transport::Transport;
@@ -259,6 +261,8 @@ pub struct Invitation {
     pub to: NameAddr,
     /// Our offer; `None` asks the peer for one.
     pub offer: Option<Bytes>,
+    /// What we are known by where this goes, to answer challenges in this session.
+    pub account: Option<Arc<Account>>,
     /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order; `Max-Forwards`
     /// in place of 70. Those that make the dialog are left out: the endpoint decides them.
     pub headers: Vec<(String, String)>,

@@ -1,6 +1,7 @@
 //! A call that rings elsewhere: RFC 3261 §13.2 and, for redirections, §8.1.3.4.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::reliable::rack_of;
 use super::timer::SessionTimer;
 use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
 use crate::sip::dialog::Dialog;
+use crate::sip::digest::{Account, Login};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
 use crate::sip::endpoint::{Event, Invitation, Prack, SessionId, Target};
 use crate::sip::headers::{Name, NameAddr};
@@ -45,6 +47,7 @@ struct Template {
     call_id: String,
     headers: Vec<(String, String)>,
     offer: Option<Bytes>,
+    account: Option<Arc<Account>>,
 }
 
 impl Outgoing {
@@ -54,7 +57,7 @@ impl Outgoing {
     }
 
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
-        let Invitation { target, others, from, mut to, offer, headers } = call;
+        let Invitation { target, others, from, mut to, offer, headers, account } = call;
         to.params.remove("tag");
         let user = from.uri.user_plain().map(std::borrow::Cow::into_owned);
         let template = Template {
@@ -64,6 +67,7 @@ impl Outgoing {
             call_id: core.layer.new_call_id(),
             headers,
             offer,
+            account,
         };
         let timer = SessionTimer::new(core.layer.settings.min_se);
         let request = template.send(now, core, id, (&target, 1, &timer));
@@ -78,6 +82,16 @@ impl Outgoing {
             targets: others.into(),
             redirects_left: core.layer.settings.redirects,
             until: now + core.layer.settings.ring,
+        }
+    }
+
+    /// Notes that the INVITE, or an UPDATE before its answer, went out again under another name.
+    pub(super) fn note_sent_again(&mut self, request: RequestId, again: RequestId) {
+        if self.request == request {
+            self.request = again;
+            self.sequence += 1;
+        } else {
+            self.forks.note_sent_again(request, again);
         }
     }
 
@@ -225,7 +239,8 @@ impl Outgoing {
         let Some(invite) = core.layer.request_sent(self.request) else { return };
         let flow = core.layer.flow_of(self.request);
         let dialog = Dialog::of_response(invite, response, flow, &self.template.user);
-        if let Some(dialog) = dialog {
+        if let Some(mut dialog) = dialog {
+            dialog.account.clone_from(&self.template.account);
             self.forks.note(core, id, dialog, response);
         }
     }
@@ -241,10 +256,11 @@ impl Outgoing {
         let flow = core.layer.flow_of(self.request);
         let user = &self.template.user;
         let dialog = invite.and_then(|invite| Dialog::of_response(invite, &response, flow, user));
-        let Some(dialog) = dialog else {
+        let Some(mut dialog) = dialog else {
             // Not even an ACK can be sent; the callee gives up when it misses that.
             return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
         };
+        dialog.account.clone_from(&self.template.account);
         let dialog = core.dialogs.insert_for_session(dialog, id);
         let fork = self.forks.take(&dialog);
         self.forks.leave_all(now, core);
@@ -335,7 +351,9 @@ impl Template {
             message.body = offer.clone();
         }
         let contact = Some(self.user.clone());
-        core.layer.send(now, Request { message, contact, owner: Owner::Session(id), flow: to.flow })
+        let owner = Owner::Session(id);
+        let login = self.account.clone().map(Login::new);
+        core.layer.send(now, Request { message, contact, owner, flow: to.flow, login })
     }
 }
 

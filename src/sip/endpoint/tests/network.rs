@@ -262,6 +262,7 @@ pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitat
         from: NameAddr::new(uri(from)),
         to: NameAddr::new(uri(to)),
         offer: offer.map(sdp),
+        account: None,
         headers: Vec::new(),
     }
 }
