@@ -29,6 +29,9 @@ impl Bridge {
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
+            Event::Replied { query, status, response } => {
+                self.query_answered(query, status, response.as_deref());
+            }
             Event::Referred(referred) => self.referred(&referred),
             Event::ReferAnswered { refer, status, reason } => {
                 self.refer_answered(refer, status.code(), reason);
@@ -94,10 +97,17 @@ impl Bridge {
 
     fn invited(&mut self, invited: Invited) {
         self.counters.invited += 1;
-        if let Err(rejection) = self.identify(&invited.request, invited.peer.ip()) {
+        let trunk = self.trunk_at(invited.peer.ip().to_canonical());
+        if trunk.is_none()
+            && let Err(rejection) = self.identify(&invited.request, invited.peer.ip())
+        {
             return self.endpoint.reject(self.now, invited.session, rejection);
         }
-        let name = user_of(&invited.target);
+        let room = trunk.and_then(|trunk| self.trunk_room(trunk)).map(ToOwned::to_owned);
+        let name = room.unwrap_or_else(|| user_of(&invited.target));
+        if trunk.is_some_and(|trunk| !self.trunk_has_line(trunk)) {
+            return self.turn_away(&invited, &name, Refusal::Overloaded);
+        }
         let room = match self.admit(&name, invited.peer.ip()) {
             Ok(room) => room,
             Err(refusal) => return self.turn_away(&invited, &name, refusal),
@@ -113,6 +123,9 @@ impl Bridge {
         leg.sip_call_id =
             invited.request.headers.call_id().map(|id| id.to_string()).unwrap_or_default();
         self.sessions.insert(invited.session, leg.id);
+        if let Some(trunk) = trunk {
+            self.note_trunk_leg(trunk, leg.id);
+        }
         self.counters.legs_inbound += 1;
         let local = self.bind_address(address);
         self.tell_media(Command::Open { leg: leg.media, local });

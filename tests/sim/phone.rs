@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::sdp::{Direction, KeySeed, Local, Negotiation, SrtpPolicy};
 use plenary::sip::endpoint::{
-    Endpoint, Event, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings, Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings,
+    Transmit,
 };
 use plenary::sip::headers::NameAddr;
 use plenary::sip::status::StatusCode;
@@ -68,6 +69,7 @@ impl Phone {
             others: Vec::new(),
             from,
             offer,
+            hunt: Hunt::Refused,
             account: None,
             headers: Vec::new(),
         };
@@ -250,6 +252,7 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Replied { .. }
             | Event::Info { .. } => {}
         }
     }

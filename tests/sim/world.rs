@@ -159,6 +159,7 @@ impl World {
             0 => {
                 let target = self.some_phone();
                 self.ask(|reply| Command::Invite {
+                    trunk: None,
                     room: room.into(),
                     body: invite(target),
                     reply,
@@ -167,7 +168,7 @@ impl World {
             }
             1 => {
                 let legs = [self.some_phone(), self.some_phone()];
-                let legs = legs.map(|to| CallParty { to, from: None }).to_vec();
+                let legs = legs.map(|to| CallParty { to, from: None, trunk: None }).to_vec();
                 let body = CreateCall { legs, timeout_s: Some(20) };
                 self.ask(|reply| Command::CreateCall { body, reply }).unwrap();
             }

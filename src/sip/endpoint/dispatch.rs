@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::core::{Core, Timer};
-use super::{Endpoint, ReferId, SessionId};
+use super::{Endpoint, Event, ReferId, SessionId};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::Name;
 use crate::sip::layer::{
@@ -182,6 +182,10 @@ impl Endpoint {
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
             }
+            Owner::Query(query) => {
+                let response = Some(Box::new(response));
+                self.core.emit(Event::Replied { query, status, response });
+            }
             Owner::Nobody => {}
         }
     }
@@ -229,6 +233,9 @@ impl Endpoint {
             }
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
+            }
+            Owner::Query(query) => {
+                self.core.emit(Event::Replied { query, status, response: None });
             }
             Owner::Nobody => {}
         }

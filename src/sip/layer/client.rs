@@ -17,7 +17,7 @@ use super::{
     class_of,
 };
 use crate::sip::digest::{Account, Login};
-use crate::sip::endpoint::{Output, ReferId, SessionId, Transmit};
+use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, Transmit};
 use crate::sip::headers::Name;
 use crate::sip::timer::GIVE_UP;
 use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
@@ -63,6 +63,8 @@ pub(in crate::sip) enum Owner {
     Refer(ReferId),
     /// NOTIFY.
     Notify(ReferId),
+    /// REGISTER, OPTIONS … outside of any call.
+    Query(QueryId),
     /// BYE: whatever comes back, it is over.
     Nobody,
 }
@@ -635,8 +637,11 @@ impl Client {
         })
     }
 
-    /// True if another address is left and the caller still wants an answer.
-    fn may_move(&self) -> bool {
+    /// True if another address is left and the caller still wants an answer. Who has answered over TCP needs no datagram.
+    fn may_move(&mut self) -> bool {
+        while matches!(self.untried.front(), Some(Hop::OverUdp(_))) {
+            self.untried.pop_front();
+        }
         let is_elsewhere = |hop: &Hop| *hop != Hop::AsRouted;
         self.untried.front().is_some_and(is_elsewhere) && matches!(self.cancel, Cancel::No)
     }

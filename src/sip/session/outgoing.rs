@@ -14,7 +14,7 @@ use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
 use crate::sip::dialog::Dialog;
 use crate::sip::digest::{Account, Login};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
-use crate::sip::endpoint::{Event, Invitation, Prack, SessionId, Target};
+use crate::sip::endpoint::{Event, Hunt, Invitation, Prack, SessionId, Target};
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Owner, Request, RequestId};
 use crate::sip::uri::Scheme;
@@ -34,6 +34,7 @@ pub(super) struct Outgoing {
     visited: Vec<Uri>,
     /// Where it goes next if it fails.
     targets: VecDeque<Target>,
+    hunt: Hunt,
     redirects_left: usize,
     /// When we stop ringing.
     until: Instant,
@@ -57,7 +58,7 @@ impl Outgoing {
     }
 
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
-        let Invitation { target, others, from, mut to, offer, headers, account } = call;
+        let Invitation { target, others, hunt, from, mut to, offer, headers, account } = call;
         to.params.remove("tag");
         let user = from.uri.user_plain().map(std::borrow::Cow::into_owned);
         let template = Template {
@@ -80,6 +81,7 @@ impl Outgoing {
             visited: others.iter().chain([&target]).map(|to| to.uri.clone()).collect(),
             target,
             targets: others.into(),
+            hunt,
             redirects_left: core.layer.settings.redirects,
             until: now + core.layer.settings.ring,
         }
@@ -153,8 +155,13 @@ impl Outgoing {
         refusal: Refusal,
     ) -> State {
         self.forks.leave_all(now, core);
-        let is_global = refusal.status.code() >= 600;
-        let Some(target) = self.targets.pop_front().filter(|_| !is_global) else {
+        let goes_on = match (refusal.status.code(), self.hunt) {
+            (300..=399, _) => true,
+            (600.., _) => false,
+            (408 | 500..=599, _) | (_, Hunt::Refused) => true,
+            (_, Hunt::Unreachable) => false,
+        };
+        let Some(target) = self.targets.pop_front().filter(|_| goes_on) else {
             emit_failed(core, id, refusal);
             return State::Over;
         };
