@@ -444,6 +444,12 @@ impl Bridge {
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
             Command::ListTrunks { reply, .. } => send(reply, &[api::samples::trunk()]),
             Command::Trunk { reply, .. } => reply.send(Ok(api::samples::trunk())),
+            Command::ListRoutes { reply, .. } => send(reply, &[api::samples::route()]),
+            Command::CreateRoute { reply, .. }
+            | Command::Route { reply, .. }
+            | Command::ReplaceRoute { reply, .. } => reply.send(Ok(api::samples::route())),
+            Command::DeleteRoute { reply, .. } => reply.send(Ok(())),
+            Command::TestRoutes { reply, .. } => reply.send(Ok(api::samples::route_trace())),
             Command::ListRegistrations { reply, .. } => {
                 send(reply, &[api::samples::registration()]);
             }

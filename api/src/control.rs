@@ -5,8 +5,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
     Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
-    PageQuery, Participant, Readiness, Registration, RegistrationId, RegistrationQuery, Room,
-    SendDtmf, Transfer, Trunk, UpdateParticipant, UpdateRoom,
+    PageQuery, Participant, Readiness, Registration, RegistrationId, RegistrationQuery,
+    ReplaceRoute, Room, Route, RouteTrace, SendDtmf, TestRoutes, Transfer, Trunk,
+    UpdateParticipant, UpdateRoom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -182,6 +183,33 @@ pub enum Command {
     Trunk {
         trunk: String,
         reply: Reply<Trunk>,
+    },
+    ListRoutes {
+        query: PageQuery,
+        reply: Reply<Page<Route>>,
+    },
+    CreateRoute {
+        body: Route,
+        reply: Reply<Route>,
+    },
+    /// By name, as the next two.
+    Route {
+        route: String,
+        reply: Reply<Route>,
+    },
+    ReplaceRoute {
+        route: String,
+        body: ReplaceRoute,
+        reply: Reply<Route>,
+    },
+    DeleteRoute {
+        route: String,
+        reply: Reply<()>,
+    },
+    /// What would become of a call; none is placed.
+    TestRoutes {
+        body: TestRoutes,
+        reply: Reply<RouteTrace>,
     },
     ListNodes {
         query: PageQuery,

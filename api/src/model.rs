@@ -8,6 +8,7 @@ mod page;
 mod participant;
 mod registration;
 mod room;
+mod route;
 mod statistics;
 mod trunk;
 
@@ -22,6 +23,10 @@ pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
+pub use self::route::{
+    ReplaceRoute, Route, RouteDestination, RouteLook, RouteOutcome, RouteReject, RouteSource,
+    RouteStep, RouteTime, RouteTrace, TestRoutes, TestSource, Weekday,
+};
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,

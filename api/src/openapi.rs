@@ -69,6 +69,7 @@ fn add_examples(components: &mut Components) {
         ("LegStats", json!(samples::leg_stats())),
         ("Ban", json!(samples::ban())),
         ("Trunk", json!(samples::trunk())),
+        ("Route", json!(samples::route())),
         ("Registration", json!(samples::registration())),
         ("Node", json!(samples::node())),
         ("Event", json!(samples::event())),

@@ -7,8 +7,9 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
     Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
-    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality, Trunk,
-    TrunkGateway, TrunkState,
+    Registration, RegistrationId, Role, Room, RoomState, Route, RouteDestination, RouteLook,
+    RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace, SentStats, StreamQuality, Trunk,
+    TrunkGateway, TrunkState, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -254,6 +255,49 @@ pub fn trunk() -> Trunk {
         refused: None,
         calls: 3,
         max_calls: 30,
+    }
+}
+
+/// Calls of a carrier to one number by day: to a user, and to a room while she talks.
+pub fn route() -> Route {
+    let time = RouteTime {
+        days: vec![Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri],
+        from: "08:00".to_owned(),
+        to: "17:30".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+    };
+    let first = RouteStep {
+        user: Some("anna".to_owned()),
+        timeout_s: Some(20),
+        ..RouteStep::default()
+    };
+    let second = RouteStep {
+        room: Some("lobby".to_owned()),
+        on: vec![RouteOutcome::Busy],
+        ..RouteStep::default()
+    };
+    Route {
+        name: "day".to_owned(),
+        order: 10,
+        source: RouteSource { trunk: Some("carrier".to_owned()), ..RouteSource::default() },
+        destination: RouteDestination {
+            exact: Some("+4930123456".to_owned()),
+            ..RouteDestination::default()
+        },
+        times: vec![time],
+        steps: vec![first, second],
+    }
+}
+
+/// A call that this route takes.
+pub fn route_trace() -> RouteTrace {
+    let Route { name, steps, .. } = route();
+    let why = "source.trunk is carrier; destination is +4930123456; within times[0]".to_owned();
+    RouteTrace {
+        route: Some(name.clone()),
+        dialled: "+4930123456".to_owned(),
+        looked_at: vec![RouteLook { route: name, fits: true, why }],
+        steps,
     }
 }
 

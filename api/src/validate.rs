@@ -3,8 +3,8 @@
 use crate::error::{ApiError, FieldError};
 use crate::id::RoomId;
 use crate::model::{
-    CallParty, CreateCall, CreateRoom, EndRoom, Invite, PageQuery, SendDtmf, Transfer,
-    UpdateParticipant, UpdateRoom,
+    CallParty, CreateCall, CreateRoom, EndRoom, Invite, PageQuery, ReplaceRoute, Route, RouteStep,
+    SendDtmf, TestRoutes, Transfer, UpdateParticipant, UpdateRoom,
 };
 
 /// Content that can be checked on its own.
@@ -131,6 +131,57 @@ impl Validate for CreateCall {
     }
 }
 
+impl Validate for Route {
+    fn validate(&self, faults: &mut Faults) {
+        let may_be = is_room_name(&self.name) && self.name != "test";
+        faults.expect(may_be, "/name", "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~, and not test");
+        steps(&self.steps, faults);
+    }
+}
+
+impl Validate for ReplaceRoute {
+    fn validate(&self, faults: &mut Faults) {
+        steps(&self.steps, faults);
+    }
+}
+
+impl Validate for TestRoutes {
+    fn validate(&self, faults: &mut Faults) {
+        let dialable =
+            |text: &str| (1..=128).contains(&text.len()) && !text.chars().any(char::is_control);
+        let expected = "expected a number, a name or a SIP URI of at most 128 characters";
+        faults.expect(dialable(&self.to), "/to", expected);
+        faults.expect(self.from.as_deref().is_none_or(dialable), "/from", expected);
+    }
+}
+
+/// What the bridge cannot say better: each step goes to exactly one place.
+fn steps(steps: &[RouteStep], faults: &mut Faults) {
+    let found = format!("expected 1 to {MAX_STEPS} steps, found {}", steps.len());
+    faults.expect((1..=MAX_STEPS).contains(&steps.len()), "/steps", &found);
+    for (index, step) in steps.iter().take(MAX_STEPS).enumerate() {
+        let RouteStep { room, user, trunk, number, forward, reject, timeout_s, .. } = step;
+        let given = [room, user, trunk, forward].into_iter().filter(|given| given.is_some());
+        let count = given.count() + usize::from(reject.is_some());
+        let at = format!("/steps/{index}");
+        faults.expect(
+            count == 1,
+            &at,
+            "expected exactly one of room, user, trunk, forward and reject",
+        );
+        faults.expect(
+            number.is_none() || trunk.is_some(),
+            &format!("{at}/number"),
+            "expected a trunk with it",
+        );
+        faults.range(&format!("{at}/timeout_s"), *timeout_s, RING_S);
+        let status = reject.as_ref().map(|reject| reject.status);
+        faults.range(&format!("{at}/reject/status"), status, (400, 699));
+        let reason = reject.as_ref().and_then(|reject| reject.reason.as_deref());
+        text(reason, &format!("{at}/reject/reason"), faults);
+    }
+}
+
 impl PageQuery {
     /// Checks the range of `limit` and that `state` is `all` or one of `states`.
     pub(crate) fn checked(self, states: &[&str]) -> Result<Self, ApiError> {
@@ -216,6 +267,8 @@ const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "opus", "L16"];
 const CONTRIBUTORS: (u32, u32) = (1, 64);
 /// How long a phone may ring, seconds.
 const RING_S: (u32, u32) = (1, 600);
+/// Steps of a route.
+const MAX_STEPS: usize = 10;
 const GAIN_DB: (f32, f32) = (-60.0, 30.0);
 /// Most items on a page.
 pub(crate) const MAX_PAGE: u32 = 500;

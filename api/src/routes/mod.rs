@@ -11,6 +11,7 @@ mod page;
 mod participants;
 mod registrations;
 mod rooms;
+mod routing;
 mod trunks;
 
 use std::sync::Arc;
@@ -119,6 +120,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(bans::routes())
         .merge(registrations::routes())
         .merge(trunks::routes())
+        .merge(routing::routes())
         .merge(events::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }

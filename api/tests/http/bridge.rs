@@ -105,6 +105,12 @@ fn answer(command: Command) {
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
         Command::ListTrunks { reply, .. } => reply.send(Ok(page(samples::trunk()))),
         Command::Trunk { reply, .. } => reply.send(Ok(samples::trunk())),
+        Command::ListRoutes { reply, .. } => reply.send(Ok(page(samples::route()))),
+        Command::CreateRoute { reply, .. }
+        | Command::Route { reply, .. }
+        | Command::ReplaceRoute { reply, .. } => reply.send(Ok(samples::route())),
+        Command::DeleteRoute { reply, .. } => reply.send(Ok(())),
+        Command::TestRoutes { reply, .. } => reply.send(Ok(samples::route_trace())),
         Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
         Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
         Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),

@@ -94,6 +94,12 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
     ("GET", "/v1/trunks", "", 200, "ListTrunks"),
     ("GET", "/v1/trunks/carrier", "", 200, "Trunk { trunk: \"carrier\""),
+    ("GET", "/v1/routes", "", 200, "ListRoutes"),
+    ("POST", "/v1/routes", r#"{"name":"n","steps":[{"room":"b"}]}"#, 201, "CreateRoute"),
+    ("GET", "/v1/routes/ROUTE", "", 200, "Route { route: \"ROUTE\""),
+    ("PUT", "/v1/routes/ROUTE", r#"{"steps":[{"room":"b"}]}"#, 200, "ReplaceRoute"),
+    ("DELETE", "/v1/routes/ROUTE", "", 204, "DeleteRoute { route: \"ROUTE\""),
+    ("POST", "/v1/routes/test", r#"{"to":"+4930"}"#, 200, "TestRoutes"),
     ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),
     ("GET", "/v1/registrations/REGISTRATION", "", 200, "Registration {"),
     ("DELETE", "/v1/registrations/REGISTRATION", "", 204, "RemoveRegistration {"),
@@ -147,7 +153,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
-            let path = path.replace("carrier", "{trunk}");
+            let path = path.replace("carrier", "{trunk}").replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
@@ -179,7 +185,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 9);
+    assert_eq!(tried, 12);
 }
 
 #[tokio::test]
