@@ -1,0 +1,225 @@
+//! Routes: where calls that come in go.
+//!
+//! ```text
+//!  INVITE ─▶ takes a seat by Replaces, Join? there
+//!          ─▶ the first route that fits ─▶ room     as if its name had been dialled
+//!          │                             ─▶ reject
+//!          │                             ─▶ user, trunk, forward: a call of two (`calls`), then the next step
+//!          ─▶ none fits: the room of the trunk, or that which was dialled
+//! ```
+
+mod calls;
+mod past;
+mod rule;
+
+pub(super) use calls::Routed;
+pub use rule::{RouteFault, Rule};
+
+use std::fmt;
+use std::str::FromStr;
+
+use api::model::{
+    Page, PageQuery, ReplaceRoute, Route, RouteLook, RouteStep, RouteTrace, TestRoutes,
+};
+use jiff::Timestamp;
+
+use super::Bridge;
+use super::command::{Answer, conflict, invalid, no_such, page};
+use crate::sip::uri::Uri;
+use rule::Inquiry;
+
+/// A call as routes see it, before they are asked.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) dialled: &'a str,
+    pub(super) from: &'a str,
+    pub(super) trunk: Option<usize>,
+    pub(super) user: Option<&'a str>,
+    pub(super) address: Option<std::net::IpAddr>,
+    pub(super) at: Timestamp,
+}
+
+impl Bridge {
+    /// Takes up the routes of the settings.
+    pub(super) fn open_routes(&mut self) {
+        self.routes.clone_from(&self.settings.routes);
+        self.sort_routes();
+    }
+
+    fn sort_routes(&mut self) {
+        self.routes.sort_by(|one, other| one.turn().cmp(&other.turn()));
+    }
+
+    /// Asks each route in turn until one fits; `look` is told of every one.
+    fn ask_routes(
+        &self,
+        asking: &Asking<'_>,
+        mut look: impl FnMut(&Rule, &Result<String, String>),
+    ) -> Option<&Rule> {
+        let inquiry = Inquiry {
+            dialled: asking.dialled,
+            from: asking.from,
+            trunk: asking.trunk.and_then(|trunk| self.trunk_name(trunk)),
+            user: asking.user,
+            address: asking.address,
+            at: asking.at,
+        };
+        self.routes.iter().find(|rule| {
+            let verdict = rule.judge(&inquiry);
+            look(rule, &verdict);
+            verdict.is_ok()
+        })
+    }
+
+    /// The name of the route that takes this call, and where it goes.
+    pub(super) fn route_of(&self, asking: &Asking<'_>) -> Option<(String, Vec<RouteStep>)> {
+        let rule = self.ask_routes(asking, |_, _| {})?;
+        Some((rule.route().name.clone(), rule.steps(asking.dialled)))
+    }
+
+    pub(super) fn api_test_routes(&self, body: &TestRoutes) -> Answer<RouteTrace> {
+        let trunk = match (&body.source.trunk, body.source.address) {
+            (Some(name), _) => {
+                let known = self.trunk_named(name);
+                Some(known.ok_or_else(|| invalid("/source/trunk", "expected a trunk there is"))?)
+            }
+            (None, Some(address)) => self.trunk_at(address.to_canonical()),
+            (None, None) => None,
+        };
+        let dialled = named("/to", &body.to)?;
+        let from = body.from.as_deref().map(|from| named("/from", from)).transpose()?;
+        let asking = Asking {
+            dialled: &dialled,
+            from: from.as_deref().unwrap_or_default(),
+            trunk,
+            user: body.source.user.as_deref(),
+            address: body.source.address.map(|address| address.to_canonical()),
+            at: body.at.unwrap_or_else(|| self.wall()),
+        };
+        let mut looked_at = Vec::new();
+        let rule = self.ask_routes(&asking, |rule, verdict| {
+            let (fits, why) = match verdict {
+                Ok(why) => (true, why.clone()),
+                Err(why) => (false, why.clone()),
+            };
+            looked_at.push(RouteLook { route: rule.route().name.clone(), fits, why });
+        });
+        let route = rule.map(|rule| rule.route().name.clone());
+        let steps = rule.map(|rule| rule.steps(&dialled)).unwrap_or_default();
+        Ok(RouteTrace { route, dialled, looked_at, steps })
+    }
+
+    pub(super) fn api_list_routes(&self, query: &PageQuery) -> Answer<Page<Route>> {
+        let routes = self.routes.iter().rev().map(|rule| rule.route().clone());
+        page::page(query, routes, |route| Turn(route.order, route.name.clone()))
+    }
+
+    pub(super) fn api_route(&self, name: &str) -> Answer<Route> {
+        let found = self.routes.iter().find(|rule| rule.route().name == name);
+        found.map(|rule| rule.route().clone()).ok_or_else(|| no_such("route", name))
+    }
+
+    pub(super) fn api_create_route(&mut self, route: Route) -> Answer<Route> {
+        if self.routes.iter().any(|rule| rule.route().name == route.name) {
+            let detail = format!("there is a route {}; PUT replaces it", route.name);
+            return Err(conflict("route_name_taken", detail));
+        }
+        if self.routes.len() >= MAX_ROUTES {
+            let detail = format!("there are {MAX_ROUTES} routes, as many as there may be");
+            return Err(conflict("too_many_routes", detail));
+        }
+        let rule = self.checked(route)?;
+        let route = rule.route().clone();
+        self.routes.push(rule);
+        self.sort_routes();
+        Ok(route)
+    }
+
+    pub(super) fn api_replace_route(&mut self, name: &str, body: ReplaceRoute) -> Answer<Route> {
+        let at = self.routes.iter().position(|rule| rule.route().name == name);
+        let at = at.ok_or_else(|| no_such("route", name))?;
+        let rule = self.checked(body.named(name.to_owned()))?;
+        let route = rule.route().clone();
+        self.routes[at] = rule;
+        self.sort_routes();
+        Ok(route)
+    }
+
+    pub(super) fn api_delete_route(&mut self, name: &str) -> Answer<()> {
+        let before = self.routes.len();
+        self.routes.retain(|rule| rule.route().name != name);
+        if self.routes.len() < before { Ok(()) } else { Err(no_such("route", name)) }
+    }
+
+    /// A route whose fields can be, and whose trunks there are.
+    fn checked(&self, route: Route) -> Answer<Rule> {
+        let rule = Rule::new(route).map_err(|fault| invalid(&fault.pointer, fault.detail))?;
+        let steps = rule.route().steps.iter().enumerate();
+        let named = steps.map(|(at, step)| (format!("/steps/{at}/trunk"), step.trunk.as_deref()));
+        let source = ("/source/trunk".to_owned(), rule.route().source.trunk.as_deref());
+        for (pointer, trunk) in named.chain([source]) {
+            if let Some(trunk) = trunk
+                && self.trunk_named(trunk).is_none()
+            {
+                return Err(invalid(&pointer, format!("expected a trunk there is, found {trunk}")));
+            }
+        }
+        Ok(rule)
+    }
+}
+
+/// The user part of a URI, or the text itself: what routes look at.
+fn named(pointer: &str, text: &str) -> Answer<String> {
+    if !text.contains(':') {
+        return Ok(text.to_owned());
+    }
+    let uri = Uri::parse(text.as_bytes()).ok();
+    let name = uri.as_ref().and_then(user_or_number);
+    name.ok_or_else(|| invalid(pointer, "expected a number, a name or a URI that has one"))
+}
+
+/// Whom a `sip:` or `tel:` URI names.
+pub(super) fn user_or_number(uri: &Uri) -> Option<String> {
+    if uri.is_sip() {
+        return uri.user_plain().map(std::borrow::Cow::into_owned);
+    }
+    let number = uri.after_scheme().split(';').next()?;
+    (uri.scheme() == crate::sip::uri::Scheme::Tel).then(|| number.to_owned())
+}
+
+/// A route's place in the list, which shows the highest of these first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Turn(u32, String);
+
+impl Ord for Turn {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (other.0, &other.1).cmp(&(self.0, &self.1))
+    }
+}
+
+impl PartialOrd for Turn {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
+impl FromStr for Turn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (order, name) = text.split_once('-').ok_or(())?;
+        Ok(Self(order.parse().map_err(|_| ())?, name.to_owned()))
+    }
+}
+
+/// Routes at once: each may cost every call two regular expressions.
+pub(super) const MAX_ROUTES: usize = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,436 @@
+//! A call that a route takes: the caller waits while one step after the other is tried.
+//!
+//! ```text
+//!  INVITE ─▶ ports open, offer answerable ─▶ step ─rings─▶ 180 to the caller
+//!               ▲ not: 488, 503               │ ─200──▶ 200 to the caller: a call of two
+//!               │                             │ ─fails─▶ the next step that takes it up
+//!               └── CANCEL: all is over       └─ none ─▶ the last refusal to the caller
+//! ```
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use api::control::ControlError;
+use api::event::{Data, EventType};
+use api::model::{CallId, LeftReason, LegId, RouteOutcome, RouteReject, RouteStep, SipFailure};
+use bytes::Bytes;
+use serde_json::json;
+
+use super::past::{Past, Why};
+use super::rule::forward_uri;
+use crate::bridge::call::Call;
+use crate::bridge::dial::Outbound;
+use crate::bridge::leg::{Caller, Controls, Dial, Stage};
+use crate::bridge::room::{Refusal, reason_of};
+use crate::bridge::signal::status_code;
+use crate::bridge::{Bridge, Place, Subject};
+use crate::media::command::MixKey;
+use crate::sip::endpoint::{Invited, Rejection};
+use crate::sip::uri::{Host, Uri};
+
+/// What a call that a route took still has before it.
+#[derive(Debug)]
+pub(in crate::bridge) struct Routed {
+    caller: LegId,
+    /// Whom it rings now.
+    callee: Option<LegId>,
+    steps: VecDeque<RouteStep>,
+    /// Who calls.
+    from: Uri,
+    /// Whom it is for: what was dialled, then where it went.
+    to: Uri,
+    past: Past,
+    /// What the step before came to.
+    failure: Option<Failure>,
+}
+
+/// What trying a step came to.
+#[derive(Clone, Debug)]
+struct Failure {
+    status: u16,
+    reason: String,
+    /// `None` ends the call whatever the route says.
+    outcome: Option<RouteOutcome>,
+}
+
+/// What becomes of a caller whose call a route takes.
+#[derive(Debug)]
+pub(in crate::bridge) enum Taken {
+    /// It goes to the room of this name.
+    Room(String),
+    /// It has its call.
+    Call(CallId),
+    /// It was refused.
+    Refused,
+}
+
+impl Bridge {
+    /// The first step of a route. For a call the caller's leg is still to be made.
+    pub(in crate::bridge) fn take_route(
+        &mut self,
+        invited: &Invited,
+        caller: LegId,
+        (name, steps): (&str, Vec<RouteStep>),
+    ) -> Result<Taken, Refusal> {
+        let Some(first) = steps.first() else { return Err(Refusal::NotFound) };
+        if let Some(room) = &first.room {
+            return Ok(Taken::Room(room.clone()));
+        }
+        if let Some(RouteReject { status, reason }) = &first.reject {
+            self.reject_by_route(invited, name, (*status, reason.clone()));
+            return Ok(Taken::Refused);
+        }
+        let past = match Past::of(&invited.request) {
+            Ok(past) => past,
+            Err(status) => {
+                self.reject_by_route(invited, name, (status, None));
+                return Ok(Taken::Refused);
+            }
+        };
+        self.has_line()?;
+        if !self.rate.take(self.now) {
+            return Err(Refusal::TooFast);
+        }
+        self.has_room(2)?;
+        let routed = Routed {
+            caller,
+            callee: None,
+            steps: steps.into(),
+            from: invited.from.uri.without_headers(),
+            to: invited.target.without_headers(),
+            past,
+            failure: None,
+        };
+        Ok(Taken::Call(self.routed_call(routed)))
+    }
+
+    fn routed_call(&mut self, routed: Routed) -> CallId {
+        let id = CallId::new(self.unix_ms(), self.random());
+        let call = Call {
+            id,
+            mix: MixKey(self.next_key()),
+            legs: Vec::new(),
+            next: None,
+            routed: Some(Box::new(routed)),
+            created_at: self.wall(),
+            connected_at: None,
+        };
+        self.calls.insert(id, call);
+        self.counters.calls_total += 1;
+        self.call_happened(EventType::CallCreated, id);
+        id
+    }
+
+    fn reject_by_route(
+        &mut self,
+        invited: &Invited,
+        route: &str,
+        (status, reason): (u16, Option<String>),
+    ) {
+        let status = status_code(status);
+        let words = reason.clone().unwrap_or_else(|| status.reason().to_owned());
+        let rejection = Rejection { status, reason, headers: Vec::new() };
+        self.endpoint.reject(self.now, invited.session, rejection);
+        self.counters.refused += 1;
+        let data = json!({
+            "reason": "route", "route": route, "from": invited.from.uri.to_string(),
+            "sip": { "status": status.code(), "reason": words },
+        });
+        self.happened(EventType::RoomJoinRejected, Subject::default(), Data::of(&data));
+    }
+
+    /// The call in which this leg waits to be answered.
+    pub(in crate::bridge) fn waits_in(&self, leg: LegId) -> Option<CallId> {
+        let call = self.legs.get(&leg)?.call?;
+        let routed = self.calls.get(&call)?.routed.as_ref()?;
+        (routed.caller == leg).then_some(call)
+    }
+
+    /// The ports of the caller are open: what it would be answered is settled before anybody's phone rings.
+    pub(in crate::bridge) fn caller_waits(
+        &mut self,
+        id: LegId,
+        offer: Option<&Bytes>,
+        (address, rtp_port): (IpAddr, u16),
+    ) {
+        let codecs = self.settings.codecs.clone();
+        let mut negotiation = self.negotiation(address, rtp_port, &codecs);
+        let Some(call) = self.waits_in(id) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let answer = offer.map(|offer| negotiation.answer(offer, leg.wish())).transpose();
+        match answer {
+            Ok(answer) => {
+                leg.negotiation = Some(negotiation);
+                leg.stage = Stage::Waiting(answer.map(Box::new));
+                self.next_step(call);
+            }
+            Err(refusal) => self.refuse_caller(id, refusal.status(), &refusal.to_string()),
+        }
+    }
+
+    /// The callee has answered: so do we.
+    pub(in crate::bridge) fn answer_waiting(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(session) = leg.session else { return };
+        let Stage::Waiting(answer) = &mut leg.stage else { return };
+        if let Some(answer) = answer.take() {
+            let (answer, plan) = *answer;
+            self.endpoint.answer(self.now, session, answer);
+            self.apply_plan(id, &plan);
+            self.join(id);
+        } else {
+            let wish = leg.wish();
+            let Some(negotiation) = leg.negotiation.as_mut() else { return };
+            let offer = negotiation.offer(wish);
+            leg.stage = Stage::Confirming;
+            self.endpoint.answer(self.now, session, offer);
+        }
+    }
+
+    /// A callee rings: so it sounds to the caller. Early media is not mixed, so a 183 is no more than that.
+    pub(in crate::bridge) fn relay_ringing(&mut self, call: CallId) {
+        let routed = self.calls.get(&call).and_then(|call| call.routed.as_ref());
+        let caller = routed.and_then(|routed| self.legs.get(&routed.caller));
+        if let Some(session) = caller.and_then(|caller| caller.session) {
+            self.endpoint.ring(self.now, session, status_code(180), None);
+        }
+    }
+
+    /// A leg of a routed call has gone. True if the call goes on without it.
+    pub(in crate::bridge) fn routed_lost(
+        &mut self,
+        id: CallId,
+        leg: LegId,
+        (reason, sip): (LeftReason, Option<&SipFailure>),
+    ) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        let Some(routed) = call.routed.as_mut() else { return false };
+        let failure = Failure::of(reason, sip).filter(|_| routed.callee == Some(leg));
+        let Some(failure) = failure else {
+            call.routed = None; // the caller gave up, or somebody ended it
+            return false;
+        };
+        routed.callee = None;
+        routed.failure = Some(failure);
+        self.next_step(id);
+        true
+    }
+
+    /// Tries steps until one is under way, or the caller has its answer.
+    fn next_step(&mut self, id: CallId) {
+        loop {
+            let Some(call) = self.calls.get_mut(&id) else { return };
+            let Some(routed) = call.routed.as_mut() else { return };
+            let Some(step) = routed.take_step() else { return self.give_up(id) };
+            match self.try_step(id, &step) {
+                Ok(()) => return,
+                Err(failure) => {
+                    let call = self.calls.get_mut(&id);
+                    let Some(routed) = call.and_then(|call| call.routed.as_mut()) else { return };
+                    routed.failure = Some(failure);
+                }
+            }
+        }
+    }
+
+    /// Nothing is left to try.
+    fn give_up(&mut self, id: CallId) {
+        let routed = self.calls.get_mut(&id).and_then(|call| call.routed.take());
+        let Some(routed) = routed else { return };
+        let Failure { status, reason, .. } = routed.failure.unwrap_or_else(Failure::unknown);
+        self.refuse_waiting(routed.caller, status, reason);
+    }
+
+    fn refuse_waiting(&mut self, caller: LegId, status: u16, reason: String) {
+        let Some(session) = self.legs.get(&caller).and_then(|leg| leg.session) else { return };
+        let mut rejection = Rejection::new(status_code(status));
+        rejection.reason = Some(reason.clone());
+        self.endpoint.reject(self.now, session, rejection);
+        self.forget_session(caller);
+        self.counters.refused += 1;
+        self.end_leg(caller, reason_of(status), Some(SipFailure { status, reason }));
+    }
+
+    fn try_step(&mut self, id: CallId, step: &RouteStep) -> Result<(), Failure> {
+        if let Some(room) = &step.room {
+            return self.to_room(id, room);
+        }
+        if let Some(RouteReject { status, reason }) = &step.reject {
+            let routed = self.calls.get_mut(&id).and_then(|call| call.routed.take());
+            let reason = reason.clone();
+            let reason = reason.unwrap_or_else(|| status_code(*status).reason().to_owned());
+            if let Some(routed) = routed {
+                self.refuse_waiting(routed.caller, *status, reason);
+            }
+            return Ok(());
+        }
+        self.has_line().map_err(Failure::of_refusal)?;
+        let (trunk, target) = self.step_target(step)?;
+        self.call_step(id, step, (trunk, target));
+        Ok(())
+    }
+
+    /// Whom a step calls.
+    fn step_target(&mut self, step: &RouteStep) -> Result<(Option<usize>, Uri), Failure> {
+        if let Some(user) = &step.user {
+            if !self.is_user(user) {
+                return Err(Failure::new(404, "No such user", RouteOutcome::Unreachable));
+            }
+            return Ok((None, self.user_uri(user)));
+        }
+        if let Some(trunk) = &step.trunk {
+            let number = step.number.as_deref().unwrap_or_default();
+            let target = self.trunk_target(trunk, ("/number", number));
+            let (trunk, target) = target.map_err(|error| Failure::of_trunk(&error))?;
+            return Ok((Some(trunk), target));
+        }
+        let target = step.forward.as_deref().and_then(forward_uri);
+        let target = target.ok_or_else(|| {
+            Failure::new(484, "Address Incomplete", RouteOutcome::Unreachable)
+        })?;
+        Ok((None, target))
+    }
+
+    fn call_step(&mut self, id: CallId, step: &RouteStep, (trunk, target): (Option<usize>, Uri)) {
+        let timeout = step.timeout_s.map(|seconds| Duration::from_secs(seconds.into()));
+        let timeout = timeout.unwrap_or(self.settings.ring_timeout);
+        let codecs = self.settings.codecs.clone();
+        let call = self.calls.get_mut(&id);
+        let Some(routed) = call.and_then(|call| call.routed.as_mut()) else { return };
+        routed.move_on(step, &target);
+        // A carrier knows callers of its own only: to it we are whom it knows.
+        let from = match trunk {
+            Some(_) => Caller::Unsaid(super::user_or_number(&routed.from).unwrap_or_default()),
+            None => Caller::Uri(routed.from.clone()),
+        };
+        let headers = routed.past.headers();
+        let callee = self.dial(Outbound {
+            dial: Dial { target, from, codecs, headers, trunk },
+            place: Place::Call(id),
+            call: Some(id),
+            display_name: None,
+            controls: Controls::new(&self.settings),
+            timeout,
+        });
+        let call = self.calls.get_mut(&id);
+        if let Some(routed) = call.and_then(|call| call.routed.as_mut()) {
+            routed.callee = Some(callee);
+        }
+    }
+
+    /// The caller goes into a room after all.
+    fn to_room(&mut self, id: CallId, room: &str) -> Result<(), Failure> {
+        let call = self.calls.get(&id);
+        let Some(caller) = call.and_then(|call| call.routed.as_ref()).map(|routed| routed.caller)
+        else {
+            return Ok(());
+        };
+        let peer = self.legs.get(&caller).and_then(|leg| leg.peer);
+        let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let room = self.admit(room, peer).map_err(Failure::of_refusal)?;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.routed = None;
+        }
+        self.move_to(caller, Place::Room(room));
+        self.answer_waiting(caller);
+        self.end_call(id, LeftReason::Moved, (LeftReason::Moved, None));
+        Ok(())
+    }
+
+    /// How a user of ours is addressed.
+    fn user_uri(&self, user: &str) -> Uri {
+        Uri::sip(Some(user), &Host::Name(self.settings.access.realm.clone()), None)
+    }
+}
+
+impl Routed {
+    /// The next step that takes up what the one before came to.
+    fn take_step(&mut self) -> Option<RouteStep> {
+        let Some(failure) = &self.failure else { return self.steps.pop_front() };
+        let outcome = failure.outcome?;
+        while let Some(step) = self.steps.pop_front() {
+            if step.on.is_empty() || step.on.contains(&outcome) {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    /// A call that goes on to somebody else than it was for says so.
+    fn move_on(&mut self, step: &RouteStep, target: &Uri) {
+        let why = match &self.failure {
+            Some(Failure { outcome: Some(RouteOutcome::NoAnswer), .. }) => Why::NoAnswer,
+            Some(Failure { status, .. }) => Why::Refused(*status),
+            None => Why::Unconditional,
+        };
+        if self.failure.is_some() || step.forward.is_some() {
+            self.past.divert(&self.to, target, why);
+            self.to = target.without_headers();
+        } else if step.user.is_some() {
+            self.to = target.without_headers();
+        }
+    }
+}
+
+impl Failure {
+    fn new(status: u16, reason: &str, outcome: RouteOutcome) -> Self {
+        Self { status, reason: reason.to_owned(), outcome: Some(outcome) }
+    }
+
+    fn unknown() -> Self {
+        Self::new(480, "Temporarily Unavailable", RouteOutcome::Unreachable)
+    }
+
+    /// `None` if it is no failure of the callee's: somebody ended it.
+    fn of(reason: LeftReason, sip: Option<&SipFailure>) -> Option<Self> {
+        if reason == LeftReason::NoAnswer && sip.is_none() {
+            return Some(Self::new(480, "No answer", RouteOutcome::NoAnswer));
+        }
+        let is_failure = matches!(
+            reason,
+            LeftReason::Busy
+                | LeftReason::NoAnswer
+                | LeftReason::NotFound
+                | LeftReason::Incompatible
+                | LeftReason::Declined
+                | LeftReason::Unreachable
+                | LeftReason::Overloaded
+                | LeftReason::Failed
+        );
+        let sip = sip.cloned().filter(|_| is_failure)?;
+        let outcome = match sip.status {
+            486 | 600 => Some(RouteOutcome::Busy),
+            408 => Some(RouteOutcome::NoAnswer),
+            603 | 607 | 608 => None,
+            _ => Some(RouteOutcome::Unreachable),
+        };
+        // What they want of us they do not want of the caller: our password, another address.
+        let (status, reason) = match sip.status {
+            401 | 407 => (500, "Not authorised by the next hop".to_owned()),
+            300..=399 => (480, "Temporarily Unavailable".to_owned()),
+            _ => (sip.status, sip.reason),
+        };
+        Some(Self { status, reason, outcome })
+    }
+
+    fn of_refusal(refusal: Refusal) -> Self {
+        let (status, reason, _) = refusal.answer();
+        let is_busy = refusal == Refusal::Full;
+        let outcome = if is_busy { RouteOutcome::Busy } else { RouteOutcome::Unreachable };
+        Self::new(status, reason, outcome)
+    }
+
+    fn of_trunk(error: &ControlError) -> Self {
+        let (status, reason) = match error {
+            ControlError::Invalid { .. } => (403, "This trunk may not call that"),
+            ControlError::Busy { .. } | ControlError::Saturated { .. } => {
+                (503, "The trunk has as many calls as it may")
+            }
+            ControlError::NotFound { .. }
+            | ControlError::Conflict { .. }
+            | ControlError::Stopping => (404, "No such trunk"),
+        };
+        Self::new(status, reason, RouteOutcome::Unreachable)
+    }
+}
