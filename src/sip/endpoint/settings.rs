@@ -104,7 +104,7 @@ impl Default for Settings {
             ws_ports: Ports { v4: 80, v6: 80 },
             wss_ports: Ports { v4: 443, v6: 443 },
             user: "plenary".into(),
-            supported: vec!["norefersub".into(), "timer".into()],
+            supported: ["norefersub", "timer", "replaces", "join", "tdialog"].map(Into::into).into(),
             message: Limits::default(),
             datagram: 1300,
             transactions: 20_000,
