@@ -189,6 +189,8 @@ event_types! {
     LegEchoCleared = "leg.echo_cleared",
     /// No media for the configured time.
     LegMediaTimeout = "leg.media_timeout",
+    /// Another leg has taken its seat: place, role, name, gains, mute and hold are that one's now; `data.by`. This one ends.
+    LegReplaced = "leg.replaced",
     /// Over; the leg with its reason.
     LegEnded = "leg.ended",
     /// A call exists.
@@ -197,6 +199,8 @@ event_types! {
     CallRinging = "call.ringing",
     /// The parties hear each other.
     CallConnected = "call.connected",
+    /// A party came, or was put in the place of another.
+    CallUpdated = "call.updated",
     /// Over.
     CallEnded = "call.ended",
     /// Nothing new is taken from an address for a while; the ban.

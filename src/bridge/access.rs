@@ -112,17 +112,23 @@ impl Access {
         Self { settings, gate, guesses: BTreeMap::new(), bans: BTreeMap::new() }
     }
 
-    fn judge(&mut self, now: Instant, request: &Message, peer: IpAddr) -> Result<(), Denial> {
+    /// The user that proved to have sent it; none from an open network.
+    fn judge(
+        &mut self,
+        now: Instant,
+        request: &Message,
+        peer: IpAddr,
+    ) -> Result<Option<String>, Denial> {
         let said = request
             .headers
             .all(&Name::Authorization)
             .filter_map(|value| Credentials::parse(value).ok())
             .find(|said| said.realm == self.settings.realm);
-        let Some(said) = said else { return self.is_open(peer) };
+        let Some(said) = said else { return self.is_open(peer).map(|()| None) };
         let method = request.method().map_or("", Method::as_str);
         let password = self.settings.users.get(&said.username).map(String::as_str);
         match self.gate.check(now, (method, password), &said) {
-            Verdict::Known => Ok(()),
+            Verdict::Known => Ok(Some(said.username)),
             Verdict::Stale => Err(Denial::Challenge { is_stale: true }),
             Verdict::Wrong => Err(Denial::Wrong { user: said.username }),
         }
@@ -175,10 +181,17 @@ impl Access {
 }
 
 impl Bridge {
-    /// Whether whoever sent a request outside a dialog may; if not, what to answer.
-    pub(super) fn identify(&mut self, request: &Message, peer: IpAddr) -> Result<(), Rejection> {
+    /// Whether whoever sent a request outside a dialog may, and which user that is; if not, what to answer.
+    pub(super) fn identify(
+        &mut self,
+        request: &Message,
+        peer: IpAddr,
+    ) -> Result<Option<String>, Rejection> {
         let peer = peer.to_canonical();
-        let Err(denial) = self.access.judge(self.now, request, peer) else { return Ok(()) };
+        let denial = match self.access.judge(self.now, request, peer) {
+            Ok(user) => return Ok(user),
+            Err(denial) => denial,
+        };
         self.counters.denied += 1;
         let is_stale = match denial {
             Denial::Challenge { is_stale } => is_stale,

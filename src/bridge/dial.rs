@@ -41,6 +41,7 @@ impl Bridge {
         leg.call = call;
         leg.from = dial.from.to_string();
         leg.to = dial.target.to_string();
+        leg.name_is_given = display_name.is_some();
         leg.display_name = display_name;
         leg.controls = controls;
         self.add_leg(leg);
@@ -85,7 +86,7 @@ impl Bridge {
             from,
             to: NameAddr::new(dial.target.clone()),
             offer: Some(offer),
-            headers: Vec::new(),
+            headers: dial.headers.clone(),
         };
         let session = self.endpoint.invite(self.now, invitation);
         leg.session = Some(session);

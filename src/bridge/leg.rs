@@ -17,6 +17,7 @@ use mixer::codec::Format;
 
 use crate::media::command::{EchoPath, MediaKey, Seat, Statistics};
 use crate::sdp::{self, Negotiation};
+use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::uri::Uri;
 
@@ -31,10 +32,16 @@ pub(super) struct Leg {
     pub(super) direction: Direction,
     pub(super) stage: Stage,
     pub(super) session: Option<SessionId>,
+    /// Its dialog, once it takes part.
+    pub(super) dialog: Option<DialogId>,
+    /// The user that its caller proved to be.
+    pub(super) user: Option<String>,
     pub(super) media: MediaKey,
     pub(super) from: String,
     pub(super) to: String,
     pub(super) display_name: Option<String>,
+    /// The API named it.
+    pub(super) name_is_given: bool,
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
     pub(super) negotiation: Option<Negotiation>,
@@ -62,6 +69,8 @@ pub(super) struct Leg {
     pub(super) transfer: Option<model::TransferState>,
     /// The phone's REFER that this leg carries out.
     pub(super) carries: Option<ReferId>,
+    /// The leg whose seat it takes when it is answered.
+    pub(super) replaces: Option<LegId>,
     pub(super) last_key: Option<Key>,
 }
 
@@ -90,6 +99,8 @@ pub(super) struct Dial {
     pub(super) target: Uri,
     pub(super) from: Caller,
     pub(super) codecs: Vec<Format>,
+    /// More headers of the INVITE.
+    pub(super) headers: Vec<(String, String)>,
 }
 
 /// Whom we say we are.

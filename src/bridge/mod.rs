@@ -7,7 +7,7 @@
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
 //!  media::Event  ─────────▶ sound.rs  ─┼─▶ legs rooms calls ─────┼─▶ Output::Media
 //!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
-//!                                           transfer .rs)
+//!                                           transfer takeover .rs)
 //! ```
 //! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
@@ -31,6 +31,7 @@ mod scene;
 mod settings;
 mod signal;
 mod sound;
+mod takeover;
 mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,6 +66,7 @@ use history::History;
 use leg::Leg;
 use metrics::Counters;
 use room::Room;
+use takeover::Past;
 use transfer::Carried;
 
 /// What happens to the bridge.
@@ -166,6 +168,7 @@ pub struct Bridge {
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
     endings: Endings,
+    past: Past,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
@@ -238,6 +241,7 @@ impl Bridge {
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
             endings: Endings::default(),
+            past: Past::default(),
             history,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),

@@ -153,7 +153,7 @@ impl Bridge {
         self.transfer_moves(by, TransferState::Requested, data);
         let codecs = self.settings.codecs.clone();
         let new = self.dial(Outbound {
-            dial: Dial { target: target.without_headers(), from, codecs },
+            dial: Dial { target: target.without_headers(), from, codecs, headers: Vec::new() },
             place,
             call,
             display_name: None,

@@ -115,6 +115,8 @@ pub enum LeftReason {
     Moved,
     /// A transfer took them elsewhere.
     Transferred,
+    /// Another call took their seat.
+    Replaced,
     /// The room ended.
     RoomEnded,
     /// The other party of a two-party call is gone.
