@@ -166,13 +166,13 @@ event_types! {
     LegAnswered = "leg.answered",
     /// The session was changed by re-INVITE or UPDATE.
     LegReinvited = "leg.reinvited",
-    /// A transfer was asked for.
+    /// A transfer was asked for; `data.by` (`api` or `phone`), `data.target`, and `data.with` the other leg of an attended one.
     LegTransferRequested = "leg.transfer_requested",
     /// News of a transfer; `data.status`.
     LegTransferProgress = "leg.transfer_progress",
     /// A transfer succeeded.
     LegTransferCompleted = "leg.transfer_completed",
-    /// A transfer failed; the parties have the call they had.
+    /// A transfer failed; the parties have the call they had. `data.reason` (`TransferFailure`), `data.sip`.
     LegTransferFailed = "leg.transfer_failed",
     /// Pressed a key outside a room.
     LegDtmf = "leg.dtmf",

@@ -235,6 +235,14 @@ impl Leg {
         }
     }
 
+    /// Our address in this leg.
+    pub(super) fn local(&self) -> &str {
+        match self.direction {
+            Direction::Inbound => &self.to,
+            Direction::Outbound => &self.from,
+        }
+    }
+
     /// As the API shows a leg.
     pub(super) fn view(&self) -> model::Leg {
         model::Leg {

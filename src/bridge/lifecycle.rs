@@ -212,26 +212,40 @@ impl Bridge {
 
     /// Moves a seated leg into another room without telling its phone.
     pub(super) fn move_leg(&mut self, id: LegId, to: RoomId) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let from = leg.place;
+        let Some(from) = self.legs.get(&id).map(|leg| leg.place) else { return };
         if from == Place::Room(to) {
             return;
         }
+        self.move_to(id, Place::Room(to));
+        if let Place::Call(call) = from {
+            self.call_lost(call, id, LeftReason::Moved, None);
+        }
+    }
+
+    /// Moves a leg without telling its phone. A call that it leaves is left to the caller to end.
+    pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.place = Place::Room(to);
-        self.list(id, Place::Room(to));
-        self.seat(id, Place::Room(to));
-        let data = json!({ "from_room": from.room(), "to_room": to });
-        self.participant_happened(EventType::ParticipantMoved, id, data);
-        match from {
-            Place::Room(room) => self.left_room(room, id),
-            Place::Call(call) => {
-                if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.call = None;
-                }
-                self.call_lost(call, id, LeftReason::Moved, None);
-            }
+        let from = std::mem::replace(&mut leg.place, to);
+        let (is_up, is_announced) = (leg.is_up(), leg.is_announced());
+        self.list(id, to);
+        if is_up {
+            self.seat(id, to);
+        }
+        if is_up {
+            let data = json!({ "from_room": from.room(), "to_room": to.room() });
+            self.participant_happened(EventType::ParticipantMoved, id, data);
+        } else if is_announced {
+            self.participant_happened(EventType::ParticipantDialing, id, json!({}));
+        }
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.call = match to {
+                Place::Room(_) => None,
+                Place::Call(call) => Some(call),
+            };
+        }
+        if let Place::Room(room) = from {
+            self.left_room(room, id);
         }
     }
 

@@ -7,7 +7,8 @@
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
 //!  media::Event  ─────────▶ sound.rs  ─┼─▶ legs rooms calls ─────┼─▶ Output::Media
 //!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
-//!                                           transfer takeover .rs)
+//!                                           transfer connect
+//!                                           takeover .rs)
 //! ```
 //! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
@@ -18,6 +19,7 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod connect;
 mod dial;
 mod ending;
 mod history;
@@ -67,7 +69,7 @@ use leg::Leg;
 use metrics::Counters;
 use room::Room;
 use takeover::Past;
-use transfer::Carried;
+use transfer::{Carried, Sent};
 
 /// What happens to the bridge.
 #[derive(Debug)]
@@ -163,8 +165,8 @@ pub struct Bridge {
     rooms: BTreeMap<RoomId, Room>,
     names: BTreeMap<String, RoomId>,
     calls: BTreeMap<CallId, Call>,
-    /// REFERs we sent, by the leg we sent them on.
-    refers_sent: BTreeMap<ReferId, LegId>,
+    /// REFERs we sent.
+    refers_sent: BTreeMap<ReferId, Sent>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
     endings: Endings,
