@@ -157,12 +157,7 @@ impl Bridge {
     }
 
     /// Sets the state of the leg's transfer and says so.
-    pub(super) fn transfer_moves(
-        &mut self,
-        id: LegId,
-        to: TransferState,
-        data: serde_json::Value,
-    ) {
+    pub(super) fn transfer_moves(&mut self, id: LegId, to: TransferState, data: serde_json::Value) {
         let kind = match to {
             TransferState::Requested => EventType::LegTransferRequested,
             TransferState::Progressing => EventType::LegTransferProgress,
@@ -225,11 +220,7 @@ impl Bridge {
     }
 
     /// What a REFER of a leg comes to: a leg that is up, towards a `sip:` URI we can call, or another call of its own.
-    fn errand(
-        &mut self,
-        by: LegId,
-        referred: &Referred,
-    ) -> Result<Errand, (u16, TransferFailure)> {
+    fn errand(&mut self, by: LegId, referred: &Referred) -> Result<Errand, (u16, TransferFailure)> {
         let target = &referred.target;
         let leg = self.legs.get(&by).ok_or((403, TransferFailure::NotAllowed))?;
         let (place, user) = (leg.place, leg.user.clone());

@@ -30,7 +30,8 @@ impl Bridge {
         self.has_room(2).map_err(refused)?;
         let codecs = self.settings.codecs.clone();
         let id = CallId::new(self.unix_ms(), self.random());
-        let dial = |target, from| Dial { target, from, codecs: codecs.clone(), headers: Vec::new() };
+        let dial =
+            |target, from| Dial { target, from, codecs: codecs.clone(), headers: Vec::new() };
         let second = dial(targets.1, to_second);
         let call = call::Call {
             id,

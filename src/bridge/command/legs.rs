@@ -203,6 +203,8 @@ fn unconnectable(why: TransferFailure) -> ControlError {
         | TransferFailure::NoDialog
         | TransferFailure::NotAllowed
         | TransferFailure::BadTarget
-        | TransferFailure::NoCapacity => conflict("not_connectable", "the legs cannot be connected"),
+        | TransferFailure::NoCapacity => {
+            conflict("not_connectable", "the legs cannot be connected")
+        }
     }
 }

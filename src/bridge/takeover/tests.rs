@@ -63,13 +63,8 @@ fn a_call_with_replaces_takes_the_seat_and_nobody_misses_a_word() {
     take(&mut scene, &format!("Replaces: {}\r\nRequire: replaces", anna.named()));
 
     assert!(scene.has_sent("SIP/2.0 200"), "{:?}", scene.sent);
-    let expected = [
-        "leg.answered",
-        "participant.joined",
-        "leg.replaced",
-        "participant.left",
-        "leg.ended",
-    ];
+    let expected =
+        ["leg.answered", "participant.joined", "leg.replaced", "participant.left", "leg.ended"];
     assert_eq!(scene.names(), expected);
     let by = scene.told("leg.replaced")["by"].clone();
     assert_eq!(scene.told("leg.ended")["end_reason"], "replaced");

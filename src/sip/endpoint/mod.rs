@@ -39,9 +39,7 @@ use crate::sip::transport::{Refusal, Transport};
 use crate::sip::{Method, StatusCode, Uri};
 
 pub use counters::{Counters, Counts};
-pub use event::{
-    Busy, EndCause, Event, Invitation, Invited, Options, Referred, Rejection, Takes,
-};
+pub use event::{Busy, EndCause, Event, Invitation, Invited, Options, Referred, Rejection, Takes};
 pub use output::{OptionsId, Output, Packet, ReferId, Resolve, ResolveId, SessionId, Transmit};
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 

@@ -104,7 +104,9 @@ impl Default for Settings {
             ws_ports: Ports { v4: 80, v6: 80 },
             wss_ports: Ports { v4: 443, v6: 443 },
             user: "plenary".into(),
-            supported: ["norefersub", "timer", "replaces", "join", "tdialog"].map(Into::into).into(),
+            supported: ["norefersub", "timer", "replaces", "join", "tdialog"]
+                .map(Into::into)
+                .into(),
             message: Limits::default(),
             datagram: 1300,
             transactions: 20_000,
