@@ -78,7 +78,8 @@ impl Pair {
         let invitation = Invitation {
             from: NameAddr::new(from),
             to: NameAddr::new(target.clone()),
-            target,
+            target: target.into(),
+            others: Vec::new(),
             offer: Some(self.answer.clone()),
             headers: Vec::new(),
         };

@@ -160,6 +160,15 @@ pub struct Sip {
     /// Who may call from anywhere.
     #[serde(with = "list")]
     pub users: Vec<User>,
+    /// How long a registration lasts where the phone does not say.
+    #[serde(with = "duration")]
+    pub registration_expires: Duration,
+    /// The shortest that a phone may ask for.
+    #[serde(with = "duration")]
+    pub registration_min: Duration,
+    /// The longest that it gets.
+    #[serde(with = "duration")]
+    pub registration_max: Duration,
     /// Networks whose callers need no password.
     #[serde(with = "list")]
     pub open_to: Vec<Network>,
@@ -294,6 +303,10 @@ pub struct Limits {
     pub participants_per_room: u32,
     /// New calls a second from outside.
     pub calls_per_second: u32,
+    /// Registrations at once.
+    pub registrations: usize,
+    /// Phones of one user at once; one more takes the place of the one that was refreshed longest ago.
+    pub phones_per_user: usize,
     /// Wrong passwords from one address within `sip.ban_time` that ban it.
     pub failed_logins: u32,
 }
@@ -330,26 +343,7 @@ impl Config {
                 complaints.push((key, format!("expected {expected}")));
             }
         };
-        let listeners = [&sip.udp, &sip.tcp, &sip.tls, &sip.ws, &sip.wss];
-        expect(
-            listeners.iter().any(|listeners| !listeners.0.is_empty()),
-            "sip.udp",
-            "a listener in sip.udp, sip.tcp, sip.tls, sip.ws or sip.wss",
-        );
-        sip.expect_certificates(&mut expect);
-        expect(
-            is_header_text(&sip.user_agent),
-            "sip.user_agent",
-            "visible ASCII characters and blanks",
-        );
-        expect(!sip.realm.is_empty(), "sip.realm", "some text");
-        expect(!sip.digest.is_empty(), "sip.digest", "at least one algorithm");
-        expect(!sip.nonce_lifetime.is_zero(), "sip.nonce_lifetime", "at least 1s");
-        expect(!sip.ring_timeout.is_zero(), "sip.ring_timeout", "at least 1s");
-        expect(!sip.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
-        expect(!sip.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
-        expect(sip.min_se >= Duration::from_secs(90), "sip.min_se", "at least 90s (RFC 4028)");
-        expect(sip.session_expires >= sip.min_se, "sip.session_expires", "at least sip.min_se");
+        sip.expect_sane(&mut expect);
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
         expect(
@@ -379,26 +373,7 @@ impl Config {
             "media.opus_bitrate",
             "6000 to 510000",
         );
-        expect(
-            (1_500..=1 << 20).contains(&limits.message_size),
-            "limits.message_size",
-            "1500 to 1048576",
-        );
-        expect(limits.headers >= 20, "limits.headers", "at least 20");
-        expect(limits.transactions >= 1, "limits.transactions", "at least 1");
-        expect(limits.dialogs >= 1, "limits.dialogs", "at least 1");
-        expect(limits.connections >= 1, "limits.connections", "at least 1");
-        expect(limits.connections_per_source >= 1, "limits.connections_per_source", "at least 1");
-        expect(limits.legs >= 1, "limits.legs", "at least 1");
-        expect(
-            limits.media_load > 0.0 && limits.media_load <= 1.0,
-            "limits.media_load",
-            "more than 0, at most 1",
-        );
-        expect(limits.rooms >= 1, "limits.rooms", "at least 1");
-        expect(limits.participants_per_room >= 1, "limits.participants_per_room", "at least 1");
-        expect(limits.calls_per_second >= 1, "limits.calls_per_second", "at least 1");
-        expect(limits.failed_logins >= 1, "limits.failed_logins", "at least 1");
+        limits.expect_sane(&mut expect);
         expect(events.log_size >= 1, "events.log_size", "at least 1");
         expect(events.history >= 1, "events.history", "at least 1");
         complaints
@@ -441,6 +416,39 @@ impl Config {
 }
 
 impl Sip {
+    fn expect_sane(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        let listeners = [&self.udp, &self.tcp, &self.tls, &self.ws, &self.wss];
+        expect(
+            listeners.iter().any(|listeners| !listeners.0.is_empty()),
+            "sip.udp",
+            "a listener in sip.udp, sip.tcp, sip.tls, sip.ws or sip.wss",
+        );
+        self.expect_certificates(expect);
+        expect(
+            is_header_text(&self.user_agent),
+            "sip.user_agent",
+            "visible ASCII characters and blanks",
+        );
+        expect(!self.realm.is_empty(), "sip.realm", "some text");
+        expect(!self.digest.is_empty(), "sip.digest", "at least one algorithm");
+        expect(!self.nonce_lifetime.is_zero(), "sip.nonce_lifetime", "at least 1s");
+        expect(
+            self.registration_min >= Duration::from_secs(1),
+            "sip.registration_min",
+            "at least 1s",
+        );
+        expect(
+            (self.registration_min..=self.registration_max).contains(&self.registration_expires),
+            "sip.registration_expires",
+            "sip.registration_min to sip.registration_max",
+        );
+        expect(!self.ring_timeout.is_zero(), "sip.ring_timeout", "at least 1s");
+        expect(!self.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
+        expect(!self.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
+        expect(self.min_se >= Duration::from_secs(90), "sip.min_se", "at least 90s (RFC 4028)");
+        expect(self.session_expires >= self.min_se, "sip.session_expires", "at least sip.min_se");
+    }
+
     /// What `tls`, `ws` and `wss` need.
     fn expect_certificates(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
         let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
@@ -464,6 +472,33 @@ impl Sip {
         );
         expect(!self.ws_ping.is_zero(), "sip.ws_ping", "at least 1s");
         expect(!self.handshake_timeout.is_zero(), "sip.handshake_timeout", "at least 1s");
+    }
+}
+
+impl Limits {
+    fn expect_sane(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        expect(
+            (1_500..=1 << 20).contains(&self.message_size),
+            "limits.message_size",
+            "1500 to 1048576",
+        );
+        expect(self.headers >= 20, "limits.headers", "at least 20");
+        expect(self.transactions >= 1, "limits.transactions", "at least 1");
+        expect(self.dialogs >= 1, "limits.dialogs", "at least 1");
+        expect(self.connections >= 1, "limits.connections", "at least 1");
+        expect(self.connections_per_source >= 1, "limits.connections_per_source", "at least 1");
+        expect(self.legs >= 1, "limits.legs", "at least 1");
+        expect(
+            self.media_load > 0.0 && self.media_load <= 1.0,
+            "limits.media_load",
+            "more than 0, at most 1",
+        );
+        expect(self.rooms >= 1, "limits.rooms", "at least 1");
+        expect(self.participants_per_room >= 1, "limits.participants_per_room", "at least 1");
+        expect(self.calls_per_second >= 1, "limits.calls_per_second", "at least 1");
+        expect(self.failed_logins >= 1, "limits.failed_logins", "at least 1");
+        expect(self.registrations >= 1, "limits.registrations", "at least 1");
+        expect(self.phones_per_user >= 1, "limits.phones_per_user", "at least 1");
     }
 }
 

@@ -24,6 +24,7 @@ use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
 use crate::net::{self, Files, Net, RoutingTable, Tls};
+use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
 use crate::sip::{Limits, endpoint};
 
@@ -370,6 +371,14 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             failures: limits.failed_logins,
             ban: sip.ban_time,
         },
+        registrar: RegistrarOptions {
+            usual: sip.registration_expires,
+            min: sip.registration_min,
+            max: sip.registration_max,
+            contacts: limits.phones_per_user,
+            bindings: limits.registrations,
+            flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
+        },
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),
@@ -411,6 +420,8 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
 const COMMANDS: usize = 1024;
 /// SIP messages that may wait for the bridge.
 const PACKETS: usize = 8192;
+/// How long a phone that keeps its connection open may be silent; NATs forget after less than ten minutes (RFC 5626 §4.4.1).
+const FLOW_TIMER: Duration = Duration::from_mins(2);
 /// How long a TCP connection to a phone may take to open.
 const CONNECT: Duration = Duration::from_secs(4);
 /// Descriptors beside those of legs and connections: listeners, HTTP clients, logs.

@@ -436,10 +436,16 @@ impl Bridge {
             }
             Command::HoldLeg { leg, held, reply } => reply.send(self.hold(leg, held)),
             Command::Transfer { leg, body, reply } => reply.send(self.transfer(leg, &body)),
-            Command::SendDtmf { reply, .. } | Command::LiftBan { reply, .. } => {
+            Command::SendDtmf { reply, .. }
+            | Command::LiftBan { reply, .. }
+            | Command::RemoveRegistration { reply, .. } => {
                 reply.send(Ok(()));
             }
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
+            Command::ListRegistrations { reply, .. } => {
+                send(reply, &[api::samples::registration()]);
+            }
+            Command::Registration { reply, .. } => reply.send(Ok(api::samples::registration())),
             Command::ListBans { reply, .. } => send(reply, &[api::samples::ban()]),
             Command::ListNodes { reply, .. } => send(reply, &[api::samples::node()]),
             Command::Node { reply, .. } => reply.send(Ok(api::samples::node())),

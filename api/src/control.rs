@@ -5,7 +5,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
     Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
-    PageQuery, Participant, Readiness, Room, SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
+    PageQuery, Participant, Readiness, Registration, RegistrationId, RegistrationQuery, Room,
+    SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -159,6 +160,18 @@ pub enum Command {
     },
     LiftBan {
         address: std::net::IpAddr,
+        reply: Reply<()>,
+    },
+    ListRegistrations {
+        query: RegistrationQuery,
+        reply: Reply<Page<Registration>>,
+    },
+    Registration {
+        registration: RegistrationId,
+        reply: Reply<Registration>,
+    },
+    RemoveRegistration {
+        registration: RegistrationId,
         reply: Reply<()>,
     },
     ListNodes {

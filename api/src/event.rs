@@ -203,6 +203,12 @@ event_types! {
     CallUpdated = "call.updated",
     /// Over.
     CallEnded = "call.ended",
+    /// A user's phone can be called: the registration.
+    RegistrationAdded = "registration.added",
+    /// It cannot any more; `data.reason`: `expired`, `unregistered`, `replaced`, `disconnected` or `dropped`.
+    RegistrationRemoved = "registration.removed",
+    /// A phone was not registered: `data.user`, `data.source`, `data.sip`.
+    RegistrationRejected = "registration.rejected",
     /// Nothing new is taken from an address for a while; the ban.
     SecurityBanAdded = "security.ban_added",
     /// The bridge stops taking calls.

@@ -21,6 +21,11 @@ macro_rules! id {
         pub struct $name(u128);
 
         impl $name {
+            /// The random bits, 80 of them.
+            pub fn random(self) -> u128 {
+                self.0 & ((1 << 80) - 1)
+            }
+
             /// Makes an id from the wall clock in milliseconds since 1970 (48 bits kept) and 80 random bits.
             pub fn new(unix_ms: u64, random: u128) -> Self {
                 Self(u128::from(unix_ms) << 80 | random & ((1 << 80) - 1))
@@ -83,6 +88,10 @@ id!(
 id!(
     /// Names a call: legs that were set up together.
     CallId, "call_"
+);
+id!(
+    /// Names a registration of a user's phone.
+    RegistrationId, "reg_"
 );
 id!(
     /// Names a node, from one start to the next.

@@ -6,6 +6,7 @@ mod leg;
 mod node;
 mod page;
 mod participant;
+mod registration;
 mod room;
 mod statistics;
 
@@ -18,9 +19,10 @@ pub use self::leg::{
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
+pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
-pub use crate::id::{CallId, LegId, NodeId, RoomId};
+pub use crate::id::{CallId, LegId, NodeId, RegistrationId, RoomId};

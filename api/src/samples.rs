@@ -6,8 +6,8 @@ use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
-    Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats, Role,
-    Room, RoomState, SentStats, StreamQuality,
+    Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
+    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -214,6 +214,24 @@ pub fn node() -> Node {
         calls: 0,
         room_for_legs: 4400,
         workers: vec![worker(0, 240, 0.06, 2300), worker(1, 200, 0.05, 2100)],
+    }
+}
+
+/// A desk phone of Alice.
+pub fn registration() -> Registration {
+    let (ms, random) = parts(0x33aa_10f0_9e01_0006_2a06);
+    Registration {
+        id: RegistrationId::new(ms, random),
+        user: "alice".to_owned(),
+        contact: "sip:alice@192.0.2.10:5060".to_owned(),
+        q: 1.0,
+        transport: "udp".to_owned(),
+        source: ([192, 0, 2, 10], 5060).into(),
+        user_agent: "Desk 7".to_owned(),
+        instance: None,
+        path: Vec::new(),
+        registered_at: time(0),
+        expires_at: time(3600),
     }
 }
 

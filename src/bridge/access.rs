@@ -112,7 +112,7 @@ impl Access {
         Self { settings, gate, guesses: BTreeMap::new(), bans: BTreeMap::new() }
     }
 
-    /// The user that proved to have sent it; none from an open network.
+    /// Who sent a request: a user, or somebody from an open network.
     fn judge(
         &mut self,
         now: Instant,
@@ -181,23 +181,45 @@ impl Access {
 }
 
 impl Bridge {
-    /// Whether whoever sent a request outside a dialog may, and which user that is; if not, what to answer.
+    /// Whether whoever sent a request outside a dialog may, and which user that is if it says so; if not, what to answer.
     pub(super) fn identify(
         &mut self,
         request: &Message,
         peer: IpAddr,
     ) -> Result<Option<String>, Rejection> {
         let peer = peer.to_canonical();
-        let denial = match self.access.judge(self.now, request, peer) {
-            Ok(user) => return Ok(user),
-            Err(denial) => denial,
+        self.access.judge(self.now, request, peer).map_err(|denial| self.denied(denial, peer))
+    }
+
+    /// The user who sent a request: whoever it comes from has to prove it.
+    pub(super) fn identify_user(
+        &mut self,
+        request: &Message,
+        peer: IpAddr,
+    ) -> Result<String, Rejection> {
+        let peer = peer.to_canonical();
+        let unnamed = if self.access.settings.users.is_empty() {
+            Denial::Closed
+        } else {
+            Denial::Challenge { is_stale: false }
         };
+        let user = self.access.judge(self.now, request, peer);
+        let user = user.and_then(|user| user.ok_or(unnamed));
+        user.map_err(|denial| self.denied(denial, peer))
+    }
+
+    /// True if there is a user of this name.
+    pub(super) fn is_user(&self, name: &str) -> bool {
+        self.access.settings.users.contains_key(name)
+    }
+
+    fn denied(&mut self, denial: Denial, peer: IpAddr) -> Rejection {
         self.counters.denied += 1;
         let is_stale = match denial {
             Denial::Challenge { is_stale } => is_stale,
             Denial::Closed => {
-                tracing::debug!(%peer, "refused: sip.open_to does not name its network, and there are no sip.users");
-                return Err(Rejection::new(StatusCode::FORBIDDEN));
+                tracing::debug!(%peer, "refused: there are no sip.users, and sip.open_to does not let it call without");
+                return Rejection::new(StatusCode::FORBIDDEN);
             }
             Denial::Wrong { user } => {
                 self.counters.guesses += 1;
@@ -213,7 +235,7 @@ impl Bridge {
         rejection
             .headers
             .extend(challenges.map(|challenge| ("WWW-Authenticate".into(), challenge)));
-        Err(rejection)
+        rejection
     }
 
     fn ban(&mut self, peer: IpAddr, guesses: u32) {

@@ -1,6 +1,6 @@
 //! Calling out: from "dial this" to the INVITE, and what its answers mean.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use api::event::EventType;
@@ -15,7 +15,8 @@ use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Controls, Dial, Leg, Stage};
+use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage};
+use super::registrations::Callee;
 use super::room::reason_of;
 use super::signal::wire_name;
 use super::{Bridge, Output, Place, ResolveId, SIP_PORT, Timer};
@@ -41,7 +42,7 @@ impl Bridge {
         leg.call = call;
         leg.from = dial.from.to_string();
         leg.to = dial.target.to_string();
-        leg.name_is_given = display_name.is_some();
+        leg.named_by = NamedBy::api(display_name.is_some());
         leg.display_name = display_name;
         leg.controls = controls;
         self.add_leg(leg);
@@ -49,7 +50,11 @@ impl Bridge {
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
         let port = dial.target.port().unwrap_or(SIP_PORT);
         let host = dial.target.host();
-        if let Some(address) = host.and_then(Host::address) {
+        if let Callee::User(phones) = self.callee(&dial.target) {
+            // Without a phone it comes to nothing once it is there: a leg never ends before it is told of.
+            let us = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), SIP_PORT);
+            self.resolved(id, &[phones.first().map_or(us, |phone| phone.peer)]);
+        } else if let Some(address) = host.and_then(Host::address) {
             self.resolved(id, &[SocketAddr::new(address, port)]);
         } else {
             let host = host.map(Host::to_string).unwrap_or_default();
@@ -74,6 +79,18 @@ impl Bridge {
 
     /// The ports are open: the INVITE goes out.
     pub(super) fn send_invite(&mut self, id: LegId, dial: &Dial, address: IpAddr, rtp_port: u16) {
+        let (target, others) = match self.callee(&dial.target) {
+            Callee::Elsewhere => (dial.target.clone().into(), Vec::new()),
+            Callee::User(phones) => {
+                let mut targets = phones.into_iter().map(|phone| phone.target);
+                let Some(first) = targets.next() else {
+                    let reason = "No phone of this user is registered".to_owned();
+                    let sip = SipFailure { status: 480, reason };
+                    return self.end_leg(id, LeftReason::Unreachable, Some(sip));
+                };
+                (first, targets.collect())
+            }
+        };
         let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let offer = negotiation.offer(leg.wish());
@@ -82,7 +99,8 @@ impl Bridge {
         leg.negotiation = Some(negotiation);
         leg.stage = Stage::Dialing;
         let invitation = Invitation {
-            target: dial.target.clone(),
+            target,
+            others,
             from,
             to: NameAddr::new(dial.target.clone()),
             offer: Some(offer),

@@ -40,8 +40,7 @@ pub(super) struct Leg {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) display_name: Option<String>,
-    /// The API named it.
-    pub(super) name_is_given: bool,
+    pub(super) named_by: NamedBy,
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
     pub(super) negotiation: Option<Negotiation>,
@@ -118,6 +117,21 @@ impl fmt::Display for Caller {
             Self::Uri(uri) => uri.fmt(f),
             Self::User(user) => f.write_str(user),
         }
+    }
+}
+
+/// Where a display name comes from: one that the API gave is that of the seat, not of who sits there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NamedBy {
+    /// The far side, or nobody.
+    Phone,
+    /// The API.
+    Api,
+}
+
+impl NamedBy {
+    pub(super) fn api(is_named: bool) -> Self {
+        if is_named { Self::Api } else { Self::Phone }
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
-use super::leg::{Controls, Hold, Leg, Stage};
+use super::leg::{Controls, Hold, Leg, NamedBy, Stage};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
@@ -36,7 +36,7 @@ impl Bridge {
             from: String::new(),
             to: String::new(),
             display_name: None,
-            name_is_given: false,
+            named_by: NamedBy::Phone,
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,

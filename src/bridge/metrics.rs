@@ -26,6 +26,8 @@ pub(super) struct Counters {
     /// Wrong passwords.
     pub(super) guesses: u64,
     pub(super) bans: u64,
+    /// REGISTERs that were carried out.
+    pub(super) registrations: u64,
     /// Messages from banned addresses.
     pub(super) ignored: u64,
     pub(super) rooms_total: u64,
@@ -228,6 +230,11 @@ impl Bridge {
                 counters.denied,
             ),
             ("plenary_auth_failures_total", "Wrong passwords.", counters.guesses),
+            (
+                "plenary_registrations_total",
+                "REGISTER requests that were carried out, refreshes included.",
+                counters.registrations,
+            ),
             ("plenary_bans_total", "Addresses banned since the start.", counters.bans),
             (
                 "plenary_ban_drops_total",

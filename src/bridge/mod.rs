@@ -27,6 +27,7 @@ mod leg;
 mod lifecycle;
 mod metrics;
 mod quality;
+mod registrations;
 mod room;
 #[cfg(test)]
 mod scene;
@@ -51,6 +52,7 @@ use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
 use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
+use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
@@ -81,6 +83,8 @@ pub enum Input {
     TransmitFailed(Transport, SocketAddr),
     /// A connection was not taken, or not kept.
     Refused(Transport, Refusal),
+    /// A connection is gone.
+    Closed(Transport, SocketAddr),
     /// The answer to [`Output::Resolve`]; empty when there is none.
     Resolved(ResolveId, Vec<SocketAddr>),
     /// News of the media threads.
@@ -157,6 +161,7 @@ pub struct Bridge {
     dice: ChaCha12Rng,
     endpoint: Endpoint,
     access: Access,
+    registrar: Registrar,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -228,6 +233,7 @@ impl Bridge {
         let mut bridge = Self {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             access,
+            registrar: Registrar::new(settings.registrar.clone()),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -270,6 +276,7 @@ impl Bridge {
                 self.endpoint.handle_transmit_failed(self.now, transport, peer);
             }
             Input::Refused(transport, refusal) => self.endpoint.handle_refused(transport, refusal),
+            Input::Closed(transport, peer) => self.connection_closed(transport, peer),
             Input::Resolved(ResolveId::Sip(id), addresses) => {
                 self.endpoint.handle_resolved(self.now, id, addresses);
             }
@@ -288,7 +295,7 @@ impl Bridge {
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| {
             let timer = self.timers.first().map(|&(at, _)| at);
-            let deadlines = [timer, self.endings.due, self.sip_deadline];
+            let deadlines = [timer, self.endings.due, self.sip_deadline, self.registrar.deadline()];
             Output::WaitUntil(deadlines.into_iter().flatten().min())
         })
     }
@@ -337,6 +344,7 @@ impl Bridge {
 
     fn handle_timeout(&mut self) {
         self.endpoint.handle_timeout(self.now);
+        self.expire_registrations();
         while let Some(&(at, timer)) = self.timers.first() {
             if at > self.now {
                 break;

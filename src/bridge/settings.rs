@@ -9,6 +9,7 @@ use mixer::codec::{Format, OpusOptions};
 
 use super::AccessSettings;
 use crate::sdp::SrtpPolicy;
+use crate::sip::registrar::RegistrarOptions;
 
 /// Settings of the bridge; each is a key of the configuration.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Settings {
     pub auto_create_from: Vec<Network>,
     /// Who may call.
     pub access: AccessSettings,
+    /// How long users are registered, and how often.
+    pub registrar: RegistrarOptions,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

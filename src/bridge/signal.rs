@@ -29,6 +29,7 @@ impl Bridge {
                 let answer = admitted.map(|()| None).map_err(rejection);
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
+            Event::Registering(registering) => self.registering(&registering),
             Event::Referred(referred) => self.referred(&referred),
             Event::ReferAnswered { refer, status, reason } => {
                 self.refer_answered(refer, status.code(), reason);

@@ -22,7 +22,7 @@ use crate::sip::endpoint::{Invited, Takes};
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::uri::Uri;
 
-use super::leg::{Leg, Stage};
+use super::leg::{Leg, NamedBy, Stage};
 use super::room::Refusal;
 use super::{Bridge, Place};
 
@@ -125,7 +125,8 @@ impl Bridge {
     pub(super) fn leg_of_dialog(&self, dialog: &DialogId) -> Result<&Leg, Refusal> {
         let session = self.endpoint.session_of(dialog);
         let leg = session.and_then(|session| self.legs.get(self.sessions.get(&session)?));
-        leg.ok_or(if self.past.knows(dialog) { Refusal::DialogEnded } else { Refusal::NoDialog })
+        let was_ours = || self.past.knows(dialog);
+        leg.ok_or_else(|| if was_ours() { Refusal::DialogEnded } else { Refusal::NoDialog })
     }
 
     /// Whether there is a place: that of a leg that will leave, or one more.
@@ -208,9 +209,9 @@ impl Bridge {
 fn inherit(leg: &mut Leg, old: &Leg) {
     leg.controls = old.controls.clone();
     leg.hold.local = old.hold.local;
-    if old.name_is_given || leg.display_name.is_none() {
+    if old.named_by == NamedBy::Api || leg.display_name.is_none() {
         leg.display_name.clone_from(&old.display_name);
-        leg.name_is_given = old.name_is_given;
+        leg.named_by = old.named_by;
     }
 }
 

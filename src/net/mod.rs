@@ -164,10 +164,11 @@ impl Net {
                 None
             }
             Event::Closed(key, id) => {
-                if self.connections.get(&key).is_some_and(|connection| connection.id == id) {
-                    self.connections.remove(&key);
+                if self.connections.get(&key).is_none_or(|connection| connection.id != id) {
+                    return None;
                 }
-                None
+                self.connections.remove(&key);
+                Some(Event::Closed(key, id))
             }
             Event::Packet(ref packet) => {
                 let from = (packet.transport, packet.peer);

@@ -8,6 +8,7 @@ mod layer;
 pub mod message;
 pub mod method;
 mod refer;
+pub mod registrar;
 pub(crate) mod scan;
 mod session;
 pub mod status;

@@ -69,6 +69,9 @@ pub enum ResponseTarget {
 }
 
 impl Transport {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
     /// As it stands in a Via.
     pub const fn as_str(self) -> &'static str {
         match self {

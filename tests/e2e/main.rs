@@ -38,6 +38,7 @@ mod media;
 mod operation;
 mod peers;
 mod refusals;
+mod registration;
 mod secure;
 mod signalling;
 mod srtp;

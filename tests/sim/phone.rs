@@ -77,8 +77,14 @@ impl Phone {
         let mut negotiation = self.negotiation(dice);
         let offer = (!one_in(dice, 8)).then(|| negotiation.offer(Direction::SendRecv));
         let from = NameAddr::new(Uri::parse(self.uri().as_bytes()).unwrap());
-        let invitation =
-            Invitation { to: NameAddr::new(target.clone()), target, from, offer, headers };
+        let invitation = Invitation {
+            to: NameAddr::new(target.clone()),
+            target: target.into(),
+            others: Vec::new(),
+            from,
+            offer,
+            headers,
+        };
         let session = self.endpoint.invite(now, invitation);
         self.calls.insert(session, negotiation);
     }
@@ -267,6 +273,7 @@ impl Phone {
             | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
+            | Event::Registering(_)
             | Event::Info { .. } => {}
         }
     }

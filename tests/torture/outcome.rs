@@ -50,6 +50,8 @@ impl Outcome {
 
 /// A call is taken, or would be: any name makes a room.
 pub(crate) const OK: Outcome = Outcome::Understood(Some(200));
+/// Whoever registers is no user: there are none.
+pub(crate) const NO_USER: Outcome = Outcome::Understood(Some(403));
 /// A method that is unknown, or known and not served.
 pub(crate) const NOT_SERVED: Outcome = Outcome::Understood(Some(405));
 /// A request within a dialog that there is not.

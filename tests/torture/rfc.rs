@@ -1,7 +1,7 @@
 //! The messages of RFC 4475 and RFC 5118 by the names that the RFCs give them; their text is not here.
 
 use crate::outcome::Outcome::{Dropped, Refused, Understood, Waits};
-use crate::outcome::{BAD, Case, GONE, NOT_SERVED, OK, Outcome, STRAY};
+use crate::outcome::{BAD, Case, GONE, NO_USER, NOT_SERVED, OK, Outcome, STRAY};
 
 const fn case(file: &'static str, outcome: Outcome) -> Case {
     both(file, outcome, outcome)
@@ -16,11 +16,11 @@ pub(crate) const CASES: &[Case] = &[
     case("wsinv", GONE),
     case("intmeth", NOT_SERVED),
     case("esc01", Understood(Some(404))),
-    case("escnull", NOT_SERVED),
+    case("escnull", NO_USER),
     case("esc02", NOT_SERVED),
     case("lwsdisp", OK),
     case("longreq", OK),
-    case("dblreq", NOT_SERVED),
+    case("dblreq", NO_USER),
     case("semiuri", OK),
     case("transports", OK),
     case("mpart01", NOT_SERVED),
@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     case("trws", OK),
     case("escruri", BAD),
     case("baddate", OK),
-    case("regbadct", NOT_SERVED),
+    case("regbadct", NO_USER),
     case("badaspec", OK),
     case("baddn", OK),
     case("badvers", Refused(505)),
@@ -49,24 +49,24 @@ pub(crate) const CASES: &[Case] = &[
     case("insuf", BAD),
     case("unkscm", Understood(Some(416))),
     case("novelsc", Understood(Some(416))),
-    case("unksm2", NOT_SERVED),
+    case("unksm2", NO_USER),
     case("bext01", Understood(Some(420))),
     case("invut", Understood(Some(415))),
-    case("regaut01", NOT_SERVED),
+    case("regaut01", NO_USER),
     case("multi01", BAD),
     case("mcl01", BAD),
     case("bcast", STRAY),
     case("zeromf", OK),
-    case("cparam01", NOT_SERVED),
-    case("cparam02", NOT_SERVED),
-    case("regescrt", NOT_SERVED),
+    case("cparam01", NO_USER),
+    case("cparam02", NO_USER),
+    case("regescrt", NO_USER),
     case("sdp01", OK),
     // It has no Contact: nowhere to send the BYE (RFC 3261 §8.1.1.8).
     both("inv2543", Understood(Some(400)), BAD),
-    case("v6_good", NOT_SERVED),
+    case("v6_good", NO_USER),
     case("v6_bad", BAD),
-    case("v6_portamb", NOT_SERVED),
-    case("v6_portunamb", NOT_SERVED),
+    case("v6_portamb", NO_USER),
+    case("v6_portunamb", NO_USER),
     case("v6_viadelim", GONE),
     case("v6_vianodelim", OK),
     case("v6_insdp", Understood(Some(488))),

@@ -1,7 +1,7 @@
 //! Our messages: one for each kind of trouble that RFC 4475 and RFC 5118 name, and some more.
 
 use crate::outcome::Outcome::{Dropped, Refused, Understood, Waits};
-use crate::outcome::{BAD, Case, GONE, NOT_SERVED, OK, Outcome, STRAY};
+use crate::outcome::{BAD, Case, GONE, NO_USER, NOT_SERVED, OK, Outcome, STRAY};
 
 type Seen = &'static [(&'static str, &'static str)];
 
@@ -90,9 +90,9 @@ pub(crate) const APPLICATION: &[Case] = &[
     case("two-lengths", "two values of Content-Length", BAD, &[]),
     case("broadcast-response", "a response whose second Via is everyone", STRAY, &[("vias", "2")]),
     case("no-hops", "Max-Forwards of zero", OK, &[("max-forwards", "0")]),
-    case("contact-param", "an unknown Contact parameter, without brackets", NOT_SERVED, &[("contact", "<sip:ann@192.0.2.7>;odd")]),
-    case("contact-uri-param", "an unknown parameter of the Contact's URI", NOT_SERVED, &[("contact", "<sip:ann@192.0.2.7;odd>")]),
-    case("contact-escaped-header", "an escaped header in a Contact", NOT_SERVED, &[
+    case("contact-param", "an unknown Contact parameter, without brackets", NO_USER, &[("contact", "<sip:ann@192.0.2.7>;odd")]),
+    case("contact-uri-param", "an unknown parameter of the Contact's URI", NO_USER, &[("contact", "<sip:ann@192.0.2.7;odd>")]),
+    case("contact-escaped-header", "an escaped header in a Contact", NO_USER, &[
         ("contact", "<sip:ann@192.0.2.7?Route=%3Csip:elsewhere.test%3E>"),
     ]),
     case("accept-unknown", "an Accept without anything we can make", OK, &[("header Accept", "text/x-nobody-knows")]),

@@ -9,6 +9,7 @@ mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod participants;
+mod registrations;
 mod rooms;
 
 use std::sync::Arc;
@@ -115,6 +116,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(legs::routes())
         .merge(node::nodes())
         .merge(bans::routes())
+        .merge(registrations::routes())
         .merge(events::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }

@@ -98,10 +98,13 @@ fn answer(command: Command) {
         | Command::HangUpCall { reply, .. }
         | Command::HangUpLeg { reply, .. }
         | Command::SendDtmf { reply, .. }
+        | Command::RemoveRegistration { reply, .. }
         | Command::LiftBan { reply, .. } => {
             reply.send(Ok(()));
         }
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
+        Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
+        Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
         Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),
         Command::ListNodes { reply, .. } => reply.send(Ok(page(samples::node()))),
         Command::Node { reply, .. } => reply.send(Ok(samples::node())),

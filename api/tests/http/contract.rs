@@ -92,6 +92,9 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/nodes/bridge-1", "", 200, "Node { node: \"bridge-1\""),
     ("GET", "/v1/bans", "", 200, "ListBans"),
     ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
+    ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),
+    ("GET", "/v1/registrations/REGISTRATION", "", 200, "Registration {"),
+    ("DELETE", "/v1/registrations/REGISTRATION", "", 204, "RemoveRegistration {"),
     ("GET", "/healthz", "", 200, ""),
     ("GET", "/readyz", "", 200, "Readiness"),
     ("GET", "/metrics", "", 200, "Metrics"),
@@ -103,7 +106,8 @@ fn cases() -> impl Iterator<Item = &'static Case> {
 
 fn with_ids(path: &str) -> String {
     let (leg, call) = (samples::leg().id.to_string(), samples::call().id.to_string());
-    path.replace("LEG", &leg).replace("CALL", &call)
+    let registration = samples::registration().id.to_string();
+    path.replace("REGISTRATION", &registration).replace("LEG", &leg).replace("CALL", &call)
 }
 
 async fn document(house: &House) -> Value {
@@ -141,6 +145,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
+            let path = path.replace("REGISTRATION", "{registration}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();

@@ -61,6 +61,15 @@ impl Bridge {
             Command::Node { node, reply } => reply.send(self.api_node(&node)),
             Command::ListBans { query, reply } => reply.send(self.api_list_bans(&query)),
             Command::LiftBan { address, reply } => reply.send(self.api_lift_ban(address)),
+            Command::ListRegistrations { query, reply } => {
+                reply.send(self.api_list_registrations(&query));
+            }
+            Command::Registration { registration, reply } => {
+                reply.send(self.api_registration(registration));
+            }
+            Command::RemoveRegistration { registration, reply } => {
+                reply.send(self.api_remove_registration(registration));
+            }
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),
         }

@@ -29,9 +29,8 @@ fn reported(scene: &Scene) -> Option<&str> {
 
 /// The mix that each leg was last seated in.
 fn seats(scene: &Scene) -> Vec<MixKey> {
-    let seat = |told: &Command| match told {
-        Command::Join { mix, .. } => Some(*mix),
-        _ => None,
+    let seat = |told: &Command| {
+        if let Command::Join { mix, .. } = told { Some(*mix) } else { None }
     };
     scene.told.iter().filter_map(seat).collect()
 }
@@ -66,8 +65,8 @@ fn two_calls_of_a_phone_become_one_of_its_parties() {
     assert!(!scene.has_sent("INVITE"), "nobody is called");
     assert_eq!(scene.leg(aside.leg).end_reason, Some(LeftReason::Transferred));
     scene.within(&anna, ("BYE", 2), "");
-    let call = scene.told("call.ended");
-    assert_eq!(call["end_reason"], "hung_up", "the call that Anna was left alone in: {call}");
+    let left = scene.told("call.ended");
+    assert_eq!(left["end_reason"], "hung_up", "the call that Anna was left alone in: {left}");
     for party in [&bert, &carl] {
         assert_eq!(scene.leg(party.leg).state, LegState::Answered);
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::core::{ALLOW, SDP};
-use super::{Endpoint, Event, Options, OptionsId, Prack, Takes};
+use super::{Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, Takes};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
@@ -58,11 +58,17 @@ impl Endpoint {
                 let options = Options { options, target, request, peer };
                 self.core.emit(Event::Options(Box::new(options)));
             }
+            Method::Register => {
+                let register = RegisterId(server.0);
+                let flow = Flow::of_request(&request, source);
+                let Source { transport, peer, .. } = source;
+                let registering = Registering { register, request, transport, peer, flow };
+                self.core.emit(Event::Registering(Box::new(registering)));
+            }
             // The rest only makes sense within a dialog, and this is in none.
             Method::Ack
             | Method::Bye
             | Method::Cancel
-            | Method::Register
             | Method::Update
             | Method::Prack
             | Method::Info
@@ -243,12 +249,9 @@ fn refuse_method(method: &Method) -> Option<Refusal> {
         | Method::Prack
         | Method::Info
         | Method::Refer
+        | Method::Register
         | Method::Notify => None,
-        Method::Register
-        | Method::Subscribe
-        | Method::Message
-        | Method::Publish
-        | Method::Other(_) => {
+        Method::Subscribe | Method::Message | Method::Publish | Method::Other(_) => {
             let reply = Reply::new(StatusCode::METHOD_NOT_ALLOWED);
             Some(Refusal::Now(reply.header(Name::Allow, ALLOW)))
         }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{OptionsId, ReferId, SessionId};
+use super::{OptionsId, ReferId, RegisterId, SessionId};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{FieldError, Headers, Join, Name, NameAddr, Replaces};
+use crate::sip::layer::Flow;
 use crate::sip::transport::Transport;
 use crate::sip::{Message, StatusCode, Uri};
 
@@ -128,6 +129,8 @@ pub enum Event {
     },
     /// A peer asks what we can do, outside any dialog: `answer_options`.
     Options(Box<Options>),
+    /// A phone says where it is to be reached: `answer_register`.
+    Registering(Box<Registering>),
     /// An established session is over.
     Ended {
         /// Whose.
@@ -230,6 +233,38 @@ pub struct Options {
     pub peer: SocketAddr,
 }
 
+/// A REGISTER that comes in.
+#[derive(Clone, Debug)]
+pub struct Registering {
+    /// To be given back with the answer.
+    pub register: RegisterId,
+    /// The whole request.
+    pub request: Message,
+    /// How it came.
+    pub transport: Transport,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The way back.
+    pub flow: Flow,
+}
+
+/// A place to call.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The request-URI.
+    pub uri: Uri,
+    /// Values of Route headers: proxies on the way, the next one first.
+    pub routes: Vec<String>,
+    /// The way that the place itself has opened, to be tried before the URI.
+    pub flow: Option<Flow>,
+}
+
+impl From<Uri> for Target {
+    fn from(uri: Uri) -> Self {
+        Self { uri, routes: Vec::new(), flow: None }
+    }
+}
+
 /// Why an established session ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EndCause {
@@ -253,8 +288,10 @@ pub enum EndCause {
 /// Whom to call and how.
 #[derive(Clone, Debug)]
 pub struct Invitation {
-    /// The request-URI.
-    pub target: Uri,
+    /// Where the call goes first.
+    pub target: Target,
+    /// Where it goes next, in this order, for as long as it is refused, though not by a 6xx.
+    pub others: Vec<Target>,
     /// `From`; its tag is replaced.
     pub from: NameAddr,
     /// `To`; its tag is removed.

@@ -23,14 +23,14 @@ mod output;
 mod settings;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use self::core::Core;
 use crate::sip::dialog::{DialogId, Dialogs};
-use crate::sip::headers::NameAddr;
+use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Layer, Reply, ServerId};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session};
@@ -38,9 +38,15 @@ use crate::sip::timer::Deadlines;
 use crate::sip::transport::{Refusal, Transport};
 use crate::sip::{Method, StatusCode, Uri};
 
+pub use crate::sip::layer::Flow;
 pub use counters::{Counters, Counts};
-pub use event::{Busy, EndCause, Event, Invitation, Invited, Options, Referred, Rejection, Takes};
-pub use output::{OptionsId, Output, Packet, ReferId, Resolve, ResolveId, SessionId, Transmit};
+pub use event::{
+    Busy, EndCause, Event, Invitation, Invited, Options, Referred, Registering, Rejection, Takes,
+    Target,
+};
+pub use output::{
+    OptionsId, Output, Packet, ReferId, RegisterId, Resolve, ResolveId, SessionId, Transmit,
+};
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 
 /// Transactions, dialogs, sessions and references of one SIP user agent.
@@ -269,6 +275,23 @@ impl Endpoint {
         self.core.reply(now, ServerId(options.0), reply);
     }
 
+    /// Answers a `Registering`: 200 with these headers beside the date, or why not.
+    pub fn answer_register(
+        &mut self,
+        now: Instant,
+        register: RegisterId,
+        answer: Result<Vec<(String, String)>, Rejection>,
+    ) {
+        let reply = match answer {
+            Ok(headers) => headers.into_iter().fold(
+                self.core.with_capabilities(Reply::new(StatusCode::OK)),
+                |reply, (name, value)| reply.header(Name::new(&name), value),
+            ),
+            Err(rejection) => session::reply_of(rejection),
+        };
+        self.core.reply(now, ServerId(register.0), reply);
+    }
+
     fn offer(
         &mut self,
         now: Instant,
@@ -314,6 +337,12 @@ impl Endpoint {
     pub fn target_of(&self, session: SessionId) -> Option<Uri> {
         let dialog = self.sessions.get(&session)?.dialog()?;
         Some(self.core.dialogs.get(dialog)?.dialog.target().without_headers())
+    }
+
+    /// Whether this is a port at which we are called at this address, by any transport.
+    pub fn has_port(&self, port: u16, local: IpAddr) -> bool {
+        let settings = &self.core.layer.settings;
+        Transport::ALL.iter().any(|&transport| settings.ports(transport).of(local) == port)
     }
 
     /// How much is held now.

@@ -74,6 +74,10 @@ pub struct ReferId(pub(in crate::sip) u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct OptionsId(pub(in crate::sip) u64);
 
+/// Names a REGISTER that waits for its answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RegisterId(pub(in crate::sip) u64);
+
 /// Names a look-up in progress.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ResolveId(pub(in crate::sip) u64);

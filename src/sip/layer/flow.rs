@@ -13,9 +13,9 @@ use crate::sip::headers::Name;
 use crate::sip::transport::Transport;
 use crate::sip::{Host, Message};
 
-/// Where the far side's last message in a dialog came from.
+/// Where the far side's last message in a dialog, or its registration, came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::sip) struct Flow {
+pub struct Flow {
     destination: Destination,
     origin: Origin,
 }
@@ -27,6 +27,8 @@ enum Origin {
     Peer,
     /// The far side or a proxy that left the dialog.
     Unknown,
+    /// The far side itself, which keeps the flow open to be reached by it (RFC 5626).
+    Keeper,
 }
 
 impl Flow {
@@ -42,9 +44,17 @@ impl Flow {
         Self { destination: source.destination(), origin: Origin::Unknown }
     }
 
+    /// The same flow, which its peer has promised to keep open.
+    pub(in crate::sip) fn kept(self) -> Self {
+        Self { origin: Origin::Keeper, ..self }
+    }
+
     /// Where a request with this next hop goes instead; `None` if it goes there.
     pub(super) fn instead_of(self, hop: &NextHop, nat: Nat) -> Option<Destination> {
         let Destination { transport, peer } = self.destination;
+        if self.origin == Origin::Keeper && !hop.is_route {
+            return Some(self.destination);
+        }
         if transport.is_websocket() {
             // A proxy with TLS in front of us makes a WSS of what comes as WS.
             return hop.transport.is_websocket().then_some(self.destination);

@@ -36,7 +36,7 @@ use crate::sip::transport::Transport;
 use crate::sip::{Message, StatusCode};
 
 pub(super) use client::{Failure, Owner, Request, RequestId};
-pub(super) use flow::Flow;
+pub use flow::Flow;
 pub(super) use head::Head;
 pub(super) use message::Reply;
 pub(super) use route::{Destination, Source};

@@ -12,7 +12,7 @@ use super::timer::SessionTimer;
 use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
 use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
-use crate::sip::endpoint::{Event, Invitation, Prack, SessionId};
+use crate::sip::endpoint::{Event, Invitation, Prack, SessionId, Target};
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Owner, Request, RequestId};
 use crate::sip::uri::Scheme;
@@ -25,13 +25,13 @@ pub(super) struct Outgoing {
     /// The INVITE, but for its request-URI and sequence number.
     template: Template,
     timer: SessionTimer,
-    target: Uri,
+    target: Target,
     sequence: u32,
     pub(super) forks: Forks,
     /// Everywhere the call went or will go.
     visited: Vec<Uri>,
     /// Where it goes next if it fails.
-    targets: VecDeque<Uri>,
+    targets: VecDeque<Target>,
     redirects_left: usize,
     /// When we stop ringing.
     until: Instant,
@@ -54,7 +54,7 @@ impl Outgoing {
     }
 
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
-        let Invitation { target, from, mut to, offer, headers } = call;
+        let Invitation { target, others, from, mut to, offer, headers } = call;
         to.params.remove("tag");
         let user = from.uri.user_plain().map(std::borrow::Cow::into_owned);
         let template = Template {
@@ -71,11 +71,11 @@ impl Outgoing {
             request,
             template,
             timer,
-            target: target.clone(),
             sequence: 1,
             forks: Forks::default(),
-            visited: vec![target],
-            targets: VecDeque::new(),
+            visited: others.iter().chain([&target]).map(|to| to.uri.clone()).collect(),
+            target,
+            targets: others.into(),
             redirects_left: core.layer.settings.redirects,
             until: now + core.layer.settings.ring,
         }
@@ -152,7 +152,7 @@ impl Outgoing {
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        target: Uri,
+        target: Target,
     ) -> State {
         self.sequence += 1;
         self.request = self.template.send(now, core, id, (&target, self.sequence, &self.timer));
@@ -283,7 +283,7 @@ impl Outgoing {
         for contact in contacts.into_iter().rev() {
             if !self.visited.iter().any(|uri| uri.is_equivalent(&contact.uri)) {
                 self.visited.push(contact.uri.clone());
-                self.targets.push_front(contact.uri);
+                self.targets.push_front(contact.uri.into());
             }
         }
     }
@@ -295,10 +295,14 @@ impl Template {
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        (target, sequence, timer): (&Uri, u32, &SessionTimer),
+        (to, sequence, timer): (&Target, u32, &SessionTimer),
     ) -> RequestId {
+        let target = &to.uri;
         let mut message = Message::request(Method::Invite, target.without_headers());
         let headers = &mut message.headers;
+        for route in &to.routes {
+            headers.push(Name::Route, route.clone());
+        }
         headers.push(Name::MaxForwards, "70");
         headers.push(Name::From, self.from.clone());
         headers.push(Name::To, self.to.clone());
@@ -331,7 +335,7 @@ impl Template {
             message.body = offer.clone();
         }
         let contact = Some(self.user.clone());
-        core.layer.send(now, Request { message, contact, owner: Owner::Session(id), flow: None })
+        core.layer.send(now, Request { message, contact, owner: Owner::Session(id), flow: to.flow })
     }
 }
 

@@ -44,13 +44,24 @@ impl Baresip {
         Self::start(name, uri, (tone_hz, "", &believed))
     }
 
+    /// Registers as `name` at a registrar given as host and port, and answers whoever calls.
+    pub fn registered(name: &str, registrar: &str, tone_hz: u32, account: &str) -> Self {
+        let account = format!("<sip:{name}@{registrar}>;regint=60;answermode=auto{account}");
+        Self::run("-4", (&account, ""), tone_hz, &[])
+    }
+
     fn start(name: &str, uri: &str, (tone_hz, account, settings): (u32, &str, &str)) -> Self {
-        let folder = fresh_folder();
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
-        write_tone(&folder.join("tone.wav"), tone_hz);
         let transport = if uri.contains("transport=tls") { ";transport=tls" } else { "" };
-        let account =
-            format!("<sip:{name}@{host}{transport}>;regint=0;audio_codecs=PCMU{account}\n");
+        let account = format!("<sip:{name}@{host}{transport}>;regint=0{account}");
+        Self::run(family, (&account, settings), tone_hz, &["-e", &format!("/dial {uri}")])
+    }
+
+    fn run(family: &str, (account, settings): (&str, &str), tone_hz: u32, orders: &[&str]) -> Self {
+        let folder = fresh_folder();
+        let host = if family == "-6" { "[::1]" } else { "127.0.0.1" };
+        write_tone(&folder.join("tone.wav"), tone_hz);
+        let account = format!("{account};audio_codecs=PCMU\n");
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
         std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
         let settings = config(&folder, host) + settings;
@@ -59,7 +70,8 @@ impl Baresip {
         let child = punctual("baresip")
             .args([family, "-f"])
             .arg(&folder)
-            .args(["-t", "60", "-e", &format!("/dial {uri}")])
+            .args(["-t", "60"])
+            .args(orders)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)

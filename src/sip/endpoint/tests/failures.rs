@@ -73,8 +73,10 @@ fn a_peer_that_cannot_be_reached_is_503() {
 fn a_name_without_addresses_is_503() {
     let mut net = Network::new(1, 1, Weather::FINE);
     let target = crate::sip::Uri::parse(b"sip:a@nowhere").unwrap();
-    let call =
-        crate::sip::endpoint::Invitation { target, ..super::network::invitation(0, 1, None) };
+    let call = crate::sip::endpoint::Invitation {
+        target: target.into(),
+        ..super::network::invitation(0, 1, None)
+    };
 
     net.act(0, |endpoint, now| endpoint.invite(now, call));
     net.run(LONG);

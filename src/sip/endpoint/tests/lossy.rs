@@ -163,6 +163,7 @@ impl Users {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Info { .. }
+            | Event::Registering(_)
             | Event::Options(_) => {}
         }
     }

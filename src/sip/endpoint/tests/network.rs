@@ -257,7 +257,8 @@ impl Network {
 /// A call from one number to another.
 pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitation {
     Invitation {
-        target: uri(to),
+        target: uri(to).into(),
+        others: Vec::new(),
         from: NameAddr::new(uri(from)),
         to: NameAddr::new(uri(to)),
         offer: offer.map(sdp),
@@ -337,6 +338,7 @@ fn name(event: &Event) -> String {
         }
         Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(body)),
         Event::Options(_) => "options".into(),
+        Event::Registering(_) => "registering".into(),
         Event::Ended { cause, .. } => format!("ended {cause:?}"),
     }
 }

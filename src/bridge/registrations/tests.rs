@@ -1,0 +1,210 @@
+use std::time::Duration;
+
+use api::control::Command;
+use api::model::Invite;
+
+use super::*;
+use crate::bridge::scene::Scene;
+use crate::bridge::{AccessSettings, Input, Settings};
+use crate::bridge_settings;
+use crate::config::Config;
+use crate::sip::digest::{Algorithm, Credentials};
+use crate::sip::endpoint::Packet;
+
+/// Alice and Bob have passwords.
+fn settings() -> Settings {
+    let settings = bridge_settings(&Config::default(), 1);
+    let users = ["alice", "bob"].map(|user| (user.to_owned(), format!("{user}'s")));
+    let access = AccessSettings { users: users.into(), ..settings.access };
+    Settings { access, ..settings }
+}
+
+/// A phone that registers.
+struct Phone {
+    scene: Scene,
+    sequence: u32,
+    transport: Transport,
+    lines: &'static str,
+}
+
+impl Phone {
+    fn new() -> Self {
+        let lines = "Contact: <sip:desk@10.0.0.7:5070>\r\n";
+        Self { scene: Scene::new(settings()), sequence: 0, transport: Transport::Udp, lines }
+    }
+
+    fn send(&mut self, named: &str, authorization: &str) -> String {
+        self.sequence += 1;
+        let (number, lines) = (self.sequence, self.lines);
+        let text = format!(
+            "REGISTER sip:plenary SIP/2.0\r\n\
+             Via: SIP/2.0/{} 10.0.0.7:5070;branch=z9hG4bKr{number}\r\n\
+             From: <sip:{named}@plenary>;tag=r\r\nTo: <sip:{named}@plenary>\r\n\
+             Call-ID: register\r\nCSeq: {number} REGISTER\r\nMax-Forwards: 70\r\n\
+             {lines}{authorization}Content-Length: 0\r\n\r\n",
+            self.transport.as_str()
+        );
+        let packet = Packet {
+            transport: self.transport,
+            peer: "10.0.0.7:5070".parse().unwrap(),
+            local: "10.0.0.254:5060".parse().unwrap(),
+            bytes: text.into_bytes().into(),
+        };
+        self.scene.input(Input::Packet(packet));
+        self.scene.sent.last().cloned().unwrap_or_default()
+    }
+
+    /// Registers `named` with the password of `user`.
+    fn register(&mut self, named: &str, user: &str) -> String {
+        let challenged = self.send(named, "");
+        let nonce = challenged.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+        let mut said = Credentials {
+            username: user.into(),
+            realm: "plenary".into(),
+            nonce: nonce.into(),
+            uri: "sip:plenary".into(),
+            algorithm: Algorithm::Sha256,
+            cnonce: "c".into(),
+            count: 1,
+            response: String::new(),
+        };
+        said.response = said.algorithm.response(&format!("{user}'s"), "REGISTER", &said);
+        let Credentials { response, .. } = said;
+        let line = format!(
+            "Authorization: Digest username=\"{user}\", realm=\"plenary\", nonce=\"{nonce}\", \
+             uri=\"sip:plenary\", algorithm=SHA-256, qop=auth, nc=00000001, cnonce=\"c\", \
+             response=\"{response}\"\r\n"
+        );
+        self.send(named, &line)
+    }
+
+    fn list(&mut self) -> Vec<Registration> {
+        let query = RegistrationQuery::default();
+        self.scene.ask(|reply| Command::ListRegistrations { query, reply }).unwrap().items
+    }
+
+    /// Dials a user over the API; gives the INVITE, if one went out.
+    fn dial(&mut self, to: &str) -> Option<String> {
+        let body: Invite = serde_json::from_value(json!({ "to": to })).unwrap();
+        let room = "hall".to_owned();
+        self.scene.ask(|reply| Command::Invite { room, body, reply }).unwrap();
+        self.scene.sent.iter().find(|sent| sent.starts_with("INVITE ")).cloned()
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        self.scene.happened.iter().map(|event| event.kind.as_str()).collect()
+    }
+}
+
+#[test]
+fn a_phone_registers_with_its_password_even_from_an_open_network() {
+    let mut phone = Phone::new();
+
+    let challenged = phone.send("alice", "");
+    let registered = phone.register("alice", "alice");
+
+    assert!(challenged.starts_with("SIP/2.0 401 "), "{challenged}");
+    assert!(registered.starts_with("SIP/2.0 200 "), "{registered}");
+    assert!(registered.contains("Contact: <sip:desk@10.0.0.7:5070>;expires=3600\r\n"));
+    assert!(registered.contains("Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"), "{registered}");
+    assert_eq!(phone.kinds(), ["registration.added"]);
+    let list = phone.list();
+    assert_eq!((list[0].user.as_str(), list[0].transport.as_str()), ("alice", "udp"));
+}
+
+#[test]
+fn nobody_registers_for_somebody_else() {
+    let mut phone = Phone::new();
+
+    let refused = phone.register("bob", "alice");
+
+    assert!(refused.starts_with("SIP/2.0 403 "), "{refused}");
+    assert_eq!(phone.kinds(), ["registration.rejected"]);
+    assert!(phone.list().is_empty());
+}
+
+#[test]
+fn a_user_is_called_at_its_phone() {
+    let mut phone = Phone::new();
+    phone.register("alice", "alice");
+
+    for to in ["sip:alice@plenary", "sip:alice@10.0.0.254"] {
+        let invite = phone.dial(to).unwrap();
+
+        assert!(invite.starts_with("INVITE sip:desk@10.0.0.7:5070 SIP/2.0\r\n"), "{invite}");
+        assert!(invite.contains(&format!("To: <{to}>\r\n")), "{invite}");
+    }
+}
+
+#[test]
+fn a_user_without_a_phone_is_unreachable() {
+    let mut phone = Phone::new();
+
+    assert_eq!(phone.dial("sip:alice@plenary"), None);
+
+    assert_eq!(phone.kinds().last(), Some(&"room.ended"));
+    let left = phone.scene.happened.iter().find(|event| event.kind.as_str() == "participant.left");
+    let data = serde_json::to_value(&left.unwrap().data).unwrap();
+    assert_eq!(
+        (&data["left_reason"], &data["sip"]["status"]),
+        (&json!("unreachable"), &json!(480))
+    );
+}
+
+#[test]
+fn a_phone_that_refuses_gives_way_to_the_next() {
+    let mut phone = Phone::new();
+    phone.lines = "Contact: <sip:first@10.0.0.7:5070>, <sip:second@10.0.0.7:5070>;q=0.5\r\n";
+    phone.register("alice", "alice");
+    let invite = phone.dial("sip:alice@plenary").unwrap();
+
+    let line = |name: &str| {
+        invite.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned()
+    };
+    let [via, from, to, call_id, cseq] = ["Via", "From", "To", "Call-ID", "CSeq"].map(line);
+    phone.scene.say(format!(
+        "SIP/2.0 486 Busy Here\r\n{via}\r\n{from}\r\n{to};tag=b\r\n{call_id}\r\n{cseq}\r\n\
+         Content-Length: 0\r\n\r\n"
+    ));
+
+    let next = phone.scene.sent.iter().find(|sent| sent.starts_with("INVITE ")).unwrap();
+    assert!(next.starts_with("INVITE sip:second@10.0.0.7:5070 "), "{next}");
+}
+
+#[test]
+fn a_browser_is_called_over_its_websocket_and_gone_with_it() {
+    let mut phone = Phone::new();
+    phone.transport = Transport::Wss;
+    phone.lines = "Contact: <sip:web@x.invalid;transport=ws>\r\n";
+    phone.register("alice", "alice");
+
+    let invite = phone.dial("sip:alice@plenary").unwrap();
+    phone.scene.input(Input::Closed(Transport::Wss, "10.0.0.7:5070".parse().unwrap()));
+
+    assert!(
+        invite.starts_with("INVITE sip:web@x.invalid;transport=ws SIP/2.0\r\nVia: SIP/2.0/WSS ")
+    );
+    assert!(!invite.contains("\r\nRoute: "), "{invite}");
+    assert_eq!(phone.kinds(), ["registration.removed"]);
+    assert!(phone.list().is_empty());
+}
+
+#[test]
+fn a_registration_ends_by_itself_or_over_the_api() {
+    let mut phone = Phone::new();
+    phone.register("alice", "alice");
+    phone.register("bob", "bob");
+    let id = phone.list()[1].id;
+
+    let removed = phone.scene.ask(|reply| Command::RemoveRegistration { registration: id, reply });
+    let kinds = phone.kinds();
+    let gone = phone.scene.ask(|reply| Command::Registration { registration: id, reply });
+    let deadline = phone.scene.deadline.unwrap();
+    phone.scene.now += Duration::from_hours(1);
+    phone.scene.input(Input::Timeout);
+
+    assert_eq!((removed, kinds), (Ok(()), vec!["registration.removed"]));
+    assert!(gone.is_err() && deadline <= phone.scene.now);
+    assert_eq!(phone.kinds(), ["registration.removed"]);
+    assert!(phone.list().is_empty());
+}
