@@ -7,7 +7,8 @@
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
 //!  media::Event  ─────────▶ sound.rs  ─┼─▶ legs rooms calls ─────┼─▶ Output::Media
 //!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
-//!                                           transfer .rs)
+//!                                           transfer connect
+//!                                           takeover .rs)
 //! ```
 //! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
@@ -18,6 +19,7 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod connect;
 mod dial;
 mod ending;
 mod history;
@@ -32,6 +34,7 @@ mod scene;
 mod settings;
 mod signal;
 mod sound;
+mod takeover;
 mod transfer;
 mod trunks;
 
@@ -69,7 +72,8 @@ use history::History;
 use leg::Leg;
 use metrics::Counters;
 use room::Room;
-use transfer::Carried;
+use takeover::Past;
+use transfer::{Carried, Sent};
 use trunks::Trunk;
 
 /// What happens to the bridge.
@@ -170,11 +174,12 @@ pub struct Bridge {
     rooms: BTreeMap<RoomId, Room>,
     names: BTreeMap<String, RoomId>,
     calls: BTreeMap<CallId, Call>,
-    /// REFERs we sent, by the leg we sent them on.
-    refers_sent: BTreeMap<ReferId, LegId>,
+    /// REFERs we sent.
+    refers_sent: BTreeMap<ReferId, Sent>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
     endings: Endings,
+    past: Past,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
@@ -253,6 +258,7 @@ impl Bridge {
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
             endings: Endings::default(),
+            past: Past::default(),
             history,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),

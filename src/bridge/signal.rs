@@ -17,7 +17,8 @@ use crate::sip::uri::Uri;
 use super::leg::{KeySource, Stage};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
-use super::{Bridge, Place, Subject};
+use super::takeover::Entry;
+use super::{Bridge, Subject};
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
@@ -98,23 +99,32 @@ impl Bridge {
     fn invited(&mut self, invited: Invited) {
         self.counters.invited += 1;
         let trunk = self.trunk_at(invited.peer.ip().to_canonical());
-        if trunk.is_none()
-            && let Err(rejection) = self.identify(&invited.request, invited.peer.ip())
-        {
-            return self.endpoint.reject(self.now, invited.session, rejection);
-        }
+        let user = match trunk {
+            Some(_) => None,
+            None => match self.identify(&invited.request, invited.peer.ip()) {
+                Ok(user) => user,
+                Err(rejection) => {
+                    return self.endpoint.reject(self.now, invited.session, rejection);
+                }
+            },
+        };
         let room = trunk.and_then(|trunk| self.trunk_room(trunk)).map(ToOwned::to_owned);
         let name = room.unwrap_or_else(|| user_of(&invited.target));
         if trunk.is_some_and(|trunk| !self.trunk_has_line(trunk)) {
             return self.turn_away(&invited, &name, Refusal::Overloaded);
         }
-        let room = match self.admit(&name, invited.peer.ip()) {
-            Ok(room) => room,
+        let entry = match &invited.takes {
+            Some(takes) => self.admit_to(takes, &invited, user.as_deref()),
+            None => self.admit(&name, invited.peer.ip()).map(Entry::room),
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
             Err(refusal) => return self.turn_away(&invited, &name, refusal),
         };
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
-        let mut leg = self.new_leg(Direction::Inbound, Place::Room(room), stage);
+        let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
+        leg.user = user;
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
@@ -126,6 +136,7 @@ impl Bridge {
         if let Some(trunk) = trunk {
             self.note_trunk_leg(trunk, leg.id);
         }
+        self.enter(&mut leg, entry);
         self.counters.legs_inbound += 1;
         let local = self.bind_address(address);
         self.tell_media(Command::Open { leg: leg.media, local });
@@ -190,6 +201,10 @@ impl Bridge {
         address: std::net::IpAddr,
         rtp_port: u16,
     ) {
+        if let Err(refusal) = self.may_still_enter(id) {
+            let (status, reason, _) = refusal.answer();
+            return self.refuse_caller(id, status, reason);
+        }
         let codecs = self.settings.codecs.clone();
         let mut negotiation = self.negotiation(address, rtp_port, &codecs);
         let Some(leg) = self.legs.get_mut(&id) else { return };

@@ -139,10 +139,9 @@ impl Trunk {
         match self.registration.stand {
             Stand::Refused(_) => TrunkState::Down,
             _ if none_is_there => TrunkState::Down,
-            Stand::Pending => TrunkState::Unknown,
             Stand::Until(_) => TrunkState::Up,
             Stand::Off if reached(&|reach| reach == Reach::Yes) => TrunkState::Up,
-            Stand::Off => TrunkState::Unknown,
+            Stand::Off | Stand::Pending => TrunkState::Unknown,
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::sip::digest::Account;
 use crate::sip::endpoint::{ReferId, SessionId};
-use crate::sip::headers::{CallId, Name, NameAddr};
+use crate::sip::headers::{CallId, Join, Name, NameAddr, Replaces, TargetDialog};
 use crate::sip::layer::{Flow, Head, Source};
 use crate::sip::{Message, Method, Uri};
 
@@ -47,6 +47,27 @@ impl DialogId {
             local_tag: headers.from().ok()?.tag()?.to_owned(),
             remote_tag: headers.to().ok()?.tag().unwrap_or_default().to_owned(),
         })
+    }
+}
+
+impl From<&Replaces> for DialogId {
+    fn from(replaces: &Replaces) -> Self {
+        let Replaces { call_id, to_tag, from_tag, .. } = replaces.clone();
+        Self { call_id, local_tag: to_tag, remote_tag: from_tag }
+    }
+}
+
+impl From<&Join> for DialogId {
+    fn from(join: &Join) -> Self {
+        let Join { call_id, to_tag, from_tag } = join.clone();
+        Self { call_id, local_tag: to_tag, remote_tag: from_tag }
+    }
+}
+
+impl From<&TargetDialog> for DialogId {
+    fn from(target: &TargetDialog) -> Self {
+        let TargetDialog { call_id, local_tag, remote_tag } = target.clone();
+        Self { call_id, local_tag, remote_tag }
     }
 }
 
@@ -135,6 +156,11 @@ impl Dialog {
             flow,
             account: None,
         })
+    }
+
+    /// Where the peer is reached: its Contact.
+    pub(super) fn target(&self) -> &Uri {
+        &self.target
     }
 
     /// User part of our Contact.

@@ -34,12 +34,14 @@ impl Bridge {
         self.has_room(2).map_err(refused)?;
         let codecs = self.settings.codecs.clone();
         let id = CallId::new(self.unix_ms(), self.random());
-        let second = Dial {
-            target: targets.1,
-            from: to_second,
+        let dial = |target, from, trunk| Dial {
+            target,
+            from,
             codecs: codecs.clone(),
-            trunk: second_trunk,
+            trunk,
+            headers: Vec::new(),
         };
+        let second = dial(targets.1, to_second, second_trunk);
         let call = call::Call {
             id,
             mix: MixKey(self.next_key()),
@@ -52,7 +54,7 @@ impl Bridge {
         self.counters.calls_total += 1;
         self.call_happened(EventType::CallCreated, id);
         self.dial(Outbound {
-            dial: Dial { target: targets.0, from: to_first, codecs, trunk: first_trunk },
+            dial: dial(targets.0, to_first, first_trunk),
             place: Place::Call(id),
             call: Some(id),
             display_name: None,

@@ -98,12 +98,16 @@ impl Carrier {
 
     fn dial(&mut self, to: &str) -> Result<(), ControlError> {
         let body = json!({ "to": to, "trunk": "carrier" });
-        let body: Invite = serde_json::from_value(body).unwrap();
+        let body = invite(body);
         let room = "hall".to_owned();
         let dialled = self.scene.ask(|reply| Command::Invite { room, body, reply }).map(drop);
         self.sent.extend(self.scene.sent.clone());
         dialled
     }
+}
+
+fn invite(body: serde_json::Value) -> Invite {
+    serde_json::from_value(body).unwrap()
 }
 
 const ASK: &str = "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\n";

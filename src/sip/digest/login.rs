@@ -158,19 +158,23 @@ impl Challenge {
         };
         let [username, realm, nonce] =
             [&account.username, &self.realm, &self.nonce].map(|text| quote(text));
-        let mut value = format!(
-            "Digest username={username}, realm={realm}, nonce={nonce}, uri=\"{uri}\", response=\"{proof}\""
-        );
-        if let Some(algorithm) = &self.algorithm {
-            value += &format!(", algorithm={algorithm}");
-        }
-        if self.has_qop {
-            value += &format!(", qop=auth, nc={COUNT}, cnonce=\"{cnonce}\"");
-        }
-        if let Some(opaque) = &self.opaque {
-            value += &format!(", opaque={}", quote(opaque));
-        }
-        value
+        let algorithm = match &self.algorithm {
+            Some(algorithm) => format!(", algorithm={algorithm}"),
+            None => String::new(),
+        };
+        let qop = if self.has_qop {
+            format!(", qop=auth, nc={COUNT}, cnonce=\"{cnonce}\"")
+        } else {
+            String::new()
+        };
+        let opaque = match &self.opaque {
+            Some(opaque) => format!(", opaque={}", quote(opaque)),
+            None => String::new(),
+        };
+        format!(
+            "Digest username={username}, realm={realm}, nonce={nonce}, uri=\"{uri}\", \
+             response=\"{proof}\"{algorithm}{qop}{opaque}"
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Endpoint, Event, ReferId, SessionId};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::Name;
 use crate::sip::layer::{
-    Challenged, Failure, Flow, Head, Indication, Owner, RequestId, Response, ServerId,
+    Answer, Challenged, Failure, Flow, Head, Indication, Owner, RequestId, ServerId,
 };
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session, Stray};
@@ -30,7 +30,7 @@ impl Endpoint {
                 }
                 Indication::Cancelled(server) => self.handle_cancelled(now, server),
                 Indication::Response(answer) => {
-                    let Response { owner, request, response, source, challenged } = answer;
+                    let Answer { owner, request, message: response, source, challenged } = answer;
                     if let Some(dialog) = DialogId::of_response(&response) {
                         self.core.dialogs.note_flow(&dialog, Flow::of_response(source));
                     }

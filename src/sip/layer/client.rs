@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::key::COOKIE;
 use super::route::obey_strict_router;
 use super::{
-    Destination, Flow, Hop, Indication, Key, Layer, Response, Source, ack_of_failure, cancel_of,
+    Answer, Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of,
     class_of,
 };
 use crate::sip::digest::{Account, Login};
@@ -548,7 +548,7 @@ impl Layer {
         }
         let (owner, Some(source)) = (client.request.owner, client.heard) else { return };
         let challenged = client.challenged(status).map(Box::new);
-        let answer = Response { owner, request: id, response, source, challenged };
+        let answer = Answer { owner, request: id, message: response, source, challenged };
         self.indications.push_back(Indication::Response(answer));
     }
 

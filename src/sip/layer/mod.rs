@@ -63,24 +63,23 @@ pub(super) struct Layer {
 
 /// What the layer tells the transaction user.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is handed on at once, never stored")]
 pub(super) enum Indication {
     /// A new request; an ACK for a 2xx has no transaction.
     Request { server: Option<ServerId>, request: Message, head: Head, source: Source },
     /// A CANCEL arrived for this INVITE, which has no final response yet.
     Cancelled(ServerId),
     /// A response to a request of ours, other than 100 and repeated 2xx.
-    Response(Response),
+    Response(Answer),
     /// A request of ours got no final response.
     Failed { owner: Owner, request: RequestId, failure: Failure },
 }
 
 /// A response, and what it is to.
 #[derive(Debug)]
-pub(super) struct Response {
+pub(super) struct Answer {
     pub(super) owner: Owner,
     pub(super) request: RequestId,
-    pub(super) response: Message,
+    pub(super) message: Message,
     pub(super) source: Source,
     /// The request, if it is to be sent again with an answer.
     pub(super) challenged: Option<Box<Challenged>>,

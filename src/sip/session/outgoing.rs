@@ -156,9 +156,8 @@ impl Outgoing {
     ) -> State {
         self.forks.leave_all(now, core);
         let goes_on = match (refusal.status.code(), self.hunt) {
-            (300..=399, _) => true,
             (600.., _) => false,
-            (408 | 500..=599, _) | (_, Hunt::Refused) => true,
+            (300..=399 | 408 | 500..=599, _) | (_, Hunt::Refused) => true,
             (_, Hunt::Unreachable) => false,
         };
         let Some(target) = self.targets.pop_front().filter(|_| goes_on) else {
