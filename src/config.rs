@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::model::Route;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ pub use units::{Auto, CodecName, DigestName, Listeners, PortRange, Secret, User}
 
 use wire::{duration, list, text};
 
-use crate::bridge::{Network, Pattern};
+use crate::bridge::{MAX_ROUTES, Network, Pattern, Rule};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -55,6 +56,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Carriers and PBXs.
     pub trunks: Vec<Trunk>,
+    /// Where calls that come in go.
+    pub routes: Vec<Route>,
     /// Signalling.
     pub sip: Sip,
     /// Audio.
@@ -356,6 +359,22 @@ impl Config {
         }
         let names: BTreeSet<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
         expect(names.len() == self.trunks.len(), "trunks", "each name once");
+        let mut routes = BTreeSet::new();
+        for route in &self.routes {
+            let named = |trunk: &Option<String>| {
+                trunk.as_ref().is_none_or(|trunk| names.contains(trunk.as_str()))
+            };
+            let trunks = route.steps.iter().map(|step| &step.trunk).chain([&route.source.trunk]);
+            if let Err(fault) = Rule::new(route.clone()) {
+                let at = format!("{fault} at {} of route \"{}\"", fault.pointer, route.name);
+                expect(false, "routes", &at);
+            } else if !trunks.into_iter().all(named) {
+                let at = format!("trunks that there are in route \"{}\"", route.name);
+                expect(false, "routes", &at);
+            }
+            expect(routes.insert(route.name.as_str()), "routes", "each name once");
+        }
+        expect(routes.len() <= MAX_ROUTES, "routes", &format!("at most {MAX_ROUTES}"));
         sip.expect_sane(&mut expect);
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");

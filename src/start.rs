@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::bridge::{self, Bridge, SrtpPolicy};
+use crate::bridge::{self, Bridge, Rule, SrtpPolicy};
 use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
@@ -381,6 +381,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
         },
         trunks: config.trunks.iter().map(trunk_settings).collect(),
+        routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),

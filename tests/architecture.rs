@@ -13,8 +13,11 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     (
         "config",
         &[
+            "crate::bridge::MAX_ROUTES",
             "crate::bridge::Network",
             "crate::bridge::Pattern",
+            "crate::bridge::Rule",
+            "api::model",
             "crate::sip::digest",
             "crate::sip::Uri",
             "crate::sip::uri",

@@ -1,4 +1,4 @@
-//! Two-party calls made by the API: third-party call control (RFC 3725, flow I with our own media in between).
+//! Two-party calls, made by routes (`routes::calls`) or by the API: third-party call control (RFC 3725, flow I with our own media in between).
 
 use api::model::{self, CallId, CallState, LegId};
 use jiff::Timestamp;
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::media::command::MixKey;
 
 use super::leg::Dial;
+use super::routes::Routed;
 
 /// A call that is not over.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Call {
     pub(super) legs: Vec<LegId>,
     /// The second party, until the first has answered.
     pub(super) next: Option<Next>,
+    /// What a route has for it, while the caller waits.
+    pub(super) routed: Option<Box<Routed>>,
     pub(super) created_at: Timestamp,
     pub(super) connected_at: Option<Timestamp>,
 }

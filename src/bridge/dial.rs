@@ -164,6 +164,7 @@ impl Bridge {
             self.carried_progress(refer, status);
         } else if let Some(call) = call {
             self.call_happened(EventType::CallRinging, call);
+            self.relay_ringing(call);
         }
     }
 
@@ -210,7 +211,7 @@ impl Bridge {
     pub(super) fn rang_too_long(&mut self, id: LegId) {
         let waits = self.legs.get(&id).is_some_and(|leg| match leg.stage {
             Stage::Resolving(_) | Stage::Opening { .. } | Stage::Dialing | Stage::Ringing => true,
-            Stage::Answering { .. } | Stage::Confirming | Stage::Up => false,
+            Stage::Answering { .. } | Stage::Waiting(_) | Stage::Confirming | Stage::Up => false,
         });
         if waits {
             self.end_leg(id, LeftReason::NoAnswer, None);

@@ -3,6 +3,7 @@
 //! ```text
 //!  inbound:   Opening ──ports──▶ (answered) ─────────▶ Up ──▶ gone
 //!                                └ no offer ▶ Confirming ─ACK┘
+//!             and if a route takes it: Opening ──ports──▶ Waiting ─callee answers─▶ (answered)
 //!  outbound:  Resolving ─▶ Opening ──▶ Dialing ─180─▶ Ringing ─200─▶ Up ──▶ gone
 //! ```
 
@@ -80,6 +81,8 @@ pub(super) enum Stage {
     Resolving(Dial),
     /// Ports are being bound for somebody who calls us and sees us at this address.
     Answering { offer: Option<Bytes>, address: IpAddr },
+    /// A caller whose call a route takes, with what it will be answered; without an offer it will be offered.
+    Waiting(Option<Box<(Bytes, sdp::MediaPlan)>>),
     /// Ports are being bound for somebody we call.
     Opening { dial: Dial, address: IpAddr },
     /// INVITE sent.
@@ -299,7 +302,7 @@ impl Leg {
             | Stage::Opening { .. }
             | Stage::Answering { .. }
             | Stage::Dialing => LegState::Dialing,
-            Stage::Ringing => LegState::Ringing,
+            Stage::Ringing | Stage::Waiting(_) => LegState::Ringing,
             Stage::Confirming | Stage::Up => LegState::Answered,
         }
     }

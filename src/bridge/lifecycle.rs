@@ -375,7 +375,9 @@ impl Bridge {
     pub(super) fn call_gained(&mut self, id: CallId) {
         let wall = self.wall();
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if let Some(next) = call.next.take() {
+        if let Some(routed) = call.routed.take() {
+            self.answer_routed(routed.caller());
+        } else if let Some(next) = call.next.take() {
             self.dial(super::dial::Outbound {
                 dial: next.dial,
                 place: Place::Call(id),
@@ -394,6 +396,9 @@ impl Bridge {
 
     /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled.
     fn call_lost(&mut self, id: CallId, leg: LegId, reason: LeftReason, sip: Option<SipFailure>) {
+        if self.routed_lost(id, leg, (reason, sip.as_ref())) {
+            return;
+        }
         let others = self.others_in(Place::Call(id), leg);
         let waits = |other: &&LegId| {
             let replaces = self.legs.get(other).and_then(|leg| leg.replaces);

@@ -29,6 +29,7 @@ mod metrics;
 mod quality;
 mod registrations;
 mod room;
+mod routes;
 #[cfg(test)]
 mod scene;
 mod settings;
@@ -58,6 +59,7 @@ use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
 pub use clock::Clock;
+pub use routes::{MAX_ROUTES, RouteFault, Rule};
 pub use settings::{Network, Pattern, Settings};
 pub use trunks::TrunkSettings;
 
@@ -166,6 +168,8 @@ pub struct Bridge {
     access: Access,
     registrar: Registrar,
     trunks: Vec<Trunk>,
+    /// In the order in which they are tried.
+    routes: Vec<Rule>,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -243,6 +247,7 @@ impl Bridge {
             access,
             registrar: Registrar::new(settings.registrar.clone()),
             trunks: Vec::new(),
+            routes: Vec::new(),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -273,6 +278,7 @@ impl Bridge {
         };
         bridge.happened(EventType::NodeReady, Subject::default(), Data::of(&()));
         bridge.open_trunks();
+        bridge.open_routes();
         bridge.settle();
         bridge
     }

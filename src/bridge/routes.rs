@@ -12,7 +12,7 @@ mod calls;
 mod past;
 mod rule;
 
-pub(super) use calls::Routed;
+pub(super) use calls::{Routed, Taken};
 pub use rule::{RouteFault, Rule};
 
 use std::fmt;
@@ -219,7 +219,7 @@ impl FromStr for Turn {
 }
 
 /// Routes at once: each may cost every call two regular expressions.
-pub(super) const MAX_ROUTES: usize = 1000;
+pub const MAX_ROUTES: usize = 1000;
 
 #[cfg(test)]
 mod tests;

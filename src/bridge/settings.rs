@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, TrunkSettings};
+use super::{AccessSettings, Rule, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub registrar: RegistrarOptions,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
+    /// Where calls that come in go.
+    pub routes: Vec<Rule>,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

@@ -17,8 +17,17 @@ use crate::sip::uri::Uri;
 use super::leg::{KeySource, Stage};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
+use super::routes::{Asking, Taken, user_or_number};
 use super::takeover::Entry;
 use super::{Bridge, Subject};
+
+/// Somebody who may call, and where from.
+struct Arrival {
+    /// The leg that it will have.
+    id: LegId,
+    trunk: Option<usize>,
+    user: Option<String>,
+}
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
@@ -108,23 +117,58 @@ impl Bridge {
                 }
             },
         };
-        let room = trunk.and_then(|trunk| self.trunk_room(trunk)).map(ToOwned::to_owned);
-        let name = room.unwrap_or_else(|| user_of(&invited.target));
-        if trunk.is_some_and(|trunk| !self.trunk_has_line(trunk)) {
-            return self.turn_away(&invited, &name, Refusal::Overloaded);
+        let arrival = Arrival { id: LegId::new(self.unix_ms(), self.random()), trunk, user };
+        match self.entry_of(&invited, &arrival) {
+            Ok(Some(entry)) => self.let_in(invited, arrival, entry),
+            Ok(None) => {} // a route has refused it
+            Err((name, refusal)) => self.turn_away(&invited, &name, refusal),
         }
-        let entry = match &invited.takes {
-            Some(takes) => self.admit_to(takes, &invited, user.as_deref()),
-            None => self.admit(&name, invited.peer.ip()).map(Entry::room),
+    }
+
+    /// Where somebody comes in: where it says, where a route says, or into the room of its trunk or of the dialled name.
+    fn entry_of(
+        &mut self,
+        invited: &Invited,
+        Arrival { id, trunk, user }: &Arrival,
+    ) -> Result<Option<Entry>, (String, Refusal)> {
+        let dialled = user_of(&invited.target);
+        if trunk.is_some_and(|trunk| !self.trunk_has_line(trunk)) {
+            return Err((dialled, Refusal::Overloaded));
+        }
+        if let Some(takes) = &invited.takes {
+            let entry = self.admit_to(takes, invited, user.as_deref());
+            return entry.map(Some).map_err(|refusal| (dialled, refusal));
+        }
+        let mut room = trunk.and_then(|trunk| self.trunk_room(trunk)).map(ToOwned::to_owned);
+        let asking = Asking {
+            dialled: &user_or_number(&invited.target).unwrap_or_default(),
+            from: &user_or_number(&invited.from.uri).unwrap_or_default(),
+            trunk: *trunk,
+            user: user.as_deref(),
+            address: Some(invited.peer.ip().to_canonical()),
+            at: self.wall(),
         };
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(refusal) => return self.turn_away(&invited, &name, refusal),
-        };
+        if let Some((name, steps)) = self.route_of(&asking) {
+            match self.take_route(invited, *id, (&name, steps)) {
+                Ok(Taken::Room(named)) => room = Some(named),
+                Ok(Taken::Call(call)) => return Ok(Some(Entry::call(call))),
+                Ok(Taken::Refused) => return Ok(None),
+                Err(refusal) => return Err((dialled, refusal)),
+            }
+        }
+        let name = room.unwrap_or(dialled);
+        match self.admit(&name, invited.peer.ip()) {
+            Ok(room) => Ok(Some(Entry::room(room))),
+            Err(refusal) => Err((name, refusal)),
+        }
+    }
+
+    fn let_in(&mut self, invited: Invited, arrival: Arrival, entry: Entry) {
+        let Arrival { id, trunk, user } = arrival;
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
         let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
-        leg.user = user;
+        (leg.id, leg.user) = (id, user);
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
@@ -144,7 +188,7 @@ impl Bridge {
     }
 
     /// Finds or makes the room that a caller from `peer` asks for.
-    fn admit(&mut self, name: &str, peer: std::net::IpAddr) -> Result<RoomId, Refusal> {
+    pub(super) fn admit(&mut self, name: &str, peer: std::net::IpAddr) -> Result<RoomId, Refusal> {
         self.has_line()?;
         if !self.rate.take(self.now) {
             return Err(Refusal::TooFast);

@@ -63,12 +63,16 @@ impl Bridge {
             Stage::Answering { offer, address } => Then::Answer(offer.clone(), *address),
             Stage::Opening { dial, address } => Then::Invite(dial.clone(), *address),
             Stage::Resolving(_)
+            | Stage::Waiting(_)
             | Stage::Dialing
             | Stage::Ringing
             | Stage::Confirming
             | Stage::Up => return,
         };
         match then {
+            Then::Answer(offer, address) if self.waits_in(id).is_some() => {
+                self.caller_waits(id, offer.as_ref(), (address, rtp_port));
+            }
             Then::Answer(offer, address) => {
                 self.answer_caller(id, offer.as_ref(), address, rtp_port);
             }

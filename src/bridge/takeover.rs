@@ -65,6 +65,11 @@ impl Entry {
     pub(super) fn room(room: RoomId) -> Self {
         Self { place: Place::Room(room), call: None, replaces: None }
     }
+
+    /// Into a call that was made for it.
+    pub(super) fn call(call: CallId) -> Self {
+        Self { place: Place::Call(call), call: Some(call), replaces: None }
+    }
 }
 
 /// Who asks for something about a dialog.
@@ -115,9 +120,10 @@ impl Bridge {
             Stage::Up | Stage::Confirming if early_only => Err(Refusal::NotEarly),
             Stage::Up | Stage::Confirming | Stage::Dialing | Stage::Ringing => Ok(leg.id),
             // RFC 3891 §3: an early dialog that its peer began cannot be replaced.
-            Stage::Answering { .. } | Stage::Opening { .. } | Stage::Resolving(_) => {
-                Err(Refusal::NoDialog)
-            }
+            Stage::Answering { .. }
+            | Stage::Waiting(_)
+            | Stage::Opening { .. }
+            | Stage::Resolving(_) => Err(Refusal::NoDialog),
         }
     }
 

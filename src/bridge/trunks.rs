@@ -201,6 +201,15 @@ impl Bridge {
         self.trunks.iter().position(|trunk| trunk.has_address(peer))
     }
 
+    /// The trunk of this name.
+    pub(super) fn trunk_named(&self, name: &str) -> Option<usize> {
+        self.trunks.iter().position(|trunk| trunk.settings.name == name)
+    }
+
+    pub(super) fn trunk_name(&self, index: usize) -> Option<&str> {
+        self.trunks.get(index).map(|trunk| trunk.settings.name.as_str())
+    }
+
     /// The room that calls of this trunk go to, if it has one.
     pub(super) fn trunk_room(&self, index: usize) -> Option<&str> {
         self.trunks.get(index)?.settings.room.as_deref()

@@ -47,6 +47,7 @@ impl Bridge {
             mix: MixKey(self.next_key()),
             legs: Vec::new(),
             next: Some(Next { dial: second, timeout }),
+            routed: None,
             created_at: self.wall(),
             connected_at: None,
         };

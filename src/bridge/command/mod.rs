@@ -72,6 +72,14 @@ impl Bridge {
             }
             Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),
             Command::Trunk { trunk, reply } => reply.send(self.api_trunk(&trunk)),
+            Command::ListRoutes { query, reply } => reply.send(self.api_list_routes(&query)),
+            Command::CreateRoute { body, reply } => reply.send(self.api_create_route(body)),
+            Command::Route { route, reply } => reply.send(self.api_route(&route)),
+            Command::ReplaceRoute { route, body, reply } => {
+                reply.send(self.api_replace_route(&route, body));
+            }
+            Command::DeleteRoute { route, reply } => reply.send(self.api_delete_route(&route)),
+            Command::TestRoutes { body, reply } => reply.send(self.api_test_routes(&body)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),
         }
@@ -108,7 +116,7 @@ pub(super) fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError 
     ControlError::Invalid { pointer: pointer.to_owned(), detail: detail.into() }
 }
 
-fn conflict(code: &'static str, detail: impl Into<String>) -> ControlError {
+pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> ControlError {
     ControlError::Conflict { code, detail: detail.into() }
 }
 

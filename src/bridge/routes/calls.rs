@@ -33,6 +33,8 @@ use crate::sip::uri::{Host, Uri};
 #[derive(Debug)]
 pub(in crate::bridge) struct Routed {
     caller: LegId,
+    /// Where that is.
+    peer: IpAddr,
     /// Whom it rings now.
     callee: Option<LegId>,
     steps: VecDeque<RouteStep>,
@@ -95,6 +97,7 @@ impl Bridge {
         self.has_room(2)?;
         let routed = Routed {
             caller,
+            peer: invited.peer.ip(),
             callee: None,
             steps: steps.into(),
             from: invited.from.uri.without_headers(),
@@ -170,7 +173,7 @@ impl Bridge {
     }
 
     /// The callee has answered: so do we.
-    pub(in crate::bridge) fn answer_waiting(&mut self, id: LegId) {
+    pub(in crate::bridge) fn answer_routed(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(session) = leg.session else { return };
         let Stage::Waiting(answer) = &mut leg.stage else { return };
@@ -206,6 +209,12 @@ impl Bridge {
     ) -> bool {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         let Some(routed) = call.routed.as_mut() else { return false };
+        if routed.callee == Some(leg) && reason == LeftReason::Replaced {
+            let caller = routed.caller;
+            call.routed = None;
+            self.answer_routed(caller); // by whoever picked the call up
+            return true;
+        }
         let failure = Failure::of(reason, sip).filter(|_| routed.callee == Some(leg));
         let Some(failure) = failure else {
             call.routed = None; // the caller gave up, or somebody ended it
@@ -322,29 +331,32 @@ impl Bridge {
     /// The caller goes into a room after all.
     fn to_room(&mut self, id: CallId, room: &str) -> Result<(), Failure> {
         let call = self.calls.get(&id);
-        let Some(caller) = call.and_then(|call| call.routed.as_ref()).map(|routed| routed.caller)
-        else {
+        let routed = call.and_then(|call| call.routed.as_ref());
+        let Some((caller, peer)) = routed.map(|routed| (routed.caller, routed.peer)) else {
             return Ok(());
         };
-        let peer = self.legs.get(&caller).and_then(|leg| leg.peer);
-        let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         let room = self.admit(room, peer).map_err(Failure::of_refusal)?;
         if let Some(call) = self.calls.get_mut(&id) {
             call.routed = None;
         }
         self.move_to(caller, Place::Room(room));
-        self.answer_waiting(caller);
+        self.answer_routed(caller);
         self.end_call(id, LeftReason::Moved, (LeftReason::Moved, None));
         Ok(())
     }
 
     /// How a user of ours is addressed.
     fn user_uri(&self, user: &str) -> Uri {
-        Uri::sip(Some(user), &Host::Name(self.settings.access.realm.clone()), None)
+        Uri::sip(Some(user), &Host::Name(self.settings.access.realm.as_str().into()), None)
     }
 }
 
 impl Routed {
+    /// Who waits to be answered.
+    pub(in crate::bridge) fn caller(&self) -> LegId {
+        self.caller
+    }
+
     /// The next step that takes up what the one before came to.
     fn take_step(&mut self) -> Option<RouteStep> {
         let Some(failure) = &self.failure else { return self.steps.pop_front() };
