@@ -266,11 +266,8 @@ pub fn route() -> Route {
         to: "17:30".to_owned(),
         timezone: "Europe/Berlin".to_owned(),
     };
-    let first = RouteStep {
-        user: Some("anna".to_owned()),
-        timeout_s: Some(20),
-        ..RouteStep::default()
-    };
+    let first =
+        RouteStep { user: Some("anna".to_owned()), timeout_s: Some(20), ..RouteStep::default() };
     let second = RouteStep {
         room: Some("lobby".to_owned()),
         on: vec![RouteOutcome::Busy],

@@ -295,9 +295,8 @@ impl Bridge {
             return Ok((Some(trunk), target));
         }
         let target = step.forward.as_deref().and_then(forward_uri);
-        let target = target.ok_or_else(|| {
-            Failure::new(484, "Address Incomplete", RouteOutcome::Unreachable)
-        })?;
+        let target = target
+            .ok_or_else(|| Failure::new(484, "Address Incomplete", RouteOutcome::Unreachable))?;
         Ok((None, target))
     }
 

@@ -52,9 +52,9 @@ impl Past {
             all.filter_map(Result::ok).take(MOST_DIVERSIONS + 1).collect::<Vec<NameAddr>>()
         };
         let (diversions, history) = (entries(Name::Diversion), entries(Name::HistoryInfo));
-        let counted = |entry: &NameAddr| entry.params.value("counter").map_or(1, |n| {
-            n.parse().unwrap_or(MOST_DIVERSIONS)
-        });
+        let counted = |entry: &NameAddr| {
+            entry.params.value("counter").map_or(1, |n| n.parse().unwrap_or(MOST_DIVERSIONS))
+        };
         let diverted = diversions.iter().map(counted).fold(0, usize::saturating_add);
         if diverted > MOST_DIVERSIONS || history.len() > MOST_DIVERSIONS {
             return Err(482);
@@ -77,8 +77,10 @@ impl Past {
         let from = from.without_headers();
         let reason = why.diversion();
         self.diversions.insert(0, format!("<{from}>;reason={reason};counter=1"));
-        let last = self.here.take().unwrap_or_else(|| {
-            Entry { uri: from, index: below(&self.index), from: None }
+        let last = self.here.take().unwrap_or_else(|| Entry {
+            uri: from,
+            index: below(&self.index),
+            from: None,
         });
         self.history.push(last.print(Some(why.cause())));
         let index = below(&last.index);

@@ -132,9 +132,10 @@ impl Rule {
         let step = |step: &RouteStep| RouteStep {
             room: put_in(&step.room),
             user: put_in(&step.user),
-            number: step.trunk.as_ref().map(|_| {
-                put_in(&step.number).unwrap_or_else(|| dialled.to_owned())
-            }),
+            number: step
+                .trunk
+                .as_ref()
+                .map(|_| put_in(&step.number).unwrap_or_else(|| dialled.to_owned())),
             forward: put_in(&step.forward),
             ..step.clone()
         };
@@ -387,7 +388,10 @@ mod tests {
             (json!({"steps": [{"reject": {"status": 200}}]}), "/steps/0/reject/status"),
             (json!({"steps": good, "source": {"network": "10.0.0.0"}}), "/source/network"),
             (json!({"steps": good, "source": {"from": "("}}), "/source/from"),
-            (json!({"steps": good, "destination": {"regex": "a{1000}{1000}"}}), "/destination/regex"),
+            (
+                json!({"steps": good, "destination": {"regex": "a{1000}{1000}"}}),
+                "/destination/regex",
+            ),
             (json!({"steps": good, "destination": {"exact": "1", "prefix": "1"}}), "/destination"),
             (json!({"steps": good, "times": day("from", "8")}), "/times/0/from"),
             (json!({"steps": good, "times": day("to", "24:00")}), "/times/0/to"),
