@@ -1,6 +1,6 @@
 //! Calls through a carrier that asks for a password.
 
-use crate::support::{Bridge, Message, Options, Peer, Sipp, has_program, json};
+use crate::support::{Baresip, Bridge, Message, Options, Peer, Sipp, has_program, json};
 
 fn bridge(trunk: &str) -> Bridge {
     let config = format!("[[trunks]]\nname = \"carrier\"\n{trunk}\n");
@@ -51,4 +51,33 @@ fn a_call_takes_the_next_gateway_when_one_does_not_answer_and_the_trunk_is_watch
         "{}",
         invite.text
     );
+}
+
+#[test]
+fn a_route_takes_a_phone_to_the_carrier_and_back_to_a_room_where_nobody_answers() {
+    for program in ["sipp", "baresip"] {
+        assert!(has_program(program), "install {program}");
+    }
+    let (carrier, uri) = Sipp::callee("carrier.xml");
+    let gateway = uri.replace("sipp@", "");
+    let nobody = Peer::listening("127.0.0.1").local;
+    let bridge = bridge(&format!(
+        "gateways = [\"{gateway}\"]\nusername = \"4930\"\npassword = \"secret\"\ncheck = \"0s\"\n\
+         [[routes]]\nname = \"out\"\ndestination = {{ prefix = \"0\" }}\n\
+         steps = [{{ trunk = \"carrier\", number = \"+49$1\" }}]\n\
+         [[routes]]\nname = \"help\"\ndestination = {{ exact = \"help\" }}\n\
+         steps = [{{ forward = \"sip:bob@{nobody};transport=tcp\" }}, {{ room = \"lobby\" }}]"
+    ));
+    let carrier =
+        std::thread::spawn(|| carrier.args(&["-m", "1", "-timeout", "30"]).expect_success());
+
+    let out = Baresip::call("anna", &bridge.uri("0301234"), 440);
+    bridge.wait("call.connected", |_| true);
+    out.finish();
+    carrier.join().unwrap();
+    let help = Baresip::call("anna", &bridge.uri("help"), 440);
+    bridge.wait("participant.joined", |event| event["data"]["room"].is_string());
+
+    assert_eq!(bridge.get("/v1/rooms/lobby")["participants"], 1);
+    help.finish();
 }
