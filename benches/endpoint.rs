@@ -82,6 +82,7 @@ impl Pair {
             others: Vec::new(),
             offer: Some(self.answer.clone()),
             headers: Vec::new(),
+            identity: None,
         };
         let session = self.endpoints[0].invite(self.now, invitation);
         self.exchange();

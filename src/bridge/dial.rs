@@ -90,6 +90,8 @@ impl Bridge {
                 (first, targets.collect())
             }
         };
+        let room = self.legs.get(&id).and_then(|leg| leg.place.room());
+        let identity = room.and_then(|room| self.focus(room));
         let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let offer = negotiation.offer(leg.wish());
@@ -104,6 +106,7 @@ impl Bridge {
             to: NameAddr::new(dial.target.clone()),
             offer: Some(offer),
             headers: Vec::new(),
+            identity,
         };
         let session = self.endpoint.invite(self.now, invitation);
         leg.session = Some(session);

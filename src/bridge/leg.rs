@@ -35,6 +35,8 @@ pub(super) struct Leg {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) display_name: Option<String>,
+    /// Subscribers are not to learn who it is.
+    pub(super) anonymous: bool,
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
     pub(super) negotiation: Option<Negotiation>,

@@ -16,6 +16,8 @@ use serde_json::json;
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
+use super::conference_info::entity_of;
+use super::followers::Roster;
 use super::leg::{Controls, Hold, Leg, Stage};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
@@ -34,6 +36,7 @@ impl Bridge {
             from: String::new(),
             to: String::new(),
             display_name: None,
+            anonymous: false,
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,
@@ -187,7 +190,7 @@ impl Bridge {
         self.tell_media(join);
     }
 
-    /// Moves a seated leg into another room without telling its phone.
+    /// Moves a seated leg into another room. Its phone is told by re-INVITE which conference it is in now.
     pub(super) fn move_leg(&mut self, id: LegId, to: RoomId) {
         let Some(leg) = self.legs.get(&id) else { return };
         let from = leg.place;
@@ -201,8 +204,13 @@ impl Bridge {
         self.seat(id, Place::Room(to));
         let data = json!({ "from_room": from.room(), "to_room": to });
         self.participant_happened(EventType::ParticipantMoved, id, data);
+        self.tell_focus(id, to);
         match from {
-            Place::Room(room) => self.left_room(room, id),
+            Place::Room(room) => {
+                self.left_room(room, id);
+                let user = self.legs.get(&id).map(entity_of).unwrap_or_default();
+                self.roster_lost(room, id, (user, LeftReason::Moved));
+            }
             Place::Call(call) => {
                 if let Some(leg) = self.legs.get_mut(&id) {
                     leg.call = None;
@@ -229,7 +237,12 @@ impl Bridge {
         self.transfers_lose(&leg, reason, sip.as_ref());
         self.tell_gone(&leg, reason, sip.clone());
         match leg.place {
-            Place::Room(room) => self.left_room(room, id),
+            Place::Room(room) => {
+                self.left_room(room, id);
+                if leg.is_announced() {
+                    self.roster_lost(room, id, (entity_of(&leg), reason));
+                }
+            }
             Place::Call(call) => self.call_lost(call, id, reason, sip),
         }
     }
@@ -295,6 +308,7 @@ impl Bridge {
             legs: Vec::new(),
             left: std::collections::VecDeque::new(),
             ending: false,
+            roster: Roster::default(),
             floor: None,
             created_at: self.wall(),
         };

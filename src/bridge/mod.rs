@@ -18,8 +18,11 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod conference_info;
 mod dial;
 mod ending;
+mod focus;
+mod followers;
 mod history;
 mod leg;
 mod lifecycle;
@@ -48,7 +51,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
-use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
+use crate::sip::endpoint::{
+    self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
+};
 use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
@@ -63,6 +68,7 @@ use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
 use ending::Endings;
+use followers::Follower;
 use history::History;
 use leg::Leg;
 use metrics::Counters;
@@ -170,6 +176,8 @@ pub struct Bridge {
     refers_sent: BTreeMap<ReferId, LegId>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
+    /// Who is told of rooms.
+    followers: BTreeMap<SubscriptionId, Follower>,
     endings: Endings,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
@@ -243,6 +251,7 @@ impl Bridge {
             calls: BTreeMap::new(),
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
+            followers: BTreeMap::new(),
             endings: Endings::default(),
             history,
             timers: BTreeSet::new(),
@@ -405,11 +414,13 @@ impl Bridge {
         let Some(room) = found.place.room() else { return };
         let data = with(&found.participant(room), extra);
         self.happened(kind, Subject::of(found), data);
+        self.roster_changed(kind, leg);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {
         let Some(view) = self.room_view(room) else { return };
         self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
+        self.room_changed(room);
     }
 
     fn room_view(&self, room: RoomId) -> Option<api::model::Room> {

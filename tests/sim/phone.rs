@@ -69,6 +69,7 @@ impl Phone {
             from,
             offer,
             headers: Vec::new(),
+            identity: None,
         };
         let session = self.endpoint.invite(now, invitation);
         self.calls.insert(session, negotiation);
@@ -249,6 +250,9 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Subscribing(_)
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. }
             | Event::Info { .. } => {}
         }
     }

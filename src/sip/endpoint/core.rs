@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::sip::dialog::{DialogId, Dialogs};
-use crate::sip::endpoint::{Event, ReferId, SessionId};
+use crate::sip::endpoint::{Event, ReferId, SessionId, SubscriptionId};
 use crate::sip::headers::Name;
 use crate::sip::layer::{Layer, Owner, Reply, Request, RequestId, ServerId};
 use crate::sip::timer::Deadlines;
@@ -22,6 +22,7 @@ pub(in crate::sip) struct Core {
 pub(in crate::sip) enum Timer {
     Session(SessionId),
     Refer(ReferId),
+    Subscription(SubscriptionId),
 }
 
 impl Core {
@@ -60,7 +61,7 @@ impl Core {
         complete: impl FnOnce(&mut Message),
     ) -> Option<RequestId> {
         let dialog = self.dialogs.dialog_mut(dialog)?;
-        let contact = needs_contact(&method).then(|| dialog.user().to_owned());
+        let contact = needs_contact(&method).then(|| dialog.identity().clone());
         let flow = dialog.flow();
         let mut message = dialog.request(&method);
         complete(&mut message);
@@ -90,7 +91,7 @@ fn needs_contact(method: &Method) -> bool {
 
 /// The methods we answer with other than 405.
 pub(in crate::sip) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, REGISTER";
 
 /// The one body type of sessions.
 pub(in crate::sip) const SDP: &str = "application/sdp";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{OptionsId, ReferId, RegisterId, SessionId};
+use super::{Identity, OptionsId, ReferId, RegisterId, SessionId, SubscriptionId};
 use crate::sip::headers::NameAddr;
 use crate::sip::layer::Flow;
 use crate::sip::transport::Transport;
@@ -130,6 +130,20 @@ pub enum Event {
     Options(Box<Options>),
     /// A phone says where it is to be reached: `answer_register`.
     Registering(Box<Registering>),
+    /// A peer wants to follow what we know (RFC 6665): `answer_subscribe`.
+    Subscribing(Box<Subscribing>),
+    /// A subscriber is to be told the state now, of which it knows nothing or not the last of it: `notify`.
+    NotifyDue {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Everything is to be told, not only what has changed.
+        whole: bool,
+    },
+    /// A subscription is over, however it ended; one that was refused too.
+    Unsubscribed {
+        /// Which.
+        subscription: SubscriptionId,
+    },
     /// An established session is over.
     Ended {
         /// Whose.
@@ -175,6 +189,23 @@ pub struct Referred {
     pub referred_by: Option<NameAddr>,
     /// The request-URI: whom it addresses outside a session.
     pub addressed: Uri,
+    /// The whole request.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
+/// A SUBSCRIBE that comes in; refreshes are dealt with by the endpoint.
+#[derive(Clone, Debug)]
+pub struct Subscribing {
+    /// The new subscription.
+    pub subscription: SubscriptionId,
+    /// The session it came in, if it came in one.
+    pub session: Option<SessionId>,
+    /// The event package, such as `conference`, in lower case.
+    pub package: String,
+    /// What it is about: the request-URI.
+    pub target: Uri,
     /// The whole request.
     pub request: Message,
     /// Who sent it.
@@ -259,6 +290,8 @@ pub struct Invitation {
     pub to: NameAddr,
     /// Our offer; `None` asks the peer for one.
     pub offer: Option<Bytes>,
+    /// Who we are in the Contact; the user of `from` if `None`.
+    pub identity: Option<Identity>,
     /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order; `Max-Forwards`
     /// in place of 70. Those that make the dialog are left out: the endpoint decides them.
     pub headers: Vec<(String, String)>,

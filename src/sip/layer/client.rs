@@ -14,7 +14,8 @@ use super::route::obey_strict_router;
 use super::{
     Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of, class_of,
 };
-use crate::sip::endpoint::{Output, ReferId, SessionId, Transmit};
+use crate::sip::dialog::Identity;
+use crate::sip::endpoint::{Output, ReferId, SessionId, SubscriptionId, Transmit};
 use crate::sip::headers::Name;
 use crate::sip::timer::GIVE_UP;
 use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
@@ -30,8 +31,8 @@ pub(in crate::sip) struct RequestId(u64);
 #[derive(Debug)]
 pub(in crate::sip) struct Request {
     pub(in crate::sip) message: Message,
-    /// User part of the Contact to add, if it needs one.
-    pub(in crate::sip) contact: Option<String>,
+    /// The Contact to add, if it needs one.
+    pub(in crate::sip) contact: Option<Identity>,
     pub(in crate::sip) owner: Owner,
     /// Where the far side of its dialog was last heard from.
     pub(in crate::sip) flow: Option<Flow>,
@@ -48,6 +49,8 @@ pub(in crate::sip) enum Owner {
     Refer(ReferId),
     /// NOTIFY.
     Notify(ReferId),
+    /// NOTIFY of a subscription that was asked for by SUBSCRIBE.
+    Notice(SubscriptionId),
     /// BYE: whatever comes back, it is over.
     Nobody,
 }
@@ -437,8 +440,8 @@ impl Layer {
         let mut message = request.message.clone();
         obey_strict_router(&mut message);
         self.add_via(&mut message, destination, branch);
-        if let Some(user) = &request.contact {
-            let contact = self.contact(destination, user, request.message.uri());
+        if let Some(identity) = &request.contact {
+            let contact = self.contact(destination, identity, request.message.uri());
             message.headers.push(Name::Contact, contact);
         }
         let bytes = message.print();

@@ -164,7 +164,10 @@ impl Users {
             | Event::ReferProgress { .. }
             | Event::Info { .. }
             | Event::Registering(_)
-            | Event::Options(_) => {}
+            | Event::Options(_)
+            | Event::Subscribing(_)
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. } => {}
         }
     }
 

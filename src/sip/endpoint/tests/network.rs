@@ -263,6 +263,7 @@ pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitat
         to: NameAddr::new(uri(to)),
         offer: offer.map(sdp),
         headers: Vec::new(),
+        identity: None,
     }
 }
 
@@ -339,6 +340,11 @@ fn name(event: &Event) -> String {
         Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(body)),
         Event::Options(_) => "options".into(),
         Event::Registering(_) => "registering".into(),
+        Event::Subscribing(subscribing) => format!("subscribing {}", subscribing.package),
+        Event::NotifyDue { whole, .. } => {
+            format!("notify due{}", if *whole { " whole" } else { "" })
+        }
+        Event::Unsubscribed { .. } => "unsubscribed".into(),
         Event::Ended { cause, .. } => format!("ended {cause:?}"),
     }
 }

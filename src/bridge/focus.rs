@@ -1,0 +1,58 @@
+//! Rooms as conferences of SIP (RFC 4579): each leg of a room is told that it talks to the focus, and under which URI; calling
+//! the conference factory makes a new room.
+
+use std::net::IpAddr;
+
+use api::model::{LegId, RoomId};
+
+use super::Bridge;
+use super::lifecycle::NewRoom;
+use super::room::{Refusal, Room};
+use crate::sip::endpoint::Identity;
+
+impl Bridge {
+    /// Who we are towards the legs of a room.
+    pub(super) fn focus(&self, room: RoomId) -> Option<Identity> {
+        self.rooms.get(&room).map(focus)
+    }
+
+    /// Tells a leg by re-INVITE that it is in another conference now, or in one at all (RFC 4579 §5.8).
+    pub(super) fn tell_focus(&mut self, leg: LegId, room: RoomId) {
+        let session = self.legs.get(&leg).and_then(|leg| leg.session);
+        let (Some(session), Some(focus)) = (session, self.focus(room)) else { return };
+        self.endpoint.identify(session, focus);
+        self.reoffer(leg);
+    }
+
+    /// True for the name that makes a new room whenever it is called (RFC 4579 §5.4), unless somebody made a room of it.
+    pub(super) fn is_factory(&self, name: &str) -> bool {
+        let factory = &self.settings.factory;
+        !factory.is_empty() && factory == name && !self.names.contains_key(name)
+    }
+
+    /// A new room with a name that nobody can guess, for whoever may make rooms by calling.
+    pub(super) fn make_conference(&mut self, peer: IpAddr) -> Result<RoomId, Refusal> {
+        if !self.may_create_from(peer) {
+            return Err(Refusal::NotFound);
+        }
+        if self.rooms.len() >= self.settings.max_rooms {
+            return Err(Refusal::Overloaded);
+        }
+        self.has_room(1)?;
+        let name = format!("conf-{:032x}", self.random());
+        Ok(self.create_room(NewRoom::ad_hoc(name)))
+    }
+
+    /// Whether callers from there may make rooms.
+    pub(super) fn may_create_from(&self, peer: IpAddr) -> bool {
+        self.settings.auto_create_from.iter().any(|network| network.contains(peer))
+    }
+}
+
+/// The focus of a room.
+fn focus(room: &Room) -> Identity {
+    Identity::focus(room.name.clone())
+}
+
+#[cfg(test)]
+mod tests;
