@@ -191,6 +191,8 @@ pub struct Sip {
     pub idle_timeout: Duration,
     /// Whether a phone's REFER is carried out.
     pub transfer_by_phones: bool,
+    /// Whether a call may take over (Replaces) or join (Join) another by naming its dialog.
+    pub takeover: bool,
     /// How long a transfer may go without news.
     #[serde(with = "duration")]
     pub transfer_timeout: Duration,

@@ -284,6 +284,10 @@ fn endpoint_settings(
     };
     let tcp = of(Transport::Tcp);
     let any: Vec<_> = udp.iter().chain(streams.iter().map(|(_, at)| at)).copied().collect();
+    let mut usual = endpoint::Settings::default();
+    if !config.sip.takeover {
+        usual.supported.retain(|tag| tag != "replaces" && tag != "join");
+    }
     endpoint::Settings {
         product: config.sip.user_agent.clone(),
         udp_ports: ports(udp, &any),
@@ -307,7 +311,7 @@ fn endpoint_settings(
         subscribe_min: config.sip.subscription_min,
         subscribe_max: config.sip.subscription_max,
         notify_interval: config.sip.notify_interval,
-        ..endpoint::Settings::default()
+        ..usual
     }
 }
 
@@ -412,6 +416,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
         transfer_by_phones: sip.transfer_by_phones,
+        takeover: sip.takeover,
         drain_grace: config.drain_grace,
         history: events.history,
         media_addresses: media_addresses.map(SocketAddr::ip).collect(),

@@ -14,7 +14,7 @@ pub use self::ban::Ban;
 pub use self::call::{Call, CallParty, CallState, CreateCall};
 pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
-    TransferState,
+    TransferFailure, TransferMode, TransferState,
 };
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};

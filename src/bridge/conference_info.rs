@@ -207,6 +207,7 @@ fn disconnection(reason: LeftReason) -> &'static str {
         LeftReason::HungUp
         | LeftReason::Moved
         | LeftReason::Transferred
+        | LeftReason::Replaced
         | LeftReason::Cancelled
         | LeftReason::PeerLeft => "departed",
         LeftReason::Kicked | LeftReason::RoomEnded | LeftReason::Shutdown => "booted",

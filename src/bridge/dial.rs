@@ -15,7 +15,7 @@ use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Controls, Dial, Leg, Stage};
+use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage};
 use super::registrations::Callee;
 use super::room::reason_of;
 use super::signal::wire_name;
@@ -42,6 +42,7 @@ impl Bridge {
         leg.call = call;
         leg.from = dial.from.to_string();
         leg.to = dial.target.to_string();
+        leg.named_by = NamedBy::api(display_name.is_some());
         leg.display_name = display_name;
         leg.controls = controls;
         self.add_leg(leg);
@@ -105,7 +106,7 @@ impl Bridge {
             from,
             to: NameAddr::new(dial.target.clone()),
             offer: Some(offer),
-            headers: Vec::new(),
+            headers: dial.headers.clone(),
             identity,
         };
         let session = self.endpoint.invite(self.now, invitation);

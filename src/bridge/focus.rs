@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use api::model::{LegId, RoomId};
 
-use super::Bridge;
 use super::lifecycle::NewRoom;
 use super::room::{Refusal, Room};
+use super::{Bridge, Place};
 use crate::sip::endpoint::Identity;
 
 impl Bridge {
@@ -16,11 +16,13 @@ impl Bridge {
         self.rooms.get(&room).map(focus)
     }
 
-    /// Tells a leg by re-INVITE that it is in another conference now, or in one at all (RFC 4579 §5.8).
-    pub(super) fn tell_focus(&mut self, leg: LegId, room: RoomId) {
+    /// Tells a leg that is somewhere else now which conference it is in, or that it is in none any more: by re-INVITE
+    /// (RFC 4579 §5.8), or by what is sent next where it is not answered yet.
+    pub(super) fn tell_focus(&mut self, leg: LegId, to: Place) {
         let session = self.legs.get(&leg).and_then(|leg| leg.session);
-        let (Some(session), Some(focus)) = (session, self.focus(room)) else { return };
-        self.endpoint.identify(session, focus);
+        let Some(session) = session else { return };
+        let focus = to.room().and_then(|room| self.focus(room));
+        self.endpoint.identify(session, focus.unwrap_or_default());
         self.reoffer(leg);
     }
 

@@ -18,7 +18,7 @@ use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::conference_info::entity_of;
 use super::followers::Roster;
-use super::leg::{Controls, Hold, Leg, Stage};
+use super::leg::{Controls, Hold, Leg, NamedBy, Stage};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
@@ -32,11 +32,14 @@ impl Bridge {
             direction,
             stage,
             session: None,
+            dialog: None,
+            user: None,
             media: MediaKey(self.next_key()),
             from: String::new(),
             to: String::new(),
             display_name: None,
             anonymous: false,
+            named_by: NamedBy::Phone,
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,
@@ -57,6 +60,7 @@ impl Bridge {
             joined_at: None,
             transfer: None,
             carries: None,
+            replaces: None,
             last_key: None,
         }
     }
@@ -69,7 +73,19 @@ impl Bridge {
         self.legs.insert(leg.id, leg);
     }
 
-    fn list(&mut self, leg: LegId, place: Place) {
+    /// Who else has this place, answered or not.
+    pub(super) fn others_in(&self, place: Place, than: LegId) -> Vec<LegId> {
+        let listed = match place {
+            Place::Room(room) => self.rooms.get(&room).map(|room| &room.legs),
+            Place::Call(call) => self.calls.get(&call).map(|call| &call.legs),
+        };
+        let is_here = |leg: &&LegId| {
+            **leg != than && self.legs.get(leg).is_some_and(|leg| leg.place == place)
+        };
+        listed.into_iter().flatten().filter(is_here).copied().collect()
+    }
+
+    pub(super) fn list(&mut self, leg: LegId, place: Place) {
         match place {
             Place::Room(room) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
@@ -77,7 +93,9 @@ impl Bridge {
                 }
             }
             Place::Call(call) => {
-                if let Some(call) = self.calls.get_mut(&call) {
+                if let Some(call) = self.calls.get_mut(&call)
+                    && !call.legs.contains(&leg)
+                {
                     call.legs.push(leg);
                 }
             }
@@ -165,13 +183,18 @@ impl Bridge {
         leg.stage = Stage::Up;
         leg.answered_at.get_or_insert(wall);
         leg.joined_at = Some(wall);
+        leg.dialog = leg.session.and_then(|session| self.endpoint.dialog_of(session));
+        let replaced = self.take_seat(id);
+        let Some(leg) = self.legs.get(&id) else { return };
         let (place, call, carries) = (leg.place, leg.call, leg.carries);
         self.counters.answered += 1;
         self.seat(id, place);
         self.leg_happened(EventType::LegAnswered, id, json!({}));
         self.participant_happened(EventType::ParticipantJoined, id, json!({}));
-        if let Some(call) = call {
-            self.call_gained(call);
+        match (replaced, call) {
+            (Some(replaced), _) => self.give_way(replaced, id),
+            (None, Some(call)) => self.call_gained(call),
+            (None, None) => {}
         }
         if let Some(refer) = carries {
             self.carried_answered(refer);
@@ -192,30 +215,44 @@ impl Bridge {
 
     /// Moves a seated leg into another room. Its phone is told by re-INVITE which conference it is in now.
     pub(super) fn move_leg(&mut self, id: LegId, to: RoomId) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let from = leg.place;
+        let Some(from) = self.legs.get(&id).map(|leg| leg.place) else { return };
         if from == Place::Room(to) {
             return;
         }
+        self.move_to(id, Place::Room(to));
+        if let Place::Call(call) = from {
+            self.call_lost(call, id, LeftReason::Moved, None);
+        }
+    }
+
+    /// Moves a leg. Its phone is told only who it talks to now. A call that it leaves is left to the caller to end.
+    pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.place = Place::Room(to);
-        self.list(id, Place::Room(to));
-        self.seat(id, Place::Room(to));
-        let data = json!({ "from_room": from.room(), "to_room": to });
-        self.participant_happened(EventType::ParticipantMoved, id, data);
+        let from = std::mem::replace(&mut leg.place, to);
+        let (is_up, is_announced) = (leg.is_up(), leg.is_announced());
+        self.list(id, to);
+        if is_up {
+            self.seat(id, to);
+        }
+        if is_up {
+            let data = json!({ "from_room": from.room(), "to_room": to.room() });
+            self.participant_happened(EventType::ParticipantMoved, id, data);
+        } else if is_announced {
+            self.participant_happened(EventType::ParticipantDialing, id, json!({}));
+        }
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.call = match to {
+                Place::Room(_) => None,
+                Place::Call(call) => Some(call),
+            };
+        }
         self.tell_focus(id, to);
-        match from {
-            Place::Room(room) => {
-                self.left_room(room, id);
+        if let Place::Room(room) = from {
+            self.left_room(room, id);
+            if is_announced {
                 let user = self.legs.get(&id).map(entity_of).unwrap_or_default();
                 self.roster_lost(room, id, (user, LeftReason::Moved));
-            }
-            Place::Call(call) => {
-                if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.call = None;
-                }
-                self.call_lost(call, id, LeftReason::Moved, None);
             }
         }
     }
@@ -224,6 +261,9 @@ impl Bridge {
     pub(super) fn end_leg(&mut self, id: LegId, reason: LeftReason, sip: Option<SipFailure>) {
         self.stop_talking(id);
         let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let Some(dialog) = &leg.dialog {
+            self.past.remember(dialog);
+        }
         if let Some(session) = leg.session.take() {
             self.sessions.remove(&session);
             self.endpoint.hang_up(self.now, session, bye_reason(reason));
@@ -346,7 +386,7 @@ impl Bridge {
     // ---- calls ----
 
     /// A party of the call was answered: dial the next, or they hear each other.
-    fn call_gained(&mut self, id: CallId) {
+    pub(super) fn call_gained(&mut self, id: CallId) {
         let wall = self.wall();
         let Some(call) = self.calls.get_mut(&id) else { return };
         if let Some(next) = call.next.take() {
@@ -361,14 +401,19 @@ impl Bridge {
         } else if call.connected_at.is_none() {
             call.connected_at = Some(wall);
             self.call_happened(EventType::CallConnected, id);
+        } else {
+            self.call_happened(EventType::CallUpdated, id);
         }
     }
 
     /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled.
     fn call_lost(&mut self, id: CallId, leg: LegId, reason: LeftReason, sip: Option<SipFailure>) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let others = |other: &&LegId| **other != leg && self.legs.contains_key(other);
-        if call.legs.iter().filter(others).count() < 2 {
+        let others = self.others_in(Place::Call(id), leg);
+        let waits = |other: &&LegId| {
+            let replaces = self.legs.get(other).and_then(|leg| leg.replaces);
+            replaces.is_some_and(|replaced| self.legs.contains_key(&replaced))
+        };
+        if others.len() - others.iter().filter(waits).count() < 2 {
             self.end_call(id, LeftReason::PeerLeft, (reason, sip));
         }
     }
@@ -453,6 +498,7 @@ fn bye_reason(reason: LeftReason) -> Option<String> {
         LeftReason::MediaTimeout => "No media received",
         LeftReason::Shutdown => "The server is stopping",
         LeftReason::Transferred => "Transferred",
+        LeftReason::Replaced => "Replaced by another call",
         LeftReason::Incompatible => "No usable audio in the answer",
         LeftReason::Overloaded => "Out of resources",
         LeftReason::HungUp

@@ -7,7 +7,8 @@
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
 //!  media::Event  ─────────▶ sound.rs  ─┼─▶ legs rooms calls ─────┼─▶ Output::Media
 //!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
-//!                                           transfer .rs)
+//!                                           transfer connect
+//!                                           takeover .rs)
 //! ```
 //! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
@@ -19,6 +20,7 @@ mod capacity;
 mod clock;
 mod command;
 mod conference_info;
+mod connect;
 mod dial;
 mod ending;
 mod focus;
@@ -35,6 +37,7 @@ mod scene;
 mod settings;
 mod signal;
 mod sound;
+mod takeover;
 mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -73,7 +76,8 @@ use history::History;
 use leg::Leg;
 use metrics::Counters;
 use room::Room;
-use transfer::Carried;
+use takeover::Past;
+use transfer::{Carried, Sent};
 
 /// What happens to the bridge.
 #[derive(Debug)]
@@ -172,13 +176,14 @@ pub struct Bridge {
     rooms: BTreeMap<RoomId, Room>,
     names: BTreeMap<String, RoomId>,
     calls: BTreeMap<CallId, Call>,
-    /// REFERs we sent, by the leg we sent them on.
-    refers_sent: BTreeMap<ReferId, LegId>,
+    /// REFERs we sent.
+    refers_sent: BTreeMap<ReferId, Sent>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
     /// Who is told of rooms.
     followers: BTreeMap<SubscriptionId, Follower>,
     endings: Endings,
+    past: Past,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
@@ -253,6 +258,7 @@ impl Bridge {
             refers_carried: BTreeMap::new(),
             followers: BTreeMap::new(),
             endings: Endings::default(),
+            past: Past::default(),
             history,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),

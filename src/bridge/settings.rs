@@ -69,6 +69,8 @@ pub struct Settings {
     pub transfer_timeout: Duration,
     /// Whether a phone's REFER is carried out.
     pub transfer_by_phones: bool,
+    /// Whether a call may take over or join another by naming its dialog.
+    pub takeover: bool,
     /// How long calls may go on after a drain began.
     pub drain_grace: Duration,
     /// Ended legs, calls and rooms kept for reading, each.

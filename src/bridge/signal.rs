@@ -18,7 +18,8 @@ use super::followers::is_anonymous;
 use super::leg::{KeySource, Stage};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
-use super::{Bridge, Place, Subject};
+use super::takeover::Entry;
+use super::{Bridge, Subject};
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
@@ -100,20 +101,28 @@ impl Bridge {
 
     fn invited(&mut self, invited: Invited) {
         self.counters.invited += 1;
-        if let Err(rejection) = self.identify(&invited.request, invited.peer.ip()) {
-            return self.endpoint.reject(self.now, invited.session, rejection);
-        }
+        let user = match self.identify(&invited.request, invited.peer.ip()) {
+            Ok(user) => user,
+            Err(rejection) => {
+                return self.endpoint.reject(self.now, invited.session, rejection);
+            }
+        };
         let name = user_of(&invited.target);
-        let room = match self.admit(&name, invited.peer.ip()) {
-            Ok(room) => room,
+        let entry = match &invited.takes {
+            Some(takes) => self.admit_to(takes, &invited, user.as_deref()),
+            None => self.admit(&name, invited.peer.ip()).map(Entry::room),
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
             Err(refusal) => return self.turn_away(&invited, &name, refusal),
         };
-        if let Some(focus) = self.focus(room) {
+        if let Some(focus) = entry.place.room().and_then(|room| self.focus(room)) {
             self.endpoint.identify(invited.session, focus);
         }
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
-        let mut leg = self.new_leg(Direction::Inbound, Place::Room(room), stage);
+        let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
+        leg.user = user;
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
@@ -123,6 +132,7 @@ impl Bridge {
         leg.sip_call_id =
             invited.request.headers.call_id().map(|id| id.to_string()).unwrap_or_default();
         self.sessions.insert(invited.session, leg.id);
+        self.enter(&mut leg, entry);
         self.counters.legs_inbound += 1;
         let local = self.bind_address(address);
         self.tell_media(Command::Open { leg: leg.media, local });
@@ -191,6 +201,10 @@ impl Bridge {
         address: std::net::IpAddr,
         rtp_port: u16,
     ) {
+        if let Err(refusal) = self.may_still_enter(id) {
+            let (status, reason, _) = refusal.answer();
+            return self.refuse_caller(id, status, reason);
+        }
         let codecs = self.settings.codecs.clone();
         let mut negotiation = self.negotiation(address, rtp_port, &codecs);
         let Some(leg) = self.legs.get_mut(&id) else { return };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::sip::endpoint::{ReferId, SessionId, SubscriptionId};
-use crate::sip::headers::{CallId, Name, NameAddr};
+use crate::sip::headers::{CallId, Join, Name, NameAddr, Replaces, TargetDialog};
 use crate::sip::layer::{Flow, Head, Source};
 use crate::sip::{Message, Method, Uri};
 
@@ -56,6 +56,27 @@ impl Identity {
     /// The focus of the conference that this user part names.
     pub fn focus(user: impl Into<String>) -> Self {
         Self { user: user.into(), is_focus: true }
+    }
+}
+
+impl From<&Replaces> for DialogId {
+    fn from(replaces: &Replaces) -> Self {
+        let Replaces { call_id, to_tag, from_tag, .. } = replaces.clone();
+        Self { call_id, local_tag: to_tag, remote_tag: from_tag }
+    }
+}
+
+impl From<&Join> for DialogId {
+    fn from(join: &Join) -> Self {
+        let Join { call_id, to_tag, from_tag } = join.clone();
+        Self { call_id, local_tag: to_tag, remote_tag: from_tag }
+    }
+}
+
+impl From<&TargetDialog> for DialogId {
+    fn from(target: &TargetDialog) -> Self {
+        let TargetDialog { call_id, local_tag, remote_tag } = target.clone();
+        Self { call_id, local_tag, remote_tag }
     }
 }
 
@@ -140,6 +161,11 @@ impl Dialog {
             identity: identity.clone(),
             flow,
         })
+    }
+
+    /// Where the peer is reached: its Contact.
+    pub(super) fn target(&self) -> &Uri {
+        &self.target
     }
 
     /// Who we are in our Contact.

@@ -106,9 +106,11 @@ async fn unmute(
 
 /// Transfer a leg
 ///
-/// `to` asks the phone by REFER to call that address; `leg` connects it with the far party of that leg; `room` moves it
-/// into that room without telling the phone. Expect `leg.transfer_progress`, then `leg.transfer_completed` or
-/// `leg.transfer_failed` (the parties then have the call they had), or `participant.moved`.
+/// `to` asks the phone by REFER to call that address (blind). `leg` is attended: this leg and that one are a transferor's,
+/// whose parties are connected with each other and both legs hung up; with `mode: refer` the phone of this leg is asked to
+/// call the phone of that one in our place. `room` moves the leg into that room without telling the phone.
+/// Expect `leg.transfer_progress`, then `leg.transfer_completed` or `leg.transfer_failed` with its `reason` (the parties
+/// then have the call they had), or `participant.moved`.
 #[utoipa::path(post, path = "/legs/{leg}/transfer", tag = "legs", operation_id = "transferLeg",
     params(("leg" = LegId, Path)),
     request_body(content = Transfer, example = json!({"to": "sip:carol@example.com"})),

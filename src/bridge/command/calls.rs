@@ -30,7 +30,9 @@ impl Bridge {
         self.has_room(2).map_err(refused)?;
         let codecs = self.settings.codecs.clone();
         let id = CallId::new(self.unix_ms(), self.random());
-        let second = Dial { target: targets.1, from: to_second, codecs: codecs.clone() };
+        let dial =
+            |target, from| Dial { target, from, codecs: codecs.clone(), headers: Vec::new() };
+        let second = dial(targets.1, to_second);
         let call = call::Call {
             id,
             mix: MixKey(self.next_key()),
@@ -43,7 +45,7 @@ impl Bridge {
         self.counters.calls_total += 1;
         self.call_happened(EventType::CallCreated, id);
         self.dial(Outbound {
-            dial: Dial { target: targets.0, from: to_first, codecs },
+            dial: dial(targets.0, to_first),
             place: Place::Call(id),
             call: Some(id),
             display_name: None,

@@ -128,6 +128,11 @@ fn refused(refusal: Refusal) -> ControlError {
         Refusal::Locked => conflict("room_locked", "the room is locked; unlock it first"),
         Refusal::Ending => conflict("room_ending", "the room is about to end"),
         Refusal::NotFound => no_such("room", ""),
+        Refusal::NoDialog
+        | Refusal::DialogEnded
+        | Refusal::NotEarly
+        | Refusal::Contended
+        | Refusal::NotAllowed => conflict(refusal.code(), refusal.answer().1),
     }
 }
 

@@ -11,7 +11,7 @@ use mixer::codec::{Codec, Format};
 use serde_json::json;
 
 use crate::bridge::dial::Outbound;
-use crate::bridge::leg::{Caller, Controls, Dial};
+use crate::bridge::leg::{Caller, Controls, Dial, NamedBy};
 use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
@@ -86,7 +86,7 @@ impl Bridge {
             ..usual
         };
         let leg = self.dial(Outbound {
-            dial: Dial { target, from, codecs },
+            dial: Dial { target, from, codecs, headers: Vec::new() },
             place: Place::Room(id),
             call: None,
             display_name: body.display_name,
@@ -210,6 +210,7 @@ impl Bridge {
             controls.group = Some(group.clone()).filter(|group| !group.is_empty());
         }
         if let Some(name) = &body.display_name {
+            leg.named_by = NamedBy::api(!name.is_empty());
             leg.display_name = Some(name.clone()).filter(|name| !name.is_empty());
         }
         if before != (leg.controls.clone(), leg.display_name.clone()) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Identity, OptionsId, ReferId, RegisterId, SessionId, SubscriptionId};
-use crate::sip::headers::NameAddr;
+use crate::sip::dialog::DialogId;
+use crate::sip::headers::{FieldError, Headers, Join, Name, NameAddr, Replaces};
 use crate::sip::layer::Flow;
 use crate::sip::transport::Transport;
 use crate::sip::{Message, StatusCode, Uri};
@@ -166,6 +167,8 @@ pub struct Invited {
     pub target: Uri,
     /// Its offer; `None` asks for ours, to be given with `answer`.
     pub offer: Option<Bytes>,
+    /// The dialog of ours that it is about.
+    pub takes: Option<Takes>,
     /// The whole request.
     pub request: Message,
     /// How it came.
@@ -174,6 +177,42 @@ pub struct Invited {
     pub peer: SocketAddr,
     /// Where it arrived.
     pub local: SocketAddr,
+}
+
+/// What an INVITE wants of a dialog that its recipient already has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Takes {
+    /// To be in its place (RFC 3891).
+    Place(Replaces),
+    /// To be in its conversation (RFC 3911).
+    Part(Join),
+}
+
+impl Takes {
+    /// The dialog that is meant.
+    pub fn dialog(&self) -> DialogId {
+        match self {
+            Self::Place(replaces) => replaces.into(),
+            Self::Part(join) => join.into(),
+        }
+    }
+
+    /// Reads Replaces and Join.
+    ///
+    /// # Errors
+    /// If there is more than one of them, or it cannot be read (RFC 3891 §3, RFC 3911 §4).
+    pub(in crate::sip) fn of(headers: &Headers) -> Result<Option<Self>, FieldError> {
+        let mut replaces = headers.items(&Name::Replaces);
+        let mut joins = headers.items(&Name::Join);
+        match [replaces.next(), replaces.next(), joins.next(), joins.next()] {
+            [None, None, None, None] => Ok(None),
+            [Some(one), None, None, None] => Replaces::parse(one).map(Self::Place).map(Some),
+            [None, None, Some(one), None] => Join::parse(one).map(Self::Part).map(Some),
+            [one, _, other, _] => {
+                Err(FieldError::invalid("one dialog", one.or(other).unwrap_or_default()))
+            }
+        }
+    }
 }
 
 /// A REFER that comes in.

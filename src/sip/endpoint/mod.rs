@@ -44,7 +44,7 @@ pub use crate::sip::layer::Flow;
 pub use counters::{Counters, Counts};
 pub use event::{
     Busy, EndCause, Event, Invitation, Invited, Options, Referred, Registering, Rejection,
-    Subscribing, Target,
+    Subscribing, Takes, Target,
 };
 pub use output::{
     OptionsId, Output, Packet, ReferId, RegisterId, Resolve, ResolveId, SessionId, SubscriptionId,
@@ -255,6 +255,13 @@ impl Endpoint {
         self.settle(now);
     }
 
+    /// Refuses a `Referred`; it is over.
+    pub fn refuse_refer(&mut self, now: Instant, refer: ReferId, rejection: Rejection) {
+        let reply = session::reply_of(rejection);
+        self.with_refer(refer, |refer, core| refer.refuse(now, core, reply));
+        self.settle(now);
+    }
+
     /// Tells who sent a REFER how the call fares; a final status is the last report.
     pub fn notify_refer(
         &mut self,
@@ -370,9 +377,20 @@ impl Endpoint {
         self.sessions.get(&session)?.call_id()
     }
 
-    /// The session that uses this dialog, early or confirmed.
+    /// The session that uses this dialog, early or confirmed. A peer without a tag is named by the tag 0 (RFC 3891 §6.1).
     pub fn session_of(&self, dialog: &DialogId) -> Option<SessionId> {
-        self.core.dialogs.get(dialog)?.session
+        let dialogs = &self.core.dialogs;
+        let untagged = || {
+            let bare = DialogId { remote_tag: String::new(), ..dialog.clone() };
+            dialogs.get(&bare).filter(|_| dialog.remote_tag == "0")
+        };
+        dialogs.get(dialog).or_else(untagged)?.session
+    }
+
+    /// Where the peer of an established session is reached.
+    pub fn target_of(&self, session: SessionId) -> Option<Uri> {
+        let dialog = self.sessions.get(&session)?.dialog()?;
+        Some(self.core.dialogs.get(dialog)?.dialog.target().without_headers())
     }
 
     /// Whether this is a port at which we are called at this address, by any transport.

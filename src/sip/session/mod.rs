@@ -33,7 +33,7 @@ use outgoing::Outgoing;
 
 use crate::sip::dialog::{Dialog, DialogId, Identity};
 use crate::sip::endpoint::core::{Core, SDP};
-use crate::sip::endpoint::{Busy, Event, Invitation, Invited, Rejection, SessionId};
+use crate::sip::endpoint::{Busy, Event, Invitation, Invited, Rejection, SessionId, Takes};
 use crate::sip::headers::{Name, RetryAfter};
 use crate::sip::layer::{Failure, Head, Owner, Reply, Request, RequestId, ServerId, Source};
 use crate::sip::message::Start;
@@ -120,6 +120,7 @@ impl Session {
             to: request.headers.to().ok()?,
             target: request.uri()?.clone(),
             offer: sdp_of(&request),
+            takes: Takes::of(&request.headers).ok()?,
             request: request.clone(),
             transport: source.transport,
             peer: source.peer,
