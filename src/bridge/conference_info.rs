@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Write as _};
 
 use api::model::{Direction, LeftReason, LegId, Role};
 
-use super::leg::{Leg, Stage};
+use super::leg::{Leg, Privacy, Stage};
 
 /// A conference as one subscriber sees it.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) enum Presence<'a> {
 
 /// Who a leg is to subscribers; nobody, if its caller wants to be anonymous (RFC 3323, RFC 4575 §7).
 pub(super) fn entity_of(leg: &Leg) -> String {
-    if leg.anonymous {
+    if leg.privacy == Privacy::Hidden {
         return format!("sip:anonymous-{}@anonymous.invalid", tail(leg.id));
     }
     let uri = leg.remote();
@@ -144,7 +144,11 @@ impl User<'_> {
 
 fn write_person(out: &mut String, leg: Option<&Leg>) -> fmt::Result {
     let Some(leg) = leg else { return Ok(()) };
-    let name = if leg.anonymous { Some("Anonymous") } else { leg.display_name.as_deref() };
+    let name = if leg.privacy == Privacy::Hidden {
+        Some("Anonymous")
+    } else {
+        leg.display_name.as_deref()
+    };
     if let Some(name) = name {
         write!(out, "<display-text>{}</display-text>", Xml(name))?;
     }

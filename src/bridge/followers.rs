@@ -10,7 +10,7 @@ use api::model::{LeftReason, LegId, RoomId};
 
 use super::Bridge;
 use super::conference_info::{ConferenceInfo, Presence, Scope, User, entity_of};
-use super::leg::Leg;
+use super::leg::{Leg, Privacy};
 use super::room::Room;
 use super::signal::{rejection, user_of};
 use crate::sip::endpoint::{Rejection, Subscribing, SubscriptionId};
@@ -234,8 +234,8 @@ fn conference_uri(target: &Uri) -> String {
     Uri::sip(user.as_deref(), host, target.port()).to_string()
 }
 
-/// Whether a caller wants that others do not learn who it is (RFC 3323, RFC 3325).
-pub(super) fn is_anonymous(request: &Message) -> bool {
+/// Whether others may learn who a caller is (RFC 3323, RFC 3325).
+pub(super) fn privacy_of(request: &Message) -> Privacy {
     let wanted = ["id", "user", "header"];
     let asks = |value: &[u8]| {
         let tokens = value.split(|&byte| byte == b';');
@@ -243,7 +243,8 @@ pub(super) fn is_anonymous(request: &Message) -> bool {
             .map(<[u8]>::trim_ascii)
             .any(|token| wanted.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes())))
     };
-    request.headers.items(&Name::Privacy).any(asks)
+    let is_asked = request.headers.items(&Name::Privacy).any(asks);
+    if is_asked { Privacy::Hidden } else { Privacy::Shown }
 }
 
 /// Changed users of a room that are remembered; beyond them its followers are told everything once.

@@ -14,7 +14,7 @@ use crate::sip::status::StatusCode;
 use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
-use super::followers::is_anonymous;
+use super::followers::privacy_of;
 use super::leg::{KeySource, Stage};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
@@ -126,7 +126,7 @@ impl Bridge {
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
-        leg.anonymous = is_anonymous(&invited.request);
+        leg.privacy = privacy_of(&invited.request);
         leg.to = invited.to.uri.to_string();
         leg.transport = wire_name(invited.transport);
         leg.sip_call_id =

@@ -159,7 +159,7 @@ impl Endpoint {
     ) {
         let ask = match notifier::Ask::read(&request, &self.core.layer.settings) {
             Ok(ask) => ask,
-            Err(refusal) => return self.core.reply(now, server, refusal),
+            Err(refusal) => return self.core.reply(now, server, *refusal),
         };
         let dialog = DialogId::of_request(head);
         let entry = dialog.as_ref().and_then(|dialog| self.core.dialogs.get(dialog));

@@ -18,26 +18,28 @@ pub(in crate::sip) struct Ask {
 
 impl Ask {
     /// Reads what is asked for; the error is the refusal.
-    pub(in crate::sip) fn read(request: &Message, settings: &Settings) -> Result<Self, Reply> {
+    pub(in crate::sip) fn read(request: &Message, settings: &Settings) -> Result<Self, Box<Reply>> {
         let event = request.headers.first(&Name::Event);
         let event = event.and_then(|value| headers::Event::parse(value).ok());
         let known = event.and_then(|event| Some((package_of(&event)?, event)));
         let Some((content_type, event)) = known else {
             let reply = Reply::new(StatusCode::BAD_EVENT);
-            return Err(reply.header(Name::AllowEvents, allow_events()));
+            return Err(Box::new(reply.header(Name::AllowEvents, allow_events())));
         };
         if !accepts(request, content_type) {
             let reply = Reply::new(StatusCode::NOT_ACCEPTABLE);
-            return Err(reply.header(Name::Accept, content_type));
+            return Err(Box::new(reply.header(Name::Accept, content_type)));
         }
         let expires = match request.headers.first(&Name::Expires) {
-            Some(value) => seconds(value).ok_or_else(|| Reply::new(StatusCode::BAD_REQUEST))?,
+            Some(value) => {
+                seconds(value).ok_or_else(|| Box::new(Reply::new(StatusCode::BAD_REQUEST)))?
+            }
             None => settings.subscribe_max,
         };
         if !expires.is_zero() && expires < settings.subscribe_min {
             let min = settings.subscribe_min.as_secs().to_string();
             let reply = Reply::new(StatusCode::INTERVAL_TOO_BRIEF);
-            return Err(reply.header(Name::MinExpires, min));
+            return Err(Box::new(reply.header(Name::MinExpires, min)));
         }
         Ok(Self { event, expires: expires.min(settings.subscribe_max) })
     }

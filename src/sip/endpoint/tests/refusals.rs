@@ -67,7 +67,7 @@ fn options_may_arrive_with_no_hops_left() {
         event => panic!("expected OPTIONS, found {event:?}"),
     };
     net.act(0, |endpoint, now| {
-        endpoint.answer_options(now, options, Ok(Some(Identity::focus("hall"))))
+        endpoint.answer_options(now, options, Ok(Some(Identity::focus("hall"))));
     });
 
     let answer = net.last_to(peer());
