@@ -87,6 +87,7 @@ impl Bridge {
             target: target.without_headers().without_param("method"),
             from: Caller::User(self.rooms[&room].name.clone()),
             codecs: self.settings.codecs.clone(),
+            trunk: None,
             headers: Vec::new(),
         };
         let carried = Carried { by: None, place: Place::Room(room) };

@@ -301,7 +301,7 @@ impl Bridge {
         let data = json!({ "target": target.to_string(), "by": "phone" });
         let codecs = self.settings.codecs.clone();
         let target = target.without_headers().without_param("method");
-        let dial = Dial { target, from, codecs, headers };
+        let dial = Dial { target, from, codecs, trunk: None, headers };
         self.call_for(refer, (Carried { by: Some(by), place }, call), dial);
         self.transfer_moves(by, TransferState::Requested, data);
     }

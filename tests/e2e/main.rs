@@ -46,4 +46,5 @@ mod subscriptions;
 mod support;
 mod timers;
 mod transfer;
+mod trunks;
 mod wire;

@@ -165,6 +165,7 @@ impl Users {
             | Event::Info { .. }
             | Event::Registering(_)
             | Event::Options(_)
+            | Event::Replied { .. }
             | Event::Subscribing(_)
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. } => {}
