@@ -48,7 +48,14 @@ fn a_call_is_told_in_the_order_in_which_it_went() {
     let messages: Vec<&String> = told.iter().filter(|entry| !entry.starts_with('-')).collect();
     assert_eq!(
         messages,
-        ["received INVITE", "sent SIP/2.0", "received ACK", "received BYE", "sent SIP/2.0"]
+        [
+            "received INVITE",
+            "sent SIP/2.0",
+            "sent SIP/2.0",
+            "received ACK",
+            "received BYE",
+            "sent SIP/2.0"
+        ]
     );
     assert!(told.contains(&"- participant.joined".to_owned()), "{told:?}");
     assert_eq!(trace.entries[0].peer, Some("10.0.0.1:5060".parse().unwrap()));
