@@ -209,6 +209,9 @@ pub struct Sip {
     pub min_se: Duration,
     /// Whether provisional responses are acknowledged.
     pub prack: Prack,
+    /// How long a message waits for a phone of its user; zero: not at all.
+    #[serde(with = "duration")]
+    pub message_wait: Duration,
     /// The shortest time that a phone may subscribe for.
     #[serde(with = "duration")]
     pub subscription_min: Duration,
@@ -329,6 +332,12 @@ pub struct Limits {
     pub trace_memory: usize,
     /// Wrong passwords from one address within `sip.ban_time` that ban it.
     pub failed_logins: u32,
+    /// Octets that an instant message may say.
+    pub message_body: usize,
+    /// Instant messages that are remembered.
+    pub messages: usize,
+    /// Instant messages a second from phones.
+    pub messages_per_second: u32,
     /// Subscriptions (SUBSCRIBE) at once.
     pub subscriptions: usize,
     /// Those of them that one address may hold.

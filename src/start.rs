@@ -308,6 +308,7 @@ fn endpoint_settings(
         session_expires: config.sip.session_expires,
         min_se: config.sip.min_se,
         subscriptions: config.limits.subscriptions,
+        text: config.limits.message_body,
         subscriptions_per_source: config.limits.subscriptions_per_source,
         subscribe_min: config.sip.subscription_min,
         subscribe_max: config.sip.subscription_max,
@@ -366,6 +367,10 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         auto_create_from: rooms.auto_create_from.clone(),
         factory: rooms.factory.clone(),
         roster: limits.roster,
+        messages: limits.messages,
+        message_size: limits.message_body,
+        messages_per_second: limits.messages_per_second,
+        message_wait: sip.message_wait,
         access: bridge::AccessSettings {
             realm: sip.realm.clone(),
             users: sip

@@ -451,6 +451,10 @@ impl Bridge {
                 send(reply, &[api::samples::registration()]);
             }
             Command::Registration { reply, .. } => reply.send(Ok(api::samples::registration())),
+            Command::ListMessages { reply, .. } => send(reply, &[api::samples::message()]),
+            Command::SendMessage { reply, .. } | Command::Message { reply, .. } => {
+                reply.send(Ok(api::samples::message()));
+            }
             Command::ListBans { reply, .. } => send(reply, &[api::samples::ban()]),
             Command::ListNodes { reply, .. } => send(reply, &[api::samples::node()]),
             Command::Node { reply, .. } => reply.send(Ok(api::samples::node())),

@@ -3,6 +3,7 @@
 mod ban;
 mod call;
 mod leg;
+mod message;
 mod node;
 mod page;
 mod participant;
@@ -18,6 +19,7 @@ pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
     TransferFailure, TransferMode, TransferState,
 };
+pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
@@ -29,4 +31,4 @@ pub use self::statistics::{
 };
 pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkGateway, TrunkState};
-pub use crate::id::{CallId, LegId, NodeId, RegistrationId, RoomId};
+pub use crate::id::{CallId, LegId, MessageId, NodeId, RegistrationId, RoomId};

@@ -73,6 +73,7 @@ fn add_examples(components: &mut Components) {
         ("Trace", json!(samples::trace())),
         ("Trunk", json!(samples::trunk())),
         ("Registration", json!(samples::registration())),
+        ("Message", json!(samples::message())),
         ("Node", json!(samples::node())),
         ("Event", json!(samples::event())),
     ];

@@ -6,9 +6,9 @@ use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
-    Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
-    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality, Trace,
-    TraceEntry, Trunk, TrunkGateway, TrunkState,
+    Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
+    QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState, SentStats,
+    StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -215,6 +215,25 @@ pub fn node() -> Node {
         calls: 0,
         room_for_legs: 4400,
         workers: vec![worker(0, 240, 0.06, 2300), worker(1, 200, 0.05, 2100)],
+    }
+}
+
+/// What Alice wrote to the room.
+pub fn message() -> Message {
+    let (ms, random) = parts(0x5d11_20a3_7702_0008_3b08);
+    Message {
+        id: MessageId::new(ms, random),
+        direction: Direction::Inbound,
+        state: MessageState::Delivered,
+        from: "sip:alice@example.com".to_owned(),
+        to: "sip:board@192.0.2.1".to_owned(),
+        room: Some(room_id()),
+        content_type: "text/plain".to_owned(),
+        body: Some("The figures are on the wall.".to_owned()),
+        recipients: 1,
+        delivered: 1,
+        created_at: time(60),
+        sip: None,
     }
 }
 

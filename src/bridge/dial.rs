@@ -17,7 +17,7 @@ use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage};
+use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts};
 use super::registrations::Callee;
 use super::room::reason_of;
 use super::signal::wire_name;
@@ -173,6 +173,7 @@ impl Bridge {
     /// They answered our INVITE with this SDP.
     pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>, response: &Message) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.texts = Texts::of(response);
         // The Via that comes back is ours: it says how the request that was answered went out.
         if let Ok(via) = response.headers.via()
             && let Some(transport) = Transport::parse(&via.transport)

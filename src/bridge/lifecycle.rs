@@ -18,7 +18,7 @@ use crate::sdp::{self, MediaPlan, Negotiation};
 
 use super::conference_info::entity_of;
 use super::followers::Roster;
-use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage};
+use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
@@ -38,6 +38,7 @@ impl Bridge {
             from: String::new(),
             to: String::new(),
             display_name: None,
+            texts: Texts::Refused,
             privacy: Privacy::Shown,
             named_by: NamedBy::Phone,
             transport: "udp",

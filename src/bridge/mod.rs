@@ -28,6 +28,7 @@ mod followers;
 mod history;
 mod leg;
 mod lifecycle;
+mod messages;
 mod metrics;
 mod quality;
 mod registrations;
@@ -48,7 +49,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::{Data, EventType, Happened, Level};
-use api::model::{CallId, LegId, NodeId, RoomId};
+use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -78,6 +79,7 @@ use ending::Endings;
 use followers::Follower;
 use history::History;
 use leg::Leg;
+use messages::Messages;
 use metrics::Counters;
 use room::Room;
 use takeover::Past;
@@ -190,6 +192,8 @@ pub struct Bridge {
     refers_carried: BTreeMap<ReferId, Carried>,
     /// Who is told of rooms.
     followers: BTreeMap<SubscriptionId, Follower>,
+    messages: Messages,
+    texts: Bucket,
     endings: Endings,
     past: Past,
     history: History,
@@ -221,6 +225,10 @@ enum Timer {
     TrunkRegister(usize),
     /// The gateways of a trunk are to be asked again.
     TrunkCheck(usize),
+    /// More messages may be sent.
+    Texts,
+    /// A message has waited long enough for a phone.
+    Message(MessageId),
     /// The grace time of the drain is over.
     Drain,
 }
@@ -247,6 +255,7 @@ impl Bridge {
         let access = Access::new(start.instant, settings.access.clone(), &mut dice);
         let history = History::new(settings.history);
         let rate = Bucket::new(start.instant, settings.calls_per_second);
+        let texts = Bucket::new(start.instant, settings.messages_per_second);
         let capacity = Capacity::new(settings.media_workers, settings.media_load);
         let unix_ms = u64::try_from(start.wall.as_millisecond()).unwrap_or(0);
         let node = NodeId::new(unix_ms, dice.next_u64().into());
@@ -271,6 +280,8 @@ impl Bridge {
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
             followers: BTreeMap::new(),
+            messages: Messages::default(),
+            texts,
             endings: Endings::default(),
             past: Past::default(),
             history,
@@ -386,6 +397,8 @@ impl Bridge {
                 Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
+                Timer::Texts => self.send_some_texts(),
+                Timer::Message(message) => self.waited_too_long(message),
                 Timer::Drain => self.hang_up_all(),
             }
         }

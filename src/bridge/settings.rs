@@ -23,6 +23,14 @@ pub struct Settings {
     pub auto_create_from: Vec<Network>,
     /// The name that makes a new room whenever it is called; nothing: none does.
     pub factory: String,
+    /// Instant messages that are remembered.
+    pub messages: usize,
+    /// Octets that one may say.
+    pub message_size: usize,
+    /// Messages a second from phones; one more is told 503.
+    pub messages_per_second: u32,
+    /// How long a message waits for a phone of its user; zero: not at all.
+    pub message_wait: Duration,
     /// Users that a conference-info document tells; of a longer room it tells the number.
     pub roster: usize,
     /// Who may call.

@@ -15,7 +15,7 @@ use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
 use super::followers::privacy_of;
-use super::leg::{KeySource, Stage};
+use super::leg::{KeySource, Stage, Texts};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
 use super::takeover::Entry;
@@ -33,11 +33,15 @@ impl Bridge {
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
+            Event::Texted(texted) => self.texted(&texted),
+            Event::TextAnswered { text, status } => self.text_answered(text, status),
             Event::Subscribing(subscribing) => self.subscribing(&subscribing),
             Event::NotifyDue { subscription, whole } => self.notify_due(subscription, whole),
             Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             Event::Replied { query, status, response } => {
-                self.query_answered(query, status, response.as_deref());
+                if !self.text_replied(query, status) {
+                    self.query_answered(query, status, response.as_deref());
+                }
             }
             Event::Referred(referred) => self.referred(&referred),
             Event::ReferAnswered { refer, status, reason } => {
@@ -137,6 +141,7 @@ impl Bridge {
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
+        leg.texts = Texts::of(&invited.request);
         leg.privacy = privacy_of(&invited.request);
         leg.to = invited.to.uri.to_string();
         leg.transport = wire_name(invited.transport);

@@ -278,6 +278,8 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Texted(_)
+            | Event::TextAnswered { .. }
             | Event::Subscribing(_)
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. }

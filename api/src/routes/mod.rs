@@ -5,6 +5,7 @@ mod calls;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod events;
 mod legs;
+mod messages;
 mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
@@ -119,6 +120,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(node::nodes())
         .merge(bans::routes())
         .merge(registrations::routes())
+        .merge(messages::routes())
         .merge(trunks::routes())
         .merge(events::routes());
     OpenApiRouter::new().nest("/v1", resources)

@@ -110,6 +110,10 @@ fn answer(command: Command) {
         Command::Trunk { reply, .. } => reply.send(Ok(samples::trunk())),
         Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
         Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
+        Command::ListMessages { reply, .. } => reply.send(Ok(page(samples::message()))),
+        Command::SendMessage { reply, .. } | Command::Message { reply, .. } => {
+            reply.send(Ok(samples::message()));
+        }
         Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),
         Command::ListNodes { reply, .. } => reply.send(Ok(page(samples::node()))),
         Command::Node { reply, .. } => reply.send(Ok(samples::node())),

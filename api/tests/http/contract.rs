@@ -94,6 +94,9 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
     ("GET", "/v1/legs/LEG/trace", "", 200, "LegTrace {"),
     ("GET", "/v1/calls/CALL/trace", "", 200, "CallTrace {"),
+    ("POST", "/v1/messages", r#"{"to":"b","text":"hi"}"#, 202, "SendMessage"),
+    ("GET", "/v1/messages", "", 200, "ListMessages"),
+    ("GET", "/v1/messages/MESSAGE", "", 200, "Message {"),
     ("GET", "/v1/trunks", "", 200, "ListTrunks"),
     ("GET", "/v1/trunks/carrier", "", 200, "Trunk { trunk: \"carrier\""),
     ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),
@@ -111,6 +114,8 @@ fn cases() -> impl Iterator<Item = &'static Case> {
 fn with_ids(path: &str) -> String {
     let (leg, call) = (samples::leg().id.to_string(), samples::call().id.to_string());
     let registration = samples::registration().id.to_string();
+    let message = samples::message().id.to_string();
+    let path = path.replace("MESSAGE", &message);
     path.replace("REGISTRATION", &registration).replace("LEG", &leg).replace("CALL", &call)
 }
 

@@ -59,6 +59,9 @@ impl Bridge {
             Command::LegStats { leg, reply } => reply.send(self.api_leg_stats(leg)),
             Command::ListNodes { query, reply } => reply.send(self.api_list_nodes(&query)),
             Command::Node { node, reply } => reply.send(self.api_node(&node)),
+            Command::SendMessage { body, reply } => reply.send(self.api_send_message(&body)),
+            Command::ListMessages { query, reply } => reply.send(self.api_list_messages(&query)),
+            Command::Message { message, reply } => reply.send(self.api_message(message)),
             Command::ListBans { query, reply } => reply.send(self.api_list_bans(&query)),
             Command::LiftBan { address, reply } => reply.send(self.api_lift_ban(address)),
             Command::ListRegistrations { query, reply } => {
@@ -96,7 +99,7 @@ impl Bridge {
     }
 
     /// The open room with this id or name.
-    fn open_room(&self, room: &str) -> Answer<RoomId> {
+    pub(super) fn open_room(&self, room: &str) -> Answer<RoomId> {
         let by_id = room.parse().ok().filter(|id| self.rooms.contains_key(id));
         by_id.or_else(|| self.names.get(room).copied()).ok_or_else(|| no_such("room", room))
     }
@@ -110,7 +113,7 @@ pub(super) fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError 
     ControlError::Invalid { pointer: pointer.to_owned(), detail: detail.into() }
 }
 
-fn conflict(code: &'static str, detail: impl Into<String>) -> ControlError {
+pub(super) fn conflict(code: &'static str, detail: impl Into<String>) -> ControlError {
     ControlError::Conflict { code, detail: detail.into() }
 }
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::core::{ALLOW, SDP};
 use super::{
-    Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, SubscriptionId, Takes,
+    Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, SessionId, SubscriptionId,
+    Takes, Texted, TextedId,
 };
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
@@ -55,6 +56,7 @@ impl Endpoint {
             Method::Invite => self.admit_invite(now, server, (request, head, source)),
             Method::Refer => self.admit_refer(now, server, (request, head, source)),
             Method::Subscribe => self.admit_subscribe(now, server, (request, head, source)),
+            Method::Message => self.admit_text(now, server, (request, None, source)),
             Method::Options => {
                 let Some(target) = request.uri().cloned() else { return };
                 let options = OptionsId(server.0);
@@ -77,7 +79,6 @@ impl Endpoint {
             | Method::Prack
             | Method::Info
             | Method::Notify
-            | Method::Message
             | Method::Publish
             | Method::Other(_) => {
                 self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST);
@@ -102,6 +103,9 @@ impl Endpoint {
             (Method::Notify, _) => self.admit_notify(now, server, dialog, &request),
             (Method::Refer, _) => self.admit_refer(now, server, (request, head, source)),
             (Method::Subscribe, _) => self.admit_subscribe(now, server, (request, head, source)),
+            (Method::Message, Some(id)) => {
+                self.admit_text(now, server, (request, Some(id), source));
+            }
             (Method::Info, Some(id)) => {
                 self.with_session(id, |session, core| {
                     session.handle_info(now, core, server, &request);
@@ -149,6 +153,21 @@ impl Endpoint {
                 self.core.reply_status(now, server, StatusCode::BAD_REQUEST);
             }
         }
+    }
+
+    fn admit_text(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, session, source): (Message, Option<SessionId>, Source),
+    ) {
+        if request.body.len() > self.core.layer.settings.text {
+            return self.core.reply_status(now, server, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        }
+        let Some(target) = request.uri().cloned() else { return };
+        let text = TextedId(server.0);
+        let texted = Texted { text, session, target, request, peer: source.peer };
+        self.core.emit(Event::Texted(Box::new(texted)));
     }
 
     fn admit_subscribe(
@@ -296,8 +315,9 @@ fn refuse_method(method: &Method) -> Option<Refusal> {
         | Method::Refer
         | Method::Register
         | Method::Notify
-        | Method::Subscribe => None,
-        Method::Message | Method::Publish | Method::Other(_) => {
+        | Method::Subscribe
+        | Method::Message => None,
+        Method::Publish | Method::Other(_) => {
             let reply = Reply::new(StatusCode::METHOD_NOT_ALLOWED);
             Some(Refusal::Now(reply.header(Name::Allow, ALLOW)))
         }

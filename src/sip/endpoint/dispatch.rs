@@ -207,6 +207,7 @@ impl Endpoint {
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
             }
+            Owner::Text(text) => self.core.emit(Event::TextAnswered { text, status }),
             Owner::Notice(id) => {
                 self.with_subscription(id, |own, core| own.handle_status(now, core, status));
             }
@@ -262,6 +263,7 @@ impl Endpoint {
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
             }
+            Owner::Text(text) => self.core.emit(Event::TextAnswered { text, status }),
             Owner::Notice(id) => {
                 self.with_subscription(id, |own, core| own.handle_status(now, core, status));
             }

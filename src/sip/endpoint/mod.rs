@@ -45,11 +45,11 @@ pub use crate::sip::layer::Flow;
 pub use counters::{Counters, Counts};
 pub use event::{
     Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Query, Referred, Registering,
-    Rejection, Subscribing, Takes, Target,
+    Rejection, Subscribing, Takes, Target, Text, Texted,
 };
 pub use output::{
     OptionsId, Output, Packet, QueryId, ReferId, RegisterId, Resolve, ResolveId, SessionId,
-    SubscriptionId, Transmit,
+    SubscriptionId, TextId, TextedId, Transmit,
 };
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 
@@ -332,7 +332,7 @@ impl Endpoint {
 
     /// Sends a request outside of any call: `Replied` follows.
     pub fn ask(&mut self, now: Instant, query: Query) -> QueryId {
-        let Query { method, target, from, mut to, call, contact, headers, account } = query;
+        let Query { method, target, from, mut to, call, contact, headers, body, account } = query;
         let id = QueryId(self.core.layer.next_id());
         to.params.remove("tag");
         let mut message = Message::request(method.clone(), target.uri.without_headers());
@@ -350,12 +350,43 @@ impl Endpoint {
         for (name, value) in headers {
             own.push(Name::new(&name), value);
         }
+        if let Some((content_type, body)) = body {
+            own.push(Name::ContentType, content_type);
+            message.body = body;
+        }
         let (owner, login) = (Owner::Query(id), account.map(Login::new));
         let contact = contact.map(Identity::party);
         let request = Request { message, contact, owner, flow: target.flow, login };
         self.core.layer.send(now, request);
         self.settle(now);
         id
+    }
+
+    /// Says something within a session (RFC 3428): `TextAnswered` follows. `None` if there is none that stands.
+    pub fn text(&mut self, now: Instant, session: SessionId, text: Text) -> Option<TextId> {
+        let dialog = self.dialog_of(session)?;
+        let id = TextId(self.core.layer.next_id());
+        self.core.send_within(now, &dialog, (Method::Message, Owner::Text(id)), |message| {
+            let from = message.headers.from();
+            if let (Some(author), Ok(from)) = (text.author, from) {
+                message.headers.replace(Name::From, from.with_display(author).to_string());
+            }
+            message.headers.push(Name::ContentType, text.content_type);
+            message.body = text.body;
+        })?;
+        self.settle(now);
+        Some(id)
+    }
+
+    /// Answers a `Texted`: 200, 202 for what goes on its way later, or why not.
+    pub fn answer_text(
+        &mut self,
+        now: Instant,
+        text: TextedId,
+        answer: Result<StatusCode, Rejection>,
+    ) {
+        let reply = answer.map_or_else(session::reply_of, Reply::new);
+        self.core.reply(now, ServerId(text.0), reply);
     }
 
     /// Answers a `Registering`: 200 with these headers beside the date, or why not.

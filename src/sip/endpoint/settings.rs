@@ -46,6 +46,8 @@ pub struct Settings {
     pub subscribe_max: Duration,
     /// The time from one NOTIFY of a subscription to the next, at least.
     pub notify_interval: Duration,
+    /// Octets that a MESSAGE may say; a longer one gets 413.
+    pub text: usize,
     /// Dialogs that one of our INVITEs may fork into; responses from more branches are ignored.
     pub forks: usize,
     /// Redirections (3xx) that one of our invitations follows.
@@ -123,6 +125,7 @@ impl Default for Settings {
             sessions: 10_000,
             refers: 2_000,
             subscriptions: 2_000,
+            text: 8_192,
             subscriptions_per_source: 500,
             subscribe_min: Duration::from_mins(1),
             subscribe_max: Duration::from_hours(1),

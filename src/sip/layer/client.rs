@@ -18,7 +18,7 @@ use super::{
 };
 use crate::sip::dialog::Identity;
 use crate::sip::digest::{Account, Login};
-use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, SubscriptionId, Transmit};
+use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, SubscriptionId, TextId, Transmit};
 use crate::sip::headers::Name;
 use crate::sip::timer::GIVE_UP;
 use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
@@ -64,6 +64,8 @@ pub(in crate::sip) enum Owner {
     Refer(ReferId),
     /// NOTIFY.
     Notify(ReferId),
+    /// MESSAGE within a session.
+    Text(TextId),
     /// NOTIFY of a subscription that was asked for by SUBSCRIBE.
     Notice(SubscriptionId),
     /// REGISTER, OPTIONS … outside of any call.

@@ -166,6 +166,8 @@ impl Users {
             | Event::Registering(_)
             | Event::Options(_)
             | Event::Replied { .. }
+            | Event::Texted(_)
+            | Event::TextAnswered { .. }
             | Event::Subscribing(_)
             | Event::NotifyDue { .. }
             | Event::Unsubscribed { .. } => {}

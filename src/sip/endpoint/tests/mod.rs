@@ -15,4 +15,5 @@ mod refers;
 mod refusals;
 mod script;
 mod subscriptions;
+mod texts;
 mod timers;

@@ -346,6 +346,10 @@ fn name(event: &Event) -> String {
         Event::NotifyDue { whole, .. } => {
             format!("notify due{}", if *whole { " whole" } else { "" })
         }
+        Event::Texted(texted) => {
+            format!("texted {}", String::from_utf8_lossy(&texted.request.body))
+        }
+        Event::TextAnswered { status, .. } => format!("text answered {status}"),
         Event::Unsubscribed { .. } => "unsubscribed".into(),
         Event::Replied { status, .. } => format!("replied {status}"),
         Event::Ended { cause, .. } => format!("ended {cause:?}"),
