@@ -30,7 +30,7 @@ use crate::sip::endpoint::{
 };
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::uri::Scheme;
-use crate::sip::{Host, Method, StatusCode, Uri};
+use crate::sip::{Host, Message as Request, Method, StatusCode, Uri};
 
 /// Every message that is remembered, and those that are on their way.
 #[derive(Debug, Default)]
@@ -91,46 +91,34 @@ impl Bridge {
     }
 
     fn take_text(&mut self, texted: &Texted) -> Result<StatusCode, Rejection> {
-        let request = &texted.request;
-        let mut from = request.headers.from().map_err(|_| StatusCode::BAD_REQUEST)?;
-        from.params.remove("tag");
-        let (audience, sender) = match texted.session {
-            Some(session) => {
-                let leg = self.sessions.get(&session).and_then(|leg| self.legs.get(leg));
-                let leg = leg.ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
-                (None, Some((leg.id, leg.place)))
-            }
-            None => {
-                let user = self.identify(request, texted.peer.ip())?;
-                if let Some(user) = user {
-                    from.uri = self.user_uri(&user, texted.peer.ip());
-                }
-                (Some(self.audience(&texted.target)?), None)
-            }
-        };
-        if self.messages.outbox.len() >= OUTBOX || !self.texts.take(self.now) {
-            let mut busy = Rejection::new(StatusCode::SERVICE_UNAVAILABLE);
-            busy.headers.push(("Retry-After".to_owned(), "1".to_owned()));
-            return Err(busy);
+        if let Some(session) = texted.session {
+            let leg = self.sessions.get(&session).and_then(|leg| self.legs.get(leg));
+            let leg = leg.ok_or(StatusCode::CALL_DOES_NOT_EXIST)?;
+            let (leg, place) = (leg.id, leg.place);
+            self.may_say()?;
+            let others = self.listeners(place, Some(leg));
+            self.keep(words_of(&texted.request)?, place.room(), others);
+            return Ok(StatusCode::OK);
         }
-        let content_type = request.headers.first(&Name::ContentType);
-        let content_type = content_type.map(|value| String::from_utf8_lossy(value).into_owned());
-        let words = Words {
-            direction: Direction::Inbound,
-            from,
-            to: request.headers.to().map(|to| to.uri.to_string()).unwrap_or_default(),
-            content_type: content_type.unwrap_or_else(|| PLAIN.to_owned()),
-            body: request.body.clone(),
-        };
-        match (audience, sender) {
-            (Some(audience), _) => self.deliver(words, audience).map(|(_, status)| status),
-            (None, Some((leg, place))) => {
-                let others = self.listeners(place, Some(leg));
-                self.keep(words, place.room(), others);
-                Ok(StatusCode::OK)
-            }
-            (None, None) => Err(StatusCode::NOT_FOUND.into()),
+        let peer = texted.peer.ip();
+        let user = self.identify(&texted.request, peer)?;
+        let audience = self.audience(&texted.target)?;
+        self.may_say()?;
+        let mut words = words_of(&texted.request)?;
+        if let Some(user) = user {
+            words.from.uri = self.user_uri(&user, peer);
         }
+        self.deliver(words, audience).map(|(_, status)| status)
+    }
+
+    /// Whether phones may say more now.
+    fn may_say(&mut self) -> Result<(), Rejection> {
+        if self.messages.outbox.len() < OUTBOX && self.texts.take(self.now) {
+            return Ok(());
+        }
+        let mut busy = Rejection::new(StatusCode::SERVICE_UNAVAILABLE);
+        busy.headers.push(("Retry-After".to_owned(), "1".to_owned()));
+        Err(busy)
     }
 
     /// Whom a message from outside any session is for.
@@ -432,6 +420,22 @@ impl Bridge {
         let host = realm.unwrap_or_else(|| self.local.towards(peer).into());
         Uri::sip(Some(user), &host, None)
     }
+}
+
+/// What a phone says.
+fn words_of(request: &Request) -> Result<Words, Rejection> {
+    let headers = &request.headers;
+    let mut from = headers.from().map_err(|_| StatusCode::BAD_REQUEST)?;
+    from.params.remove("tag");
+    let content_type = headers.first(&Name::ContentType);
+    let content_type = content_type.map(|value| String::from_utf8_lossy(value).into_owned());
+    Ok(Words {
+        direction: Direction::Inbound,
+        from,
+        to: headers.to().map(|to| to.uri.to_string()).unwrap_or_default(),
+        content_type: content_type.unwrap_or_else(|| PLAIN.to_owned()),
+        body: request.body.clone(),
+    })
 }
 
 /// Type and text of what the API says.
