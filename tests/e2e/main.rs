@@ -35,6 +35,7 @@ mod hold;
 mod ipv6;
 mod levels;
 mod media;
+mod messages;
 mod operation;
 mod peers;
 mod refusals;

@@ -155,5 +155,8 @@ pub(crate) const FIELD: &[Case] = &[
     case("timer-huge", "a session interval of centuries, and a refresher that is nobody", OK, &[("header Session-Expires", "99999999999999999999 ; refresher=nobody")]),
     case("rack-garbage", "a PRACK for what never was", GONE, &[("header RAck", "-7 99999999999 INVITE ACK")]),
     case("rseq-garbage", "a reliable response without a number", STRAY, &[("header RSeq", "0, 4294967296")]),
+    case("event-garbage", "a subscription to nothing that has a name", Understood(Some(489)), &[]),
+    case("expires-garbage", "a subscription for less than no time", Understood(Some(400)), &[("header Event", "conference;id=;id")]),
+    case("wordless", "a message of no type, for nobody", Understood(Some(404)), &[]),
     case("precondition", "preconditions, which we cannot meet", Understood(Some(420)), &[("header Require", "precondition")]),
 ];
