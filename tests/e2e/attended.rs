@@ -8,7 +8,8 @@ fn connect(scene: &Scene, lines: [&Line<'_>; 2]) -> (String, [String; 2]) {
     let id = scene.bridge.post("/v1/calls", &body)["id"].as_str().unwrap().to_owned();
     let event = scene.bridge.wait("call.connected", |event| event["call"] == id.as_str());
     let leg = |index: usize| event["data"]["legs"][index].as_str().unwrap().to_owned();
-    (id.clone(), [leg(0), leg(1)])
+    let legs = [leg(0), leg(1)];
+    (id, legs)
 }
 
 /// Anna is in a call with Bert, and in another with Carl.
@@ -146,7 +147,7 @@ fn a_phone_hands_its_caller_on_into_a_room() {
 }
 
 /// Anna talks to Bert through the bridge, and to Dora without it.
-fn aside<'s>(scene: &'s Scene) -> (Call<'s>, Call<'s>, Line<'s>, Call<'s>) {
+fn aside(scene: &Scene) -> (Call<'_>, Call<'_>, Line<'_>, Call<'_>) {
     let (anna, bert) = (scene.answering("anna", 440), scene.answering("bert", 880));
     let dora = scene.answering("dora", 1320);
     connect(scene, [&anna, &bert]);

@@ -88,16 +88,15 @@ impl Phone {
         request: &Request,
     ) -> Option<()> {
         let replaces = sip::value(&request.headers, "Replaces");
-        let replaced = replaces.as_ref().map(|replaces| {
+        let old = replaces.as_ref().map(|replaces| {
             let found = self.calls.values().find(|call| call.is_named_by(replaces));
             found.map(|call| call.name.clone())
         });
-        if replaced == Some(None) {
+        if old == Some(None) {
             let tag = self.random.token();
             self.respond(line, flow, request, 481, &tag, Parts::default());
             return Some(());
         }
-        let replaced = replaced.flatten();
         let known = self.lines.get_mut(line)?;
         known.incoming += 1;
         let name = format!("{line}-{}", known.incoming);
@@ -127,7 +126,7 @@ impl Phone {
             tones_hz: behaviour.tones_hz.clone(),
             behaviour: behaviour.clone(),
             referred_by: None,
-            replaces: replaced,
+            replaces: old.flatten(),
         };
         call.learn(&request.headers, false);
         self.calls.insert(name.clone(), call);
