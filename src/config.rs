@@ -6,9 +6,11 @@
 
 mod explain;
 mod sources;
+mod trunk;
 mod units;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
+pub use trunk::Trunk;
 pub use units::{Auto, CodecName, DigestName, Listeners, PortRange, Secret, User};
 
 use wire::{duration, list, text};
@@ -50,6 +53,8 @@ pub struct Config {
     pub log: String,
     /// For people or for machines.
     pub log_format: LogFormat,
+    /// Carriers and PBXs.
+    pub trunks: Vec<Trunk>,
     /// Signalling.
     pub sip: Sip,
     /// Audio.
@@ -340,9 +345,17 @@ impl Config {
         let mut complaints = Vec::new();
         let mut expect = |holds: bool, key: &'static str, expected: &str| {
             if !holds {
+                let expected = expected.strip_prefix("expected ").unwrap_or(expected);
                 complaints.push((key, format!("expected {expected}")));
             }
         };
+        for trunk in &self.trunks {
+            if let Some(expected) = trunk.complaint() {
+                expect(false, "trunks", &format!("{expected} in trunk \"{}\"", trunk.name));
+            }
+        }
+        let names: BTreeSet<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+        expect(names.len() == self.trunks.len(), "trunks", "each name once");
         sip.expect_sane(&mut expect);
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");

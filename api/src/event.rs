@@ -209,6 +209,10 @@ event_types! {
     RegistrationRemoved = "registration.removed",
     /// A phone was not registered: `data.user`, `data.source`, `data.sip`.
     RegistrationRejected = "registration.rejected",
+    /// Calls can go through a trunk; the trunk.
+    TrunkUp = "trunk.up",
+    /// They cannot; the trunk.
+    TrunkDown = "trunk.down",
     /// Nothing new is taken from an address for a while; the ban.
     SecurityBanAdded = "security.ban_added",
     /// The bridge stops taking calls.

@@ -9,6 +9,7 @@ mod participant;
 mod registration;
 mod room;
 mod statistics;
+mod trunk;
 
 pub use self::ban::Ban;
 pub use self::call::{Call, CallParty, CallState, CreateCall};
@@ -25,4 +26,5 @@ pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
+pub use self::trunk::{Trunk, TrunkGateway, TrunkState};
 pub use crate::id::{CallId, LegId, NodeId, RegistrationId, RoomId};

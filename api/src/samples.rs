@@ -7,7 +7,8 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
     Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
-    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality,
+    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality, Trunk,
+    TrunkGateway, TrunkState,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -232,6 +233,27 @@ pub fn registration() -> Registration {
         path: Vec::new(),
         registered_at: time(0),
         expires_at: time(3600),
+    }
+}
+
+/// A carrier of which one gateway is down.
+pub fn trunk() -> Trunk {
+    let gateway = |uri: &str, state, round_trip_ms| {
+        let uri = uri.to_owned();
+        TrunkGateway { uri, state, round_trip_ms }
+    };
+    Trunk {
+        name: "carrier".to_owned(),
+        state: TrunkState::Up,
+        gateways: vec![
+            gateway("sip:sip1.carrier.example", TrunkState::Up, Some(12.5)),
+            gateway("sip:sip2.carrier.example", TrunkState::Down, None),
+        ],
+        registers: true,
+        registered_until: Some(time(600)),
+        refused: None,
+        calls: 3,
+        max_calls: 30,
     }
 }
 

@@ -98,6 +98,8 @@ pub(super) struct Dial {
     pub(super) target: Uri,
     pub(super) from: Caller,
     pub(super) codecs: Vec<Format>,
+    /// The trunk that it goes through.
+    pub(super) trunk: Option<usize>,
     /// More headers of the INVITE.
     pub(super) headers: Vec<(String, String)>,
 }
@@ -109,13 +111,15 @@ pub(super) enum Caller {
     Uri(Uri),
     /// This user at our address.
     User(String),
+    /// Nobody said: this name at our address, or whoever a trunk knows us as.
+    Unsaid(String),
 }
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uri(uri) => uri.fmt(f),
-            Self::User(user) => f.write_str(user),
+            Self::User(user) | Self::Unsaid(user) => f.write_str(user),
         }
     }
 }

@@ -36,6 +36,7 @@ mod signal;
 mod sound;
 mod takeover;
 mod transfer;
+mod trunks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +59,7 @@ use crate::sip::transport::{Refusal, Transport};
 pub use access::AccessSettings;
 pub use clock::Clock;
 pub use settings::{Network, Pattern, Settings};
+pub use trunks::TrunkSettings;
 
 pub use crate::sdp::SrtpPolicy;
 
@@ -72,6 +74,7 @@ use metrics::Counters;
 use room::Room;
 use takeover::Past;
 use transfer::{Carried, Sent};
+use trunks::Trunk;
 
 /// What happens to the bridge.
 #[derive(Debug)]
@@ -162,6 +165,7 @@ pub struct Bridge {
     endpoint: Endpoint,
     access: Access,
     registrar: Registrar,
+    trunks: Vec<Trunk>,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -201,6 +205,10 @@ enum Timer {
     Transferor(LegId),
     /// The grace time of a room is over.
     RoomEnd(RoomId),
+    /// A trunk is to be registered with again.
+    TrunkRegister(usize),
+    /// The gateways of a trunk are to be asked again.
+    TrunkCheck(usize),
     /// The grace time of the drain is over.
     Drain,
 }
@@ -234,6 +242,7 @@ impl Bridge {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             access,
             registrar: Registrar::new(settings.registrar.clone()),
+            trunks: Vec::new(),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -263,6 +272,8 @@ impl Bridge {
             counters: Counters::default(),
         };
         bridge.happened(EventType::NodeReady, Subject::default(), Data::of(&()));
+        bridge.open_trunks();
+        bridge.settle();
         bridge
     }
 
@@ -355,6 +366,8 @@ impl Bridge {
                 Timer::Refer(refer) => self.refer_timed_out(refer),
                 Timer::Transferor(leg) => self.transferor_lingers(leg),
                 Timer::RoomEnd(room) => self.end_room(room, None),
+                Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
+                Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
                 Timer::Drain => self.hang_up_all(),
             }
         }

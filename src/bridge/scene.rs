@@ -188,7 +188,8 @@ impl Scene {
 
     /// We are asked for a call of two phones, which both answer.
     pub(super) fn connected(&mut self, [first, second]: [&str; 2]) -> [Talk; 2] {
-        let to = |user: &str| CallParty { to: format!("sip:{user}@10.0.0.1"), from: None };
+        let to =
+            |user: &str| CallParty { to: format!("sip:{user}@10.0.0.1"), from: None, trunk: None };
         let body = CreateCall { legs: vec![to(first), to(second)], timeout_s: None };
         self.ask(|reply| control::Command::CreateCall { body, reply }).unwrap();
         [first, second].map(|user| self.answered(user))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::AccessSettings;
+use super::{AccessSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 
@@ -25,6 +25,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// How long users are registered, and how often.
     pub registrar: RegistrarOptions,
+    /// Carriers and PBXs.
+    pub trunks: Vec<TrunkSettings>,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

@@ -321,7 +321,7 @@ impl Bridge {
         self.transfer_moves(by, TransferState::Requested, data);
         let codecs = self.settings.codecs.clone();
         let new = self.dial(Outbound {
-            dial: Dial { target: target.without_headers(), from, codecs, headers },
+            dial: Dial { target: target.without_headers(), from, codecs, trunk: None, headers },
             place,
             call,
             display_name: None,

@@ -1,9 +1,11 @@
 //! Dialogs: RFC 3261 §12, and the table that finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::sip::digest::Account;
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::headers::{CallId, Join, Name, NameAddr, Replaces, TargetDialog};
 use crate::sip::layer::{Flow, Head, Source};
@@ -25,6 +27,16 @@ impl DialogId {
     pub(super) fn of_request(head: &Head) -> Option<Self> {
         let (local_tag, remote_tag) = (head.to_tag.clone()?, head.from_tag.clone());
         Some(Self { call_id: head.call_id.clone(), local_tag, remote_tag })
+    }
+
+    /// The dialog that a request of ours is sent within.
+    pub(super) fn of_sent(request: &Message) -> Option<Self> {
+        let headers = &request.headers;
+        Some(Self {
+            call_id: headers.call_id().ok()?,
+            local_tag: headers.from().ok()?.tag()?.to_owned(),
+            remote_tag: headers.to().ok()?.tag()?.to_owned(),
+        })
     }
 
     /// The dialog that a response to a request of ours makes or belongs to.
@@ -76,6 +88,8 @@ pub(super) struct Dialog {
     user: String,
     /// Where the peer's last message came from.
     flow: Option<Flow>,
+    /// What the peer knows us by, if it asks.
+    pub(super) account: Option<Arc<Account>>,
 }
 
 /// A request came later than one that was sent after it.
@@ -110,6 +124,7 @@ impl Dialog {
             routes: headers.addresses(&Name::RecordRoute).collect::<Result<_, _>>().ok()?,
             user: user.unwrap_or_default().into_owned(),
             flow: Some(Flow::of_request(request, source)),
+            account: None,
         })
     }
 
@@ -139,6 +154,7 @@ impl Dialog {
             routes,
             user: user.to_owned(),
             flow,
+            account: None,
         })
     }
 
@@ -160,8 +176,14 @@ impl Dialog {
     /// The next request within the dialog (§12.2.1.1): all headers but Via and Contact. The first Route is the next hop,
     /// also if that is a strict router.
     pub(super) fn request(&mut self, method: &Method) -> Message {
+        let sequence = self.next_sequence();
+        self.request_with_sequence(method, sequence)
+    }
+
+    /// The number of the next request of ours.
+    pub(super) fn next_sequence(&mut self) -> u32 {
         self.local_sequence = self.local_sequence.saturating_add(1);
-        self.request_with_sequence(method, self.local_sequence)
+        self.local_sequence
     }
 
     /// The ACK for a 2xx to the INVITE with this sequence number (§13.2.2.4).

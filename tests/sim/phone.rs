@@ -8,7 +8,8 @@ use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::sdp::{Direction, KeySeed, Local, Negotiation, SrtpPolicy};
 use plenary::sip::dialog::DialogId;
 use plenary::sip::endpoint::{
-    Endpoint, Event, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings, Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings,
+    Transmit,
 };
 use plenary::sip::headers::NameAddr;
 use plenary::sip::status::StatusCode;
@@ -83,6 +84,8 @@ impl Phone {
             others: Vec::new(),
             from,
             offer,
+            hunt: Hunt::Refused,
+            account: None,
             headers,
         };
         let session = self.endpoint.invite(now, invitation);
@@ -274,6 +277,7 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Replied { .. }
             | Event::Info { .. } => {}
         }
     }

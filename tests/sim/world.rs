@@ -167,7 +167,7 @@ impl World {
             }
             1 => {
                 let legs = [self.some_phone(), self.some_phone()];
-                let legs = legs.map(|to| CallParty { to, from: None }).to_vec();
+                let legs = legs.map(|to| CallParty { to, from: None, trunk: None }).to_vec();
                 let body = CreateCall { legs, timeout_s: Some(20) };
                 self.ask(|reply| Command::CreateCall { body, reply }).unwrap();
             }
@@ -452,6 +452,7 @@ impl World {
 
 fn invite(to: String) -> Invite {
     Invite {
+        trunk: None,
         to,
         from: None,
         display_name: None,

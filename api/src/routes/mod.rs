@@ -11,6 +11,7 @@ mod page;
 mod participants;
 mod registrations;
 mod rooms;
+mod trunks;
 
 use std::sync::Arc;
 
@@ -117,6 +118,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(node::nodes())
         .merge(bans::routes())
         .merge(registrations::routes())
+        .merge(trunks::routes())
         .merge(events::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }

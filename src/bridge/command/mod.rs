@@ -70,6 +70,8 @@ impl Bridge {
             Command::RemoveRegistration { registration, reply } => {
                 reply.send(self.api_remove_registration(registration));
             }
+            Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),
+            Command::Trunk { trunk, reply } => reply.send(self.api_trunk(&trunk)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),
         }
@@ -102,7 +104,7 @@ pub(super) fn no_such(what: &'static str, name: impl std::fmt::Display) -> Contr
     ControlError::NotFound { what, name: name.to_string() }
 }
 
-fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError {
+pub(super) fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError {
     ControlError::Invalid { pointer: pointer.to_owned(), detail: detail.into() }
 }
 

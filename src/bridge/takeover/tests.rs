@@ -279,7 +279,11 @@ fn a_call_that_rings_is_picked_up_elsewhere() {
 #[test]
 fn picking_up_the_second_party_connects_the_call() {
     let mut scene = scene();
-    let to = |user: &str| api::model::CallParty { to: format!("sip:{user}@10.0.0.1"), from: None };
+    let to = |user: &str| api::model::CallParty {
+        to: format!("sip:{user}@10.0.0.1"),
+        from: None,
+        trunk: None,
+    };
     let body = api::model::CreateCall { legs: vec![to("anna"), to("bert")], timeout_s: None };
     scene.ask(|reply| Ask::CreateCall { body, reply }).unwrap();
     scene.answered("anna");

@@ -30,22 +30,24 @@ use bytes::Bytes;
 
 use self::core::Core;
 use crate::sip::dialog::{DialogId, Dialogs};
+use crate::sip::digest::Login;
 use crate::sip::headers::{Name, NameAddr};
-use crate::sip::layer::{Layer, Reply, ServerId};
+use crate::sip::layer::{Layer, Owner, Reply, Request, ServerId};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session};
 use crate::sip::timer::Deadlines;
 use crate::sip::transport::{Refusal, Transport};
-use crate::sip::{Method, StatusCode, Uri};
+use crate::sip::{Message, Method, StatusCode, Uri};
 
 pub use crate::sip::layer::Flow;
 pub use counters::{Counters, Counts};
 pub use event::{
-    Busy, EndCause, Event, Invitation, Invited, Options, Referred, Registering, Rejection, Takes,
-    Target,
+    Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Query, Referred, Registering,
+    Rejection, Takes, Target,
 };
 pub use output::{
-    OptionsId, Output, Packet, ReferId, RegisterId, Resolve, ResolveId, SessionId, Transmit,
+    OptionsId, Output, Packet, QueryId, ReferId, RegisterId, Resolve, ResolveId, SessionId,
+    Transmit,
 };
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 
@@ -273,6 +275,33 @@ impl Endpoint {
             Err(rejection) => session::reply_of(rejection),
         };
         self.core.reply(now, ServerId(options.0), reply);
+    }
+
+    /// Sends a request outside of any call: `Replied` follows.
+    pub fn ask(&mut self, now: Instant, query: Query) -> QueryId {
+        let Query { method, target, from, mut to, call, contact, headers, account } = query;
+        let id = QueryId(self.core.layer.next_id());
+        to.params.remove("tag");
+        let mut message = Message::request(method.clone(), target.uri.without_headers());
+        let (call_id, sequence) = call.unwrap_or_else(|| (self.core.layer.new_call_id(), 1));
+        let own = &mut message.headers;
+        for route in target.routes {
+            own.push(Name::Route, route);
+        }
+        own.push(Name::MaxForwards, "70");
+        own.push(Name::From, from.with_tag(&self.core.layer.new_tag()).to_string());
+        own.push(Name::To, to.to_string());
+        own.push(Name::CallId, call_id);
+        own.push(Name::CSeq, format!("{sequence} {method}"));
+        own.push(Name::UserAgent, self.core.layer.settings.product.clone());
+        for (name, value) in headers {
+            own.push(Name::new(&name), value);
+        }
+        let (owner, login) = (Owner::Query(id), account.map(Login::new));
+        let request = Request { message, contact, owner, flow: target.flow, login };
+        self.core.layer.send(now, request);
+        self.settle(now);
+        id
     }
 
     /// Answers a `Registering`: 200 with these headers beside the date, or why not.
