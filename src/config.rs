@@ -312,6 +312,10 @@ pub struct Limits {
     pub registrations: usize,
     /// Phones of one user at once; one more takes the place of the one that was refreshed longest ago.
     pub phones_per_user: usize,
+    /// SIP messages and events kept of each call for `/v1/legs/{leg}/trace`; 0: none.
+    pub trace_entries: usize,
+    /// Octets of all traces together.
+    pub trace_memory: usize,
     /// Wrong passwords from one address within `sip.ban_time` that ban it.
     pub failed_logins: u32,
 }

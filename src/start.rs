@@ -381,6 +381,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
         },
         trunks: config.trunks.iter().map(trunk_settings).collect(),
+        trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),

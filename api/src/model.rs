@@ -9,6 +9,7 @@ mod participant;
 mod registration;
 mod room;
 mod statistics;
+mod trace;
 mod trunk;
 
 pub use self::ban::Ban;
@@ -26,5 +27,6 @@ pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
+pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkGateway, TrunkState};
 pub use crate::id::{CallId, LegId, NodeId, RegistrationId, RoomId};

@@ -70,6 +70,7 @@ fn add_examples(components: &mut Components) {
         ("Leg", json!(samples::leg())),
         ("LegStats", json!(samples::leg_stats())),
         ("Ban", json!(samples::ban())),
+        ("Trace", json!(samples::trace())),
         ("Trunk", json!(samples::trunk())),
         ("Registration", json!(samples::registration())),
         ("Node", json!(samples::node())),

@@ -7,8 +7,8 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
     Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
-    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality, Trunk,
-    TrunkGateway, TrunkState,
+    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality, Trace,
+    TraceEntry, Trunk, TrunkGateway, TrunkState,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -255,6 +255,24 @@ pub fn trunk() -> Trunk {
         calls: 3,
         max_calls: 30,
     }
+}
+
+/// A call that has just come in.
+pub fn trace() -> Trace {
+    let message = "INVITE sip:standup@192.0.2.1 SIP/2.0\r\nCall-ID: 1@192.0.2.10\r\n\r\n";
+    let invite = TraceEntry {
+        time: time(0),
+        leg: leg_id(),
+        summary: "INVITE sip:standup@192.0.2.1 SIP/2.0".to_owned(),
+        direction: Some("received"),
+        transport: Some("udp"),
+        local: Some(([192, 0, 2, 1], 5060).into()),
+        peer: Some(([192, 0, 2, 10], 5060).into()),
+        text: Some(message.to_owned()),
+    };
+    let summary = "participant.joined".to_owned();
+    let joined = TraceEntry { time: time(1), leg: leg_id(), summary, ..TraceEntry::default() };
+    Trace { dropped: 0, entries: vec![invite, joined] }
 }
 
 /// A ban for ten minutes.

@@ -299,6 +299,11 @@ impl Bridge {
         view.ended_at = Some(wall);
         view.end_reason = Some(reason);
         view.sip = sip;
+        let mut detail = view.end_reason.map(|reason| format!("{reason:?}")).unwrap_or_default();
+        if let Some(sip) = &view.sip {
+            detail = format!("{detail} {} {}", sip.status, sip.reason);
+        }
+        self.trace_mark(&view.sip_call_id, EventType::LegEnded, detail);
         self.happened(EventType::LegEnded, Subject::of(leg), Data::of(&view));
         self.history.leg(view, quality::stats(&leg.statistics));
     }

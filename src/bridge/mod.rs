@@ -35,6 +35,7 @@ mod settings;
 mod signal;
 mod sound;
 mod takeover;
+mod trace;
 mod transfer;
 mod trunks;
 
@@ -59,6 +60,7 @@ use crate::sip::transport::{Refusal, Transport};
 pub use access::AccessSettings;
 pub use clock::Clock;
 pub use settings::{Network, Pattern, Settings};
+pub use trace::TraceSettings;
 pub use trunks::TrunkSettings;
 
 pub use crate::sdp::SrtpPolicy;
@@ -73,6 +75,7 @@ use leg::Leg;
 use metrics::Counters;
 use room::Room;
 use takeover::Past;
+use trace::Traces;
 use transfer::{Carried, Sent};
 use trunks::Trunk;
 
@@ -166,6 +169,7 @@ pub struct Bridge {
     access: Access,
     registrar: Registrar,
     trunks: Vec<Trunk>,
+    traces: Traces,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -243,6 +247,7 @@ impl Bridge {
             access,
             registrar: Registrar::new(settings.registrar.clone()),
             trunks: Vec::new(),
+            traces: Traces::new(settings.trace),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -282,7 +287,10 @@ impl Bridge {
         self.now = self.now.max(now);
         match input {
             Input::Packet(packet) if self.ignores(&packet) => {}
-            Input::Packet(packet) => self.endpoint.handle_packet(self.now, packet),
+            Input::Packet(packet) => {
+                self.trace_received(&packet);
+                self.endpoint.handle_packet(self.now, packet);
+            }
             Input::TransmitFailed(transport, peer) => {
                 self.endpoint.handle_transmit_failed(self.now, transport, peer);
             }
@@ -321,6 +329,7 @@ impl Bridge {
         loop {
             match self.endpoint.poll_output() {
                 endpoint::Output::Transmit(transmit) => {
+                    self.trace_sent(&transmit);
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 endpoint::Output::Resolve(resolve) => {
@@ -415,7 +424,9 @@ impl Bridge {
     fn leg_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
         let data = with(&found.view(), extra);
-        self.happened(kind, Subject::of(found), data);
+        let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
+        self.trace_mark(&call_id, kind, String::new());
+        self.happened(kind, subject, data);
     }
 
     /// Sends a `participant.*` event if the leg sits in a room.
@@ -423,7 +434,9 @@ impl Bridge {
         let Some(found) = self.legs.get(&leg) else { return };
         let Some(room) = found.place.room() else { return };
         let data = with(&found.participant(room), extra);
-        self.happened(kind, Subject::of(found), data);
+        let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
+        self.trace_mark(&call_id, kind, String::new());
+        self.happened(kind, subject, data);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, TrunkSettings};
+use super::{AccessSettings, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub registrar: RegistrarOptions,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
+    /// How much of calls is kept for reading.
+    pub trace: TraceSettings,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

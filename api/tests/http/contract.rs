@@ -92,6 +92,8 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/nodes/bridge-1", "", 200, "Node { node: \"bridge-1\""),
     ("GET", "/v1/bans", "", 200, "ListBans"),
     ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
+    ("GET", "/v1/legs/LEG/trace", "", 200, "LegTrace {"),
+    ("GET", "/v1/calls/CALL/trace", "", 200, "CallTrace {"),
     ("GET", "/v1/trunks", "", 200, "ListTrunks"),
     ("GET", "/v1/trunks/carrier", "", 200, "Trunk { trunk: \"carrier\""),
     ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),

@@ -70,6 +70,8 @@ impl Bridge {
             Command::RemoveRegistration { registration, reply } => {
                 reply.send(self.api_remove_registration(registration));
             }
+            Command::LegTrace { leg, reply } => reply.send(self.api_leg_trace(leg)),
+            Command::CallTrace { call, reply } => reply.send(self.api_call_trace(call)),
             Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),
             Command::Trunk { trunk, reply } => reply.send(self.api_trunk(&trunk)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),

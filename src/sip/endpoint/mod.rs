@@ -374,6 +374,11 @@ impl Endpoint {
         Transport::ALL.iter().any(|&transport| settings.ports(transport).of(local) == port)
     }
 
+    /// The port at which we are called at this address by this transport.
+    pub fn port_of(&self, transport: Transport, local: IpAddr) -> u16 {
+        self.core.layer.settings.ports(transport).of(local)
+    }
+
     /// How much is held now.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
