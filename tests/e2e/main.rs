@@ -43,6 +43,7 @@ mod registration;
 mod secure;
 mod signalling;
 mod srtp;
+mod subscriptions;
 mod support;
 mod timers;
 mod transfer;
