@@ -106,6 +106,40 @@ fn a_tone_goes_on_through_loss_in_both_coders_of_opus() {
     }
 }
 
+/// The decoder missed what the encoder learned. Begun from silence it swells to what is said; begun from what it knew before, it
+/// would burst by 20 dB where the voice has become quieter.
+#[test]
+fn after_an_outage_g722_neither_bursts_nor_clicks_and_is_itself_after_160_ms() {
+    for gap in [140, 200, 400, 1_000] {
+        for case in 0..8 {
+            let shift = 2.37 * f64::from(case);
+            let heard = |loses: bool| {
+                let mut line =
+                    Line::new(encoding(Codec::G722), move |time| 2.0 * voice(time + shift));
+                line.run(2_000, |_| Some(MS));
+                line.run(gap, |_| (!loses).then_some(MS));
+                line.run(600, |_| Some(MS));
+                line.listener.heard.split_off(line.listener.heard.len() - 9_600)
+            };
+            let (whole, back) = (heard(false), heard(true));
+
+            for (whole, back) in whole.chunks(160).zip(back.chunks(160)) {
+                let more = decibels(mean_square(back) + 1_000.0, 1.0)
+                    - decibels(mean_square(whole) + 1_000.0, 1.0);
+                assert!(more < 8.0, "{gap} ms, {case}: a burst of {more} dB");
+            }
+            let click = Heard { pcm: &back, rate: 16_000 }.above_voice();
+            assert!(click < -40.0, "{gap} ms, {case}: {click} dB above the voice");
+            let error: Vec<i16> =
+                whole.iter().zip(&back).map(|(a, b)| a.wrapping_sub(*b)).collect();
+            let late = 160 * 16;
+            let share =
+                (mean_square(&error[late..]) + 1_000.0) / (mean_square(&whole[late..]) + 1_000.0);
+            assert!(share < 0.2, "{gap} ms, {case}: {share} of it is wrong");
+        }
+    }
+}
+
 #[test]
 fn who_was_muted_comes_back_without_a_click() {
     for codec in [Codec::Pcmu, Codec::G722, Codec::Opus] {
@@ -433,6 +467,10 @@ fn power(block: &[i16], hz: f64, rate: u32) -> f64 {
         imaginary += f64::from(sample) * angle.sin();
     }
     real * real + imaginary * imaginary
+}
+
+fn mean_square(pcm: &[i16]) -> f64 {
+    pcm.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / number(pcm.len())
 }
 
 /// Mean power against a sine of this amplitude.
