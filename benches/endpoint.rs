@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plenary::sip::endpoint::{
-    Endpoint, Event, Invitation, Output, Packet, SessionId, Settings, Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, SessionId, Settings, Transmit,
 };
 use plenary::sip::headers::NameAddr;
 use plenary::sip::timer::GIVE_UP;
@@ -81,6 +81,8 @@ impl Pair {
             target: target.into(),
             others: Vec::new(),
             offer: Some(self.answer.clone()),
+            hunt: Hunt::Refused,
+            account: None,
             headers: Vec::new(),
         };
         let session = self.endpoints[0].invite(self.now, invitation);

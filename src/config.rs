@@ -6,9 +6,11 @@
 
 mod explain;
 mod sources;
+mod trunk;
 mod units;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
+pub use trunk::Trunk;
 pub use units::{Auto, CodecName, DigestName, Listeners, PortRange, Secret, User};
 
 use wire::{duration, list, text};
@@ -50,6 +53,8 @@ pub struct Config {
     pub log: String,
     /// For people or for machines.
     pub log_format: LogFormat,
+    /// Carriers and PBXs.
+    pub trunks: Vec<Trunk>,
     /// Signalling.
     pub sip: Sip,
     /// Audio.
@@ -191,6 +196,8 @@ pub struct Sip {
     pub idle_timeout: Duration,
     /// Whether a phone's REFER is carried out.
     pub transfer_by_phones: bool,
+    /// Whether a call may take over (Replaces) or join (Join) another by naming its dialog.
+    pub takeover: bool,
     /// How long a transfer may go without news.
     #[serde(with = "duration")]
     pub transfer_timeout: Duration,
@@ -305,6 +312,10 @@ pub struct Limits {
     pub registrations: usize,
     /// Phones of one user at once; one more takes the place of the one that was refreshed longest ago.
     pub phones_per_user: usize,
+    /// SIP messages and events kept of each call for `/v1/legs/{leg}/trace`; 0: none.
+    pub trace_entries: usize,
+    /// Octets of all traces together.
+    pub trace_memory: usize,
     /// Wrong passwords from one address within `sip.ban_time` that ban it.
     pub failed_logins: u32,
 }
@@ -338,9 +349,17 @@ impl Config {
         let mut complaints = Vec::new();
         let mut expect = |holds: bool, key: &'static str, expected: &str| {
             if !holds {
+                let expected = expected.strip_prefix("expected ").unwrap_or(expected);
                 complaints.push((key, format!("expected {expected}")));
             }
         };
+        for trunk in &self.trunks {
+            if let Some(expected) = trunk.complaint() {
+                expect(false, "trunks", &format!("{expected} in trunk \"{}\"", trunk.name));
+            }
+        }
+        let names: BTreeSet<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+        expect(names.len() == self.trunks.len(), "trunks", "each name once");
         sip.expect_sane(&mut expect);
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");

@@ -19,14 +19,15 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::bridge::{self, Bridge, SrtpPolicy};
-use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip};
+use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
 use crate::net::{self, Files, Net, RoutingTable, Tls};
+use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
-use crate::sip::{Limits, endpoint};
+use crate::sip::{Limits, Uri, endpoint};
 
 /// Why the bridge did not start. Each says what to do.
 #[derive(Debug, Error)]
@@ -284,6 +285,10 @@ fn endpoint_settings(
     };
     let tcp = of(Transport::Tcp);
     let any: Vec<_> = udp.iter().chain(streams.iter().map(|(_, at)| at)).copied().collect();
+    let mut usual = endpoint::Settings::default();
+    if !config.sip.takeover {
+        usual.supported.retain(|tag| tag != "replaces" && tag != "join");
+    }
     endpoint::Settings {
         product: config.sip.user_agent.clone(),
         udp_ports: ports(udp, &any),
@@ -302,7 +307,7 @@ fn endpoint_settings(
         },
         session_expires: config.sip.session_expires,
         min_se: config.sip.min_se,
-        ..endpoint::Settings::default()
+        ..usual
     }
 }
 
@@ -375,6 +380,8 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             bindings: limits.registrations,
             flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
         },
+        trunks: config.trunks.iter().map(trunk_settings).collect(),
+        trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),
@@ -405,9 +412,28 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
         transfer_by_phones: sip.transfer_by_phones,
+        takeover: sip.takeover,
         drain_grace: config.drain_grace,
         history: events.history,
         media_addresses: media_addresses.map(SocketAddr::ip).collect(),
+    }
+}
+
+fn trunk_settings(trunk: &Trunk) -> bridge::TrunkSettings {
+    let Trunk { username, password, room, .. } = trunk.clone();
+    let has_account = !username.is_empty();
+    bridge::TrunkSettings {
+        name: trunk.name.clone(),
+        gateways: trunk.gateway_uris(),
+        account: has_account.then(|| Arc::new(Account { username, password })),
+        registers: trunk.register,
+        expires: trunk.expires,
+        from: Uri::parse(trunk.from.as_bytes()).ok(),
+        networks: trunk.networks.clone(),
+        room: Some(room).filter(|room| !room.is_empty()),
+        check: trunk.check,
+        max_calls: trunk.max_calls,
+        prefixes: trunk.prefixes.clone(),
     }
 }
 

@@ -12,7 +12,14 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: [(&str, &[&str]); 11] = [
     (
         "config",
-        &["crate::bridge::Network", "crate::bridge::Pattern", "crate::sip::digest", "mixer::codec"],
+        &[
+            "crate::bridge::Network",
+            "crate::bridge::Pattern",
+            "crate::sip::digest",
+            "crate::sip::Uri",
+            "crate::sip::uri",
+            "mixer::codec",
+        ],
     ),
     ("key", &["crate::config"]),
     ("sip", &[]),

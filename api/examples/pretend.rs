@@ -442,6 +442,11 @@ impl Bridge {
                 reply.send(Ok(()));
             }
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
+            Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
+                reply.send(Ok(api::samples::trace()));
+            }
+            Command::ListTrunks { reply, .. } => send(reply, &[api::samples::trunk()]),
+            Command::Trunk { reply, .. } => reply.send(Ok(api::samples::trunk())),
             Command::ListRegistrations { reply, .. } => {
                 send(reply, &[api::samples::registration()]);
             }

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::model::{
     Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
     PageQuery, Participant, Readiness, Registration, RegistrationId, RegistrationQuery, Room,
-    SendDtmf, Transfer, UpdateParticipant, UpdateRoom,
+    SendDtmf, Trace, Transfer, Trunk, UpdateParticipant, UpdateRoom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -173,6 +173,23 @@ pub enum Command {
     RemoveRegistration {
         registration: RegistrationId,
         reply: Reply<()>,
+    },
+    LegTrace {
+        leg: LegId,
+        reply: Reply<Trace>,
+    },
+    CallTrace {
+        call: CallId,
+        reply: Reply<Trace>,
+    },
+    ListTrunks {
+        query: PageQuery,
+        reply: Reply<Page<Trunk>>,
+    },
+    /// By name.
+    Trunk {
+        trunk: String,
+        reply: Reply<Trunk>,
     },
     ListNodes {
         query: PageQuery,

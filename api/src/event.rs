@@ -166,13 +166,13 @@ event_types! {
     LegAnswered = "leg.answered",
     /// The session was changed by re-INVITE or UPDATE.
     LegReinvited = "leg.reinvited",
-    /// A transfer was asked for.
+    /// A transfer was asked for; `data.by` (`api` or `phone`), `data.target`, and `data.with` the other leg of an attended one.
     LegTransferRequested = "leg.transfer_requested",
     /// News of a transfer; `data.status`.
     LegTransferProgress = "leg.transfer_progress",
     /// A transfer succeeded.
     LegTransferCompleted = "leg.transfer_completed",
-    /// A transfer failed; the parties have the call they had.
+    /// A transfer failed; the parties have the call they had. `data.reason` (`TransferFailure`), `data.sip`.
     LegTransferFailed = "leg.transfer_failed",
     /// Pressed a key outside a room.
     LegDtmf = "leg.dtmf",
@@ -189,6 +189,8 @@ event_types! {
     LegEchoCleared = "leg.echo_cleared",
     /// No media for the configured time.
     LegMediaTimeout = "leg.media_timeout",
+    /// Another leg has taken its seat: place, role, name, gains, mute and hold are that one's now; `data.by`. This one ends.
+    LegReplaced = "leg.replaced",
     /// Over; the leg with its reason.
     LegEnded = "leg.ended",
     /// A call exists.
@@ -197,6 +199,8 @@ event_types! {
     CallRinging = "call.ringing",
     /// The parties hear each other.
     CallConnected = "call.connected",
+    /// A party came, or was put in the place of another.
+    CallUpdated = "call.updated",
     /// Over.
     CallEnded = "call.ended",
     /// A user's phone can be called: the registration.
@@ -205,6 +209,10 @@ event_types! {
     RegistrationRemoved = "registration.removed",
     /// A phone was not registered: `data.user`, `data.source`, `data.sip`.
     RegistrationRejected = "registration.rejected",
+    /// Calls can go through a trunk; the trunk.
+    TrunkUp = "trunk.up",
+    /// They cannot; the trunk.
+    TrunkDown = "trunk.down",
     /// Nothing new is taken from an address for a while; the ban.
     SecurityBanAdded = "security.ban_added",
     /// The bridge stops taking calls.

@@ -9,12 +9,14 @@ mod participant;
 mod registration;
 mod room;
 mod statistics;
+mod trace;
+mod trunk;
 
 pub use self::ban::Ban;
 pub use self::call::{Call, CallParty, CallState, CreateCall};
 pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
-    TransferState,
+    TransferFailure, TransferMode, TransferState,
 };
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
@@ -25,4 +27,6 @@ pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
+pub use self::trace::{Trace, TraceEntry};
+pub use self::trunk::{Trunk, TrunkGateway, TrunkState};
 pub use crate::id::{CallId, LegId, NodeId, RegistrationId, RoomId};

@@ -16,6 +16,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::error::{FieldError, Problem};
 use crate::event::{Event, EventType, Level};
+use crate::model::TransferFailure;
 use crate::samples;
 
 /// The document for what `v1`, `open` and `metrics` serve.
@@ -57,6 +58,7 @@ fn add_schemas(components: &mut Components) {
     schemas.insert(Event::name().into_owned(), Event::schema());
     schemas.insert(EventType::name().into_owned(), EventType::schema());
     schemas.insert(Level::name().into_owned(), Level::schema());
+    schemas.insert(TransferFailure::name().into_owned(), TransferFailure::schema());
 }
 
 /// An example for each resource, made by the code that makes the real ones.
@@ -68,6 +70,8 @@ fn add_examples(components: &mut Components) {
         ("Leg", json!(samples::leg())),
         ("LegStats", json!(samples::leg_stats())),
         ("Ban", json!(samples::ban())),
+        ("Trace", json!(samples::trace())),
+        ("Trunk", json!(samples::trunk())),
         ("Registration", json!(samples::registration())),
         ("Node", json!(samples::node())),
         ("Event", json!(samples::event())),

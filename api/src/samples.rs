@@ -7,7 +7,8 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
     Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
-    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality,
+    Registration, RegistrationId, Role, Room, RoomState, SentStats, StreamQuality, Trace,
+    TraceEntry, Trunk, TrunkGateway, TrunkState,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -233,6 +234,45 @@ pub fn registration() -> Registration {
         registered_at: time(0),
         expires_at: time(3600),
     }
+}
+
+/// A carrier of which one gateway is down.
+pub fn trunk() -> Trunk {
+    let gateway = |uri: &str, state, round_trip_ms| {
+        let uri = uri.to_owned();
+        TrunkGateway { uri, state, round_trip_ms }
+    };
+    Trunk {
+        name: "carrier".to_owned(),
+        state: TrunkState::Up,
+        gateways: vec![
+            gateway("sip:sip1.carrier.example", TrunkState::Up, Some(12.5)),
+            gateway("sip:sip2.carrier.example", TrunkState::Down, None),
+        ],
+        registers: true,
+        registered_until: Some(time(600)),
+        refused: None,
+        calls: 3,
+        max_calls: 30,
+    }
+}
+
+/// A call that has just come in.
+pub fn trace() -> Trace {
+    let message = "INVITE sip:standup@192.0.2.1 SIP/2.0\r\nCall-ID: 1@192.0.2.10\r\n\r\n";
+    let invite = TraceEntry {
+        time: time(0),
+        leg: leg_id(),
+        summary: "INVITE sip:standup@192.0.2.1 SIP/2.0".to_owned(),
+        direction: Some("received"),
+        transport: Some("udp"),
+        local: Some(([192, 0, 2, 1], 5060).into()),
+        peer: Some(([192, 0, 2, 10], 5060).into()),
+        text: Some(message.to_owned()),
+    };
+    let summary = "participant.joined".to_owned();
+    let joined = TraceEntry { time: time(1), leg: leg_id(), summary, ..TraceEntry::default() };
+    Trace { dropped: 0, entries: vec![invite, joined] }
 }
 
 /// A ban for ten minutes.

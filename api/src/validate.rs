@@ -71,7 +71,7 @@ impl Validate for EndRoom {
 
 impl Validate for Invite {
     fn validate(&self, faults: &mut Faults) {
-        target(&self.to, "/to", faults);
+        callee(&self.to, self.trunk.as_deref(), ("/to", faults));
         caller(self.from.as_deref(), "/from", faults);
         text(self.display_name.as_deref(), "/display_name", faults);
         faults.range("/timeout_s", self.timeout_s, RING_S);
@@ -123,8 +123,8 @@ impl Validate for CreateCall {
     fn validate(&self, faults: &mut Faults) {
         let found = format!("expected exactly two parties, found {}", self.legs.len());
         faults.expect(self.legs.len() == 2, "/legs", &found);
-        for (index, CallParty { to, from }) in self.legs.iter().take(2).enumerate() {
-            target(to, &format!("/legs/{index}/to"), faults);
+        for (index, CallParty { to, from, trunk }) in self.legs.iter().take(2).enumerate() {
+            callee(to, trunk.as_deref(), (&format!("/legs/{index}/to"), faults));
             caller(from.as_deref(), &format!("/legs/{index}/from"), faults);
         }
         faults.range("/timeout_s", self.timeout_s, RING_S);
@@ -160,6 +160,20 @@ fn room(room: Option<&str>, faults: &mut Faults) {
         is_room_name(room) || room.parse::<RoomId>().is_ok(),
         "/room",
         "expected a room's id or name",
+    );
+}
+
+/// An address to call, or through a trunk a number.
+fn callee(to: &str, trunk: Option<&str>, (pointer, faults): (&str, &mut Faults)) {
+    if trunk.is_none() {
+        return target(to, pointer, faults);
+    }
+    let is_number = (1..=64).contains(&to.len())
+        && to.bytes().all(|b| b.is_ascii_digit() || b"+-.() *#".contains(&b));
+    faults.expect(
+        is_number || to.starts_with("tel:") || is_sip_uri(to),
+        pointer,
+        "expected a number such as +4930123456, a tel: URI or a SIP URI",
     );
 }
 
@@ -230,6 +244,7 @@ mod tests {
     #[test]
     fn every_field_out_of_range_is_named() {
         let invite = Invite {
+            trunk: None,
             to: "bob".to_owned(),
             from: Some("a b".to_owned()),
             display_name: Some("x\n".to_owned()),

@@ -1,6 +1,7 @@
 //! Calling out: from "dial this" to the INVITE, and what its answers mean.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::event::EventType;
@@ -10,15 +11,17 @@ use serde_json::json;
 
 use crate::media::command::Command;
 use crate::sip::Message;
-use crate::sip::endpoint::Invitation;
+use crate::sip::digest::Account;
+use crate::sip::endpoint::{Hunt, Invitation, Target};
 use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Controls, Dial, Leg, Stage};
+use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage};
 use super::registrations::Callee;
 use super::room::reason_of;
 use super::signal::wire_name;
+use super::trunks::Passage;
 use super::{Bridge, Output, Place, ResolveId, SIP_PORT, Timer};
 use crate::sip::endpoint::LocalAddress as _;
 
@@ -33,6 +36,14 @@ pub(super) struct Outbound {
     pub(super) timeout: Duration,
 }
 
+/// Where a call goes, and as whom.
+struct Way {
+    targets: Vec<Target>,
+    hunt: Hunt,
+    from: NameAddr,
+    account: Option<Arc<Account>>,
+}
+
 impl Bridge {
     /// Starts to call; the leg exists from now on, whatever becomes of it.
     pub(super) fn dial(&mut self, outbound: Outbound) -> LegId {
@@ -42,6 +53,7 @@ impl Bridge {
         leg.call = call;
         leg.from = dial.from.to_string();
         leg.to = dial.target.to_string();
+        leg.named_by = NamedBy::api(display_name.is_some());
         leg.display_name = display_name;
         leg.controls = controls;
         self.add_leg(leg);
@@ -49,7 +61,12 @@ impl Bridge {
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
         let port = dial.target.port().unwrap_or(SIP_PORT);
         let host = dial.target.host();
-        if let Callee::User(phones) = self.callee(&dial.target) {
+        if let Some(trunk) = dial.trunk {
+            self.note_trunk_leg(trunk, id);
+        }
+        if dial.trunk.is_none()
+            && let Callee::User(phones) = self.callee(&dial.target)
+        {
             // Without a phone it comes to nothing once it is there: a leg never ends before it is told of.
             let us = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), SIP_PORT);
             self.resolved(id, &[phones.first().map_or(us, |phone| phone.peer)]);
@@ -78,37 +95,49 @@ impl Bridge {
 
     /// The ports are open: the INVITE goes out.
     pub(super) fn send_invite(&mut self, id: LegId, dial: &Dial, address: IpAddr, rtp_port: u16) {
-        let (target, others) = match self.callee(&dial.target) {
-            Callee::Elsewhere => (dial.target.clone().into(), Vec::new()),
-            Callee::User(phones) => {
-                let mut targets = phones.into_iter().map(|phone| phone.target);
-                let Some(first) = targets.next() else {
-                    let reason = "No phone of this user is registered".to_owned();
-                    let sip = SipFailure { status: 480, reason };
-                    return self.end_leg(id, LeftReason::Unreachable, Some(sip));
-                };
-                (first, targets.collect())
-            }
+        let Some(Way { targets, hunt, from, account }) = self.way(dial, address) else {
+            let reason = "No phone of this user is registered".to_owned();
+            let sip = SipFailure { status: 480, reason };
+            return self.end_leg(id, LeftReason::Unreachable, Some(sip));
         };
+        let mut targets = targets.into_iter();
+        let Some(target) = targets.next() else { return };
         let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let offer = negotiation.offer(leg.wish());
-        let from = caller(&dial.from, address);
         leg.from = from.uri.to_string();
         leg.negotiation = Some(negotiation);
         leg.stage = Stage::Dialing;
         let invitation = Invitation {
             target,
-            others,
+            others: targets.collect(),
             from,
             to: NameAddr::new(dial.target.clone()),
             offer: Some(offer),
-            headers: Vec::new(),
+            hunt,
+            account,
+            headers: dial.headers.clone(),
         };
         let session = self.endpoint.invite(self.now, invitation);
         leg.session = Some(session);
         leg.sip_call_id = self.endpoint.call_id_of(session).unwrap_or_default();
         self.sessions.insert(session, id);
+    }
+
+    /// Where the call goes; `None` if nowhere: a user without a phone.
+    fn way(&self, dial: &Dial, address: IpAddr) -> Option<Way> {
+        if let Some(trunk) = dial.trunk {
+            let passage = self.passage(trunk, &dial.target, &dial.from)?;
+            let Passage { targets, from, account } = passage;
+            return Some(Way { targets, hunt: Hunt::Unreachable, from, account });
+        }
+        let targets = match self.callee(&dial.target) {
+            Callee::Elsewhere => vec![dial.target.clone().into()],
+            Callee::User(phones) => phones.into_iter().map(|phone| phone.target).collect(),
+        };
+        let from = caller(&dial.from, address);
+        let hunt = Hunt::Refused;
+        (!targets.is_empty()).then_some(Way { targets, hunt, from, account: None })
     }
 
     /// A provisional answer: their phone rings, or there is media before the answer.
@@ -193,7 +222,9 @@ impl Bridge {
 fn caller(from: &Caller, address: IpAddr) -> NameAddr {
     match from {
         Caller::Uri(uri) => NameAddr::new(uri.clone()),
-        Caller::User(user) => NameAddr::new(Uri::sip(Some(user), &address.into(), None)),
+        Caller::User(user) | Caller::Unsaid(user) => {
+            NameAddr::new(Uri::sip(Some(user), &address.into(), None))
+        }
     }
 }
 

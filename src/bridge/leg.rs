@@ -17,6 +17,7 @@ use mixer::codec::Format;
 
 use crate::media::command::{EchoPath, MediaKey, Seat, Statistics};
 use crate::sdp::{self, Negotiation};
+use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::uri::Uri;
 
@@ -31,10 +32,15 @@ pub(super) struct Leg {
     pub(super) direction: Direction,
     pub(super) stage: Stage,
     pub(super) session: Option<SessionId>,
+    /// Its dialog, once it takes part.
+    pub(super) dialog: Option<DialogId>,
+    /// The user that its caller proved to be.
+    pub(super) user: Option<String>,
     pub(super) media: MediaKey,
     pub(super) from: String,
     pub(super) to: String,
     pub(super) display_name: Option<String>,
+    pub(super) named_by: NamedBy,
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
     pub(super) negotiation: Option<Negotiation>,
@@ -62,6 +68,8 @@ pub(super) struct Leg {
     pub(super) transfer: Option<model::TransferState>,
     /// The phone's REFER that this leg carries out.
     pub(super) carries: Option<ReferId>,
+    /// The leg whose seat it takes when it is answered.
+    pub(super) replaces: Option<LegId>,
     pub(super) last_key: Option<Key>,
 }
 
@@ -90,6 +98,10 @@ pub(super) struct Dial {
     pub(super) target: Uri,
     pub(super) from: Caller,
     pub(super) codecs: Vec<Format>,
+    /// The trunk that it goes through.
+    pub(super) trunk: Option<usize>,
+    /// More headers of the INVITE.
+    pub(super) headers: Vec<(String, String)>,
 }
 
 /// Whom we say we are.
@@ -99,14 +111,31 @@ pub(super) enum Caller {
     Uri(Uri),
     /// This user at our address.
     User(String),
+    /// Nobody said: this name at our address, or whoever a trunk knows us as.
+    Unsaid(String),
 }
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uri(uri) => uri.fmt(f),
-            Self::User(user) => f.write_str(user),
+            Self::User(user) | Self::Unsaid(user) => f.write_str(user),
         }
+    }
+}
+
+/// Where a display name comes from: one that the API gave is that of the seat, not of who sits there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NamedBy {
+    /// The far side, or nobody.
+    Phone,
+    /// The API.
+    Api,
+}
+
+impl NamedBy {
+    pub(super) fn api(is_named: bool) -> Self {
+        if is_named { Self::Api } else { Self::Phone }
     }
 }
 
@@ -221,6 +250,14 @@ impl Leg {
         match self.direction {
             Direction::Inbound => &self.from,
             Direction::Outbound => &self.to,
+        }
+    }
+
+    /// Our address in this leg.
+    pub(super) fn local(&self) -> &str {
+        match self.direction {
+            Direction::Inbound => &self.to,
+            Direction::Outbound => &self.from,
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
-use super::leg::{Controls, Hold, Leg, Stage};
+use super::leg::{Controls, Hold, Leg, NamedBy, Stage};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
@@ -30,10 +30,13 @@ impl Bridge {
             direction,
             stage,
             session: None,
+            dialog: None,
+            user: None,
             media: MediaKey(self.next_key()),
             from: String::new(),
             to: String::new(),
             display_name: None,
+            named_by: NamedBy::Phone,
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,
@@ -54,6 +57,7 @@ impl Bridge {
             joined_at: None,
             transfer: None,
             carries: None,
+            replaces: None,
             last_key: None,
         }
     }
@@ -66,7 +70,19 @@ impl Bridge {
         self.legs.insert(leg.id, leg);
     }
 
-    fn list(&mut self, leg: LegId, place: Place) {
+    /// Who else has this place, answered or not.
+    pub(super) fn others_in(&self, place: Place, than: LegId) -> Vec<LegId> {
+        let listed = match place {
+            Place::Room(room) => self.rooms.get(&room).map(|room| &room.legs),
+            Place::Call(call) => self.calls.get(&call).map(|call| &call.legs),
+        };
+        let is_here = |leg: &&LegId| {
+            **leg != than && self.legs.get(leg).is_some_and(|leg| leg.place == place)
+        };
+        listed.into_iter().flatten().filter(is_here).copied().collect()
+    }
+
+    pub(super) fn list(&mut self, leg: LegId, place: Place) {
         match place {
             Place::Room(room) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
@@ -74,7 +90,9 @@ impl Bridge {
                 }
             }
             Place::Call(call) => {
-                if let Some(call) = self.calls.get_mut(&call) {
+                if let Some(call) = self.calls.get_mut(&call)
+                    && !call.legs.contains(&leg)
+                {
                     call.legs.push(leg);
                 }
             }
@@ -162,13 +180,18 @@ impl Bridge {
         leg.stage = Stage::Up;
         leg.answered_at.get_or_insert(wall);
         leg.joined_at = Some(wall);
+        leg.dialog = leg.session.and_then(|session| self.endpoint.dialog_of(session));
+        let replaced = self.take_seat(id);
+        let Some(leg) = self.legs.get(&id) else { return };
         let (place, call, carries) = (leg.place, leg.call, leg.carries);
         self.counters.answered += 1;
         self.seat(id, place);
         self.leg_happened(EventType::LegAnswered, id, json!({}));
         self.participant_happened(EventType::ParticipantJoined, id, json!({}));
-        if let Some(call) = call {
-            self.call_gained(call);
+        match (replaced, call) {
+            (Some(replaced), _) => self.give_way(replaced, id),
+            (None, Some(call)) => self.call_gained(call),
+            (None, None) => {}
         }
         if let Some(refer) = carries {
             self.carried_answered(refer);
@@ -189,26 +212,40 @@ impl Bridge {
 
     /// Moves a seated leg into another room without telling its phone.
     pub(super) fn move_leg(&mut self, id: LegId, to: RoomId) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let from = leg.place;
+        let Some(from) = self.legs.get(&id).map(|leg| leg.place) else { return };
         if from == Place::Room(to) {
             return;
         }
+        self.move_to(id, Place::Room(to));
+        if let Place::Call(call) = from {
+            self.call_lost(call, id, LeftReason::Moved, None);
+        }
+    }
+
+    /// Moves a leg without telling its phone. A call that it leaves is left to the caller to end.
+    pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        leg.place = Place::Room(to);
-        self.list(id, Place::Room(to));
-        self.seat(id, Place::Room(to));
-        let data = json!({ "from_room": from.room(), "to_room": to });
-        self.participant_happened(EventType::ParticipantMoved, id, data);
-        match from {
-            Place::Room(room) => self.left_room(room, id),
-            Place::Call(call) => {
-                if let Some(leg) = self.legs.get_mut(&id) {
-                    leg.call = None;
-                }
-                self.call_lost(call, id, LeftReason::Moved, None);
-            }
+        let from = std::mem::replace(&mut leg.place, to);
+        let (is_up, is_announced) = (leg.is_up(), leg.is_announced());
+        self.list(id, to);
+        if is_up {
+            self.seat(id, to);
+        }
+        if is_up {
+            let data = json!({ "from_room": from.room(), "to_room": to.room() });
+            self.participant_happened(EventType::ParticipantMoved, id, data);
+        } else if is_announced {
+            self.participant_happened(EventType::ParticipantDialing, id, json!({}));
+        }
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.call = match to {
+                Place::Room(_) => None,
+                Place::Call(call) => Some(call),
+            };
+        }
+        if let Place::Room(room) = from {
+            self.left_room(room, id);
         }
     }
 
@@ -216,6 +253,9 @@ impl Bridge {
     pub(super) fn end_leg(&mut self, id: LegId, reason: LeftReason, sip: Option<SipFailure>) {
         self.stop_talking(id);
         let Some(mut leg) = self.legs.remove(&id) else { return };
+        if let Some(dialog) = &leg.dialog {
+            self.past.remember(dialog);
+        }
         if let Some(session) = leg.session.take() {
             self.sessions.remove(&session);
             self.endpoint.hang_up(self.now, session, bye_reason(reason));
@@ -259,6 +299,11 @@ impl Bridge {
         view.ended_at = Some(wall);
         view.end_reason = Some(reason);
         view.sip = sip;
+        let mut detail = view.end_reason.map(|reason| format!("{reason:?}")).unwrap_or_default();
+        if let Some(sip) = &view.sip {
+            detail = format!("{detail} {} {}", sip.status, sip.reason);
+        }
+        self.trace_mark(&view.sip_call_id, EventType::LegEnded, detail);
         self.happened(EventType::LegEnded, Subject::of(leg), Data::of(&view));
         self.history.leg(view, quality::stats(&leg.statistics));
     }
@@ -332,7 +377,7 @@ impl Bridge {
     // ---- calls ----
 
     /// A party of the call was answered: dial the next, or they hear each other.
-    fn call_gained(&mut self, id: CallId) {
+    pub(super) fn call_gained(&mut self, id: CallId) {
         let wall = self.wall();
         let Some(call) = self.calls.get_mut(&id) else { return };
         if let Some(next) = call.next.take() {
@@ -347,14 +392,19 @@ impl Bridge {
         } else if call.connected_at.is_none() {
             call.connected_at = Some(wall);
             self.call_happened(EventType::CallConnected, id);
+        } else {
+            self.call_happened(EventType::CallUpdated, id);
         }
     }
 
     /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled.
     fn call_lost(&mut self, id: CallId, leg: LegId, reason: LeftReason, sip: Option<SipFailure>) {
-        let Some(call) = self.calls.get(&id) else { return };
-        let others = |other: &&LegId| **other != leg && self.legs.contains_key(other);
-        if call.legs.iter().filter(others).count() < 2 {
+        let others = self.others_in(Place::Call(id), leg);
+        let waits = |other: &&LegId| {
+            let replaces = self.legs.get(other).and_then(|leg| leg.replaces);
+            replaces.is_some_and(|replaced| self.legs.contains_key(&replaced))
+        };
+        if others.len() - others.iter().filter(waits).count() < 2 {
             self.end_call(id, LeftReason::PeerLeft, (reason, sip));
         }
     }
@@ -439,6 +489,7 @@ fn bye_reason(reason: LeftReason) -> Option<String> {
         LeftReason::MediaTimeout => "No media received",
         LeftReason::Shutdown => "The server is stopping",
         LeftReason::Transferred => "Transferred",
+        LeftReason::Replaced => "Replaced by another call",
         LeftReason::Incompatible => "No usable audio in the answer",
         LeftReason::Overloaded => "Out of resources",
         LeftReason::HungUp

@@ -33,6 +33,9 @@ pub(super) struct Counters {
     pub(super) rooms_total: u64,
     pub(super) calls_total: u64,
     pub(super) transfers: u64,
+    /// Calls whose seat another took, and conversations that another joined.
+    pub(super) replaced: u64,
+    pub(super) joins: u64,
     pub(super) digits: u64,
     pub(super) media_timeouts: u64,
     pub(super) ports_exhausted: u64,
@@ -241,6 +244,8 @@ impl Bridge {
             ("plenary_rooms_total", "Rooms made since the start.", counters.rooms_total),
             ("plenary_calls_total", "Two-party calls since the start.", counters.calls_total),
             ("plenary_transfers_total", "Transfers asked for.", counters.transfers),
+            ("plenary_legs_replaced_total", "Legs whose seat another took.", counters.replaced),
+            ("plenary_joins_total", "Calls that joined another by Join.", counters.joins),
             ("plenary_digits_total", "Digits received.", counters.digits),
             ("plenary_media_timeouts_total", "Legs whose media stopped.", counters.media_timeouts),
             (

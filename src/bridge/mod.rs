@@ -7,7 +7,8 @@
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
 //!  media::Event  ─────────▶ sound.rs  ─┼─▶ legs rooms calls ─────┼─▶ Output::Media
 //!  api::Command  ─────────▶ command/   ┘   (leg room call        └─▶ Output::Transmit
-//!                                           transfer .rs)
+//!                                           transfer connect
+//!                                           takeover .rs)
 //! ```
 //! Whether one more leg may be made is the question of `admission.rs`, which asks `capacity.rs`.
 
@@ -18,6 +19,7 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod connect;
 mod dial;
 mod ending;
 mod history;
@@ -32,7 +34,10 @@ mod scene;
 mod settings;
 mod signal;
 mod sound;
+mod takeover;
+mod trace;
 mod transfer;
+mod trunks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -55,6 +60,8 @@ use crate::sip::transport::{Refusal, Transport};
 pub use access::AccessSettings;
 pub use clock::Clock;
 pub use settings::{Network, Pattern, Settings};
+pub use trace::TraceSettings;
+pub use trunks::TrunkSettings;
 
 pub use crate::sdp::SrtpPolicy;
 
@@ -67,7 +74,10 @@ use history::History;
 use leg::Leg;
 use metrics::Counters;
 use room::Room;
-use transfer::Carried;
+use takeover::Past;
+use trace::Traces;
+use transfer::{Carried, Sent};
+use trunks::Trunk;
 
 /// What happens to the bridge.
 #[derive(Debug)]
@@ -158,6 +168,8 @@ pub struct Bridge {
     endpoint: Endpoint,
     access: Access,
     registrar: Registrar,
+    trunks: Vec<Trunk>,
+    traces: Traces,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -166,11 +178,12 @@ pub struct Bridge {
     rooms: BTreeMap<RoomId, Room>,
     names: BTreeMap<String, RoomId>,
     calls: BTreeMap<CallId, Call>,
-    /// REFERs we sent, by the leg we sent them on.
-    refers_sent: BTreeMap<ReferId, LegId>,
+    /// REFERs we sent.
+    refers_sent: BTreeMap<ReferId, Sent>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
     endings: Endings,
+    past: Past,
     history: History,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
@@ -196,6 +209,10 @@ enum Timer {
     Transferor(LegId),
     /// The grace time of a room is over.
     RoomEnd(RoomId),
+    /// A trunk is to be registered with again.
+    TrunkRegister(usize),
+    /// The gateways of a trunk are to be asked again.
+    TrunkCheck(usize),
     /// The grace time of the drain is over.
     Drain,
 }
@@ -229,6 +246,8 @@ impl Bridge {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             access,
             registrar: Registrar::new(settings.registrar.clone()),
+            trunks: Vec::new(),
+            traces: Traces::new(settings.trace),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -244,6 +263,7 @@ impl Bridge {
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
             endings: Endings::default(),
+            past: Past::default(),
             history,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -257,6 +277,8 @@ impl Bridge {
             counters: Counters::default(),
         };
         bridge.happened(EventType::NodeReady, Subject::default(), Data::of(&()));
+        bridge.open_trunks();
+        bridge.settle();
         bridge
     }
 
@@ -265,7 +287,10 @@ impl Bridge {
         self.now = self.now.max(now);
         match input {
             Input::Packet(packet) if self.ignores(&packet) => {}
-            Input::Packet(packet) => self.endpoint.handle_packet(self.now, packet),
+            Input::Packet(packet) => {
+                self.trace_received(&packet);
+                self.endpoint.handle_packet(self.now, packet);
+            }
             Input::TransmitFailed(transport, peer) => {
                 self.endpoint.handle_transmit_failed(self.now, transport, peer);
             }
@@ -304,6 +329,7 @@ impl Bridge {
         loop {
             match self.endpoint.poll_output() {
                 endpoint::Output::Transmit(transmit) => {
+                    self.trace_sent(&transmit);
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 endpoint::Output::Resolve(resolve) => {
@@ -349,6 +375,8 @@ impl Bridge {
                 Timer::Refer(refer) => self.refer_timed_out(refer),
                 Timer::Transferor(leg) => self.transferor_lingers(leg),
                 Timer::RoomEnd(room) => self.end_room(room, None),
+                Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
+                Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
                 Timer::Drain => self.hang_up_all(),
             }
         }
@@ -396,7 +424,9 @@ impl Bridge {
     fn leg_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
         let data = with(&found.view(), extra);
-        self.happened(kind, Subject::of(found), data);
+        let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
+        self.trace_mark(&call_id, kind, String::new());
+        self.happened(kind, subject, data);
     }
 
     /// Sends a `participant.*` event if the leg sits in a room.
@@ -404,7 +434,9 @@ impl Bridge {
         let Some(found) = self.legs.get(&leg) else { return };
         let Some(room) = found.place.room() else { return };
         let data = with(&found.participant(room), extra);
-        self.happened(kind, Subject::of(found), data);
+        let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
+        self.trace_mark(&call_id, kind, String::new());
+        self.happened(kind, subject, data);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {

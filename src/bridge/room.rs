@@ -94,6 +94,16 @@ pub(super) enum Refusal {
     TooFast,
     /// The bridge is stopping.
     Draining,
+    /// The dialog to take over or to join is none of ours, or not one that can be.
+    NoDialog,
+    /// It was one of ours.
+    DialogEnded,
+    /// It is confirmed, and was to be taken over only if it is not.
+    NotEarly,
+    /// Another call is about to take it over.
+    Contended,
+    /// It is somebody else's, or none may be taken over.
+    NotAllowed,
 }
 
 impl Refusal {
@@ -108,6 +118,11 @@ impl Refusal {
             Self::Saturated { retry_after_s } => (503, "No media capacity", Some(retry_after_s)),
             Self::TooFast => (503, "Too many calls at once", Some(1)),
             Self::Draining => (503, "Stopping", Some(60)),
+            Self::NoDialog => (481, "No such dialog", None),
+            Self::DialogEnded => (603, "The dialog has ended", None),
+            Self::NotEarly => (486, "The dialog is confirmed", None),
+            Self::Contended => (491, "Another call takes it over", None),
+            Self::NotAllowed => (403, "Not your dialog", None),
         }
     }
 
@@ -122,6 +137,11 @@ impl Refusal {
             Self::Saturated { .. } => "no_capacity",
             Self::TooFast => "too_many_calls",
             Self::Draining => "draining",
+            Self::NoDialog => "no_dialog",
+            Self::DialogEnded => "dialog_ended",
+            Self::NotEarly => "not_early",
+            Self::Contended => "contended",
+            Self::NotAllowed => "not_allowed",
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::control::{self, ControlError, Reply};
-use api::event::Happened;
+use api::event::{EventType, Happened};
+use api::model::{CallParty, CreateCall, Leg, LegId};
 
 use super::{Bridge, Clock, Input, Output, Settings};
 use crate::media::command::{Command, Event};
@@ -20,6 +21,8 @@ pub(super) struct Scene {
     pub(super) happened: Vec<Happened>,
     pub(super) deadline: Option<Instant>,
     pub(super) has_drained: bool,
+    /// What the media threads were told since the last input.
+    pub(super) told: Vec<Command>,
     /// Where media was sent to last.
     pub(super) remote: Option<SocketAddr>,
     ports: u16,
@@ -45,6 +48,7 @@ impl Scene {
             happened: Vec::new(),
             deadline: None,
             has_drained: false,
+            told: Vec::new(),
             remote: None,
             ports: 10_000,
             calls: 0,
@@ -58,6 +62,7 @@ impl Scene {
     pub(super) fn input(&mut self, input: Input) {
         self.sent.clear();
         self.happened.clear();
+        self.told.clear();
         self.bridge.handle_input(self.now, input);
         self.drain();
     }
@@ -68,7 +73,10 @@ impl Scene {
                 Output::Transmit(sent) => {
                     self.sent.push(String::from_utf8_lossy(&sent.bytes).into_owned());
                 }
-                Output::Media(command) => self.obey(&command),
+                Output::Media(command) => {
+                    self.obey(&command);
+                    self.told.push(command);
+                }
                 Output::Happened(happened) => self.happened.push(happened),
                 Output::Drained => self.has_drained = true,
                 Output::WaitUntil(at) => {
@@ -103,9 +111,7 @@ impl Scene {
     }
 
     pub(super) fn request(&mut self, method: &str, name: &str, call: u32, to_tag: &str) -> String {
-        let sdp = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
-                   m=audio 4000 RTP/AVP 0\r\n";
-        let body = if method == "INVITE" { sdp } else { "" };
+        let body = if method == "INVITE" { SDP } else { "" };
         let (length, headers) = (body.len(), &self.headers);
         let number = if method == "ACK" || to_tag.is_empty() { 1 } else { 2 };
         let text = format!(
@@ -139,3 +145,133 @@ impl Scene {
         answer.try_recv().unwrap_or(Err(ControlError::Stopping))
     }
 }
+
+/// What scripted phones of transfers need.
+impl Scene {
+    /// Of what was sent since the last input, the first message that starts so.
+    pub(super) fn sent(&self, start: &str) -> &str {
+        let found = self.sent.iter().find(|sent| sent.starts_with(start));
+        found.unwrap_or_else(|| panic!("expected {start}, found {:#?}", self.sent))
+    }
+
+    pub(super) fn has_sent(&self, start: &str) -> bool {
+        self.sent.iter().any(|sent| sent.starts_with(start))
+    }
+
+    /// The names of what happened since the last input.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.happened.iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    /// What the first event of this name since the last input tells.
+    pub(super) fn told(&self, name: &str) -> serde_json::Value {
+        let event = self.happened.iter().find(|event| event.kind.as_str() == name);
+        let event = event.unwrap_or_else(|| panic!("no {name} among {:?}", self.names()));
+        event.data.read().unwrap()
+    }
+
+    /// A phone calls, is answered and acknowledges; gives its dialog as we hold it, and its leg.
+    pub(super) fn joined(&mut self, name: &str) -> Talk {
+        let answer = self.call(name);
+        let number = self.calls;
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        let leg = self.happened.iter().find_map(|event| event.leg).unwrap();
+        let talk = Talk {
+            call_id: format!("call{number}@10.0.0.1"),
+            ours: tag(header(&answer, "To")).to_owned(),
+            theirs: format!("f{number}"),
+            leg,
+        };
+        self.request("ACK", name, number, &format!(";tag={}", talk.ours));
+        talk
+    }
+
+    /// We are asked for a call of two phones, which both answer.
+    pub(super) fn connected(&mut self, [first, second]: [&str; 2]) -> [Talk; 2] {
+        let to =
+            |user: &str| CallParty { to: format!("sip:{user}@10.0.0.1"), from: None, trunk: None };
+        let body = CreateCall { legs: vec![to(first), to(second)], timeout_s: None };
+        self.ask(|reply| control::Command::CreateCall { body, reply }).unwrap();
+        [first, second].map(|user| self.answered(user))
+    }
+
+    /// The phone of this user answers the INVITE that was just sent to it.
+    pub(super) fn answered(&mut self, user: &str) -> Talk {
+        let invite = self.sent(&format!("INVITE sip:{user}@")).to_owned();
+        self.say(response(&invite, (200, user), SDP));
+        let leg = self.happened.iter().find(|event| event.kind == EventType::LegAnswered);
+        Talk {
+            call_id: header(&invite, "Call-ID").to_owned(),
+            ours: tag(header(&invite, "From")).to_owned(),
+            theirs: user.to_owned(),
+            leg: leg.and_then(|event| event.leg).unwrap(),
+        }
+    }
+
+    /// A phone sends a request within its dialog.
+    pub(super) fn within(&mut self, talk: &Talk, (method, number): (&str, u32), headers: &str) {
+        let Talk { call_id, ours, theirs, .. } = talk;
+        self.say(format!(
+            "{method} sip:us@10.0.0.254 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{method}{theirs}{number}\r\n\
+             From: <sip:{theirs}@10.0.0.1>;tag={theirs}\r\nTo: <sip:us@10.0.0.254>;tag={ours}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
+             Contact: <sip:{theirs}@10.0.0.1:5060>\r\n{headers}Content-Length: 0\r\n\r\n"
+        ));
+    }
+
+    pub(super) fn wait(&mut self, time: std::time::Duration) {
+        self.now += time;
+        self.input(Input::Timeout);
+    }
+
+    pub(super) fn bridge_leg(&mut self, leg: LegId) -> &mut super::leg::Leg {
+        self.bridge.legs.get_mut(&leg).unwrap()
+    }
+
+    pub(super) fn leg(&mut self, leg: LegId) -> Leg {
+        self.ask(|reply| control::Command::Leg { leg, reply }).unwrap()
+    }
+}
+
+/// A dialog between a phone and us.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    pub(super) call_id: String,
+    pub(super) ours: String,
+    pub(super) theirs: String,
+    pub(super) leg: LegId,
+}
+
+impl Talk {
+    /// As the value of Replaces or Join to us.
+    pub(super) fn named(&self) -> String {
+        let Self { call_id, ours, theirs, .. } = self;
+        format!("{call_id};to-tag={ours};from-tag={theirs}")
+    }
+}
+
+/// What a phone answers to a request of ours.
+pub(super) fn response(request: &str, (status, tag): (u16, &str), body: &str) -> String {
+    let [via, from, to, call_id, cseq] =
+        ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| header(request, name));
+    let tag = if to.contains(";tag=") { String::new() } else { format!(";tag={tag}") };
+    let length = body.len();
+    format!(
+        "SIP/2.0 {status} Said\r\nVia: {via}\r\nFrom: {from}\r\nTo: {to}{tag}\r\nCall-ID: {call_id}\r\n\
+         CSeq: {cseq}\r\nContact: <sip:phone@10.0.0.1>\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+pub(super) fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    let value = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    value.unwrap_or_else(|| panic!("no {name} in {message}"))
+}
+
+fn tag(address: &str) -> &str {
+    address.split_once(";tag=").map(|(_, tag)| tag).unwrap()
+}
+
+pub(super) const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
+                              m=audio 4000 RTP/AVP 0\r\n";

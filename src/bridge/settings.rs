@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::AccessSettings;
+use super::{AccessSettings, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 
@@ -25,6 +25,10 @@ pub struct Settings {
     pub access: AccessSettings,
     /// How long users are registered, and how often.
     pub registrar: RegistrarOptions,
+    /// Carriers and PBXs.
+    pub trunks: Vec<TrunkSettings>,
+    /// How much of calls is kept for reading.
+    pub trace: TraceSettings,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.
@@ -65,6 +69,8 @@ pub struct Settings {
     pub transfer_timeout: Duration,
     /// Whether a phone's REFER is carried out.
     pub transfer_by_phones: bool,
+    /// Whether a call may take over or join another by naming its dialog.
+    pub takeover: bool,
     /// How long calls may go on after a drain began.
     pub drain_grace: Duration,
     /// Ended legs, calls and rooms kept for reading, each.

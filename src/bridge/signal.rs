@@ -17,7 +17,8 @@ use crate::sip::uri::Uri;
 use super::leg::{KeySource, Stage};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
-use super::{Bridge, Place, Subject};
+use super::takeover::Entry;
+use super::{Bridge, Subject};
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
@@ -29,6 +30,9 @@ impl Bridge {
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
+            Event::Replied { query, status, response } => {
+                self.query_answered(query, status, response.as_deref());
+            }
             Event::Referred(referred) => self.referred(&referred),
             Event::ReferAnswered { refer, status, reason } => {
                 self.refer_answered(refer, status.code(), reason);
@@ -94,17 +98,33 @@ impl Bridge {
 
     fn invited(&mut self, invited: Invited) {
         self.counters.invited += 1;
-        if let Err(rejection) = self.identify(&invited.request, invited.peer.ip()) {
-            return self.endpoint.reject(self.now, invited.session, rejection);
+        let trunk = self.trunk_at(invited.peer.ip().to_canonical());
+        let user = match trunk {
+            Some(_) => None,
+            None => match self.identify(&invited.request, invited.peer.ip()) {
+                Ok(user) => user,
+                Err(rejection) => {
+                    return self.endpoint.reject(self.now, invited.session, rejection);
+                }
+            },
+        };
+        let room = trunk.and_then(|trunk| self.trunk_room(trunk)).map(ToOwned::to_owned);
+        let name = room.unwrap_or_else(|| user_of(&invited.target));
+        if trunk.is_some_and(|trunk| !self.trunk_has_line(trunk)) {
+            return self.turn_away(&invited, &name, Refusal::Overloaded);
         }
-        let name = user_of(&invited.target);
-        let room = match self.admit(&name, invited.peer.ip()) {
-            Ok(room) => room,
+        let entry = match &invited.takes {
+            Some(takes) => self.admit_to(takes, &invited, user.as_deref()),
+            None => self.admit(&name, invited.peer.ip()).map(Entry::room),
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
             Err(refusal) => return self.turn_away(&invited, &name, refusal),
         };
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
-        let mut leg = self.new_leg(Direction::Inbound, Place::Room(room), stage);
+        let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
+        leg.user = user;
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
@@ -113,6 +133,10 @@ impl Bridge {
         leg.sip_call_id =
             invited.request.headers.call_id().map(|id| id.to_string()).unwrap_or_default();
         self.sessions.insert(invited.session, leg.id);
+        if let Some(trunk) = trunk {
+            self.note_trunk_leg(trunk, leg.id);
+        }
+        self.enter(&mut leg, entry);
         self.counters.legs_inbound += 1;
         let local = self.bind_address(address);
         self.tell_media(Command::Open { leg: leg.media, local });
@@ -177,6 +201,10 @@ impl Bridge {
         address: std::net::IpAddr,
         rtp_port: u16,
     ) {
+        if let Err(refusal) = self.may_still_enter(id) {
+            let (status, reason, _) = refusal.answer();
+            return self.refuse_caller(id, status, reason);
+        }
         let codecs = self.settings.codecs.clone();
         let mut negotiation = self.negotiation(address, rtp_port, &codecs);
         let Some(leg) = self.legs.get_mut(&id) else { return };

@@ -96,6 +96,14 @@ fn written(value: &Value) -> String {
             (None, broken) => broken.unwrap_or_default().to_string(),
         },
         Value::Char(_, character) => format!("{:?}", character.to_string()),
-        Value::Dict(..) | Value::Empty(..) => String::new(),
+        Value::Dict(_, fields) => {
+            let field = |(name, value): (&String, &Value)| {
+                let text = if name == "password" { "\"…\"".to_owned() } else { written(value) };
+                format!("{name} = {text}")
+            };
+            let fields: Vec<String> = fields.iter().map(field).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        Value::Empty(..) => String::new(),
     }
 }

@@ -1,11 +1,13 @@
 //! Dialogs: RFC 3261 §12, and the table that finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::sip::digest::Account;
 use crate::sip::endpoint::{ReferId, SessionId};
-use crate::sip::headers::{CallId, Name, NameAddr};
+use crate::sip::headers::{CallId, Join, Name, NameAddr, Replaces, TargetDialog};
 use crate::sip::layer::{Flow, Head, Source};
 use crate::sip::{Message, Method, Uri};
 
@@ -27,6 +29,16 @@ impl DialogId {
         Some(Self { call_id: head.call_id.clone(), local_tag, remote_tag })
     }
 
+    /// The dialog that a request of ours is sent within.
+    pub(super) fn of_sent(request: &Message) -> Option<Self> {
+        let headers = &request.headers;
+        Some(Self {
+            call_id: headers.call_id().ok()?,
+            local_tag: headers.from().ok()?.tag()?.to_owned(),
+            remote_tag: headers.to().ok()?.tag()?.to_owned(),
+        })
+    }
+
     /// The dialog that a response to a request of ours makes or belongs to.
     pub(super) fn of_response(response: &Message) -> Option<Self> {
         let headers = &response.headers;
@@ -35,6 +47,27 @@ impl DialogId {
             local_tag: headers.from().ok()?.tag()?.to_owned(),
             remote_tag: headers.to().ok()?.tag().unwrap_or_default().to_owned(),
         })
+    }
+}
+
+impl From<&Replaces> for DialogId {
+    fn from(replaces: &Replaces) -> Self {
+        let Replaces { call_id, to_tag, from_tag, .. } = replaces.clone();
+        Self { call_id, local_tag: to_tag, remote_tag: from_tag }
+    }
+}
+
+impl From<&Join> for DialogId {
+    fn from(join: &Join) -> Self {
+        let Join { call_id, to_tag, from_tag } = join.clone();
+        Self { call_id, local_tag: to_tag, remote_tag: from_tag }
+    }
+}
+
+impl From<&TargetDialog> for DialogId {
+    fn from(target: &TargetDialog) -> Self {
+        let TargetDialog { call_id, local_tag, remote_tag } = target.clone();
+        Self { call_id, local_tag, remote_tag }
     }
 }
 
@@ -55,6 +88,8 @@ pub(super) struct Dialog {
     user: String,
     /// Where the peer's last message came from.
     flow: Option<Flow>,
+    /// What the peer knows us by, if it asks.
+    pub(super) account: Option<Arc<Account>>,
 }
 
 /// A request came later than one that was sent after it.
@@ -89,6 +124,7 @@ impl Dialog {
             routes: headers.addresses(&Name::RecordRoute).collect::<Result<_, _>>().ok()?,
             user: user.unwrap_or_default().into_owned(),
             flow: Some(Flow::of_request(request, source)),
+            account: None,
         })
     }
 
@@ -118,7 +154,13 @@ impl Dialog {
             routes,
             user: user.to_owned(),
             flow,
+            account: None,
         })
+    }
+
+    /// Where the peer is reached: its Contact.
+    pub(super) fn target(&self) -> &Uri {
+        &self.target
     }
 
     /// User part of our Contact.
@@ -134,8 +176,14 @@ impl Dialog {
     /// The next request within the dialog (§12.2.1.1): all headers but Via and Contact. The first Route is the next hop,
     /// also if that is a strict router.
     pub(super) fn request(&mut self, method: &Method) -> Message {
+        let sequence = self.next_sequence();
+        self.request_with_sequence(method, sequence)
+    }
+
+    /// The number of the next request of ours.
+    pub(super) fn next_sequence(&mut self) -> u32 {
         self.local_sequence = self.local_sequence.saturating_add(1);
-        self.request_with_sequence(method, self.local_sequence)
+        self.local_sequence
     }
 
     /// The ACK for a 2xx to the INVITE with this sequence number (§13.2.2.4).

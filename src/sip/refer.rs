@@ -15,7 +15,7 @@ use crate::sip::endpoint::{Event, ReferId, Referred};
 use crate::sip::headers::{self, Name, NameAddr, SubscriptionState};
 use crate::sip::layer::{Head, Owner, Reply, ServerId, Source};
 use crate::sip::timer::GIVE_UP;
-use crate::sip::{Message, Method, StatusCode, Uri};
+use crate::sip::{Message, Method, StatusCode, Uri, scan};
 
 /// One reference, in either direction.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Refer {
             request,
         };
         let wants = match referred.request.headers.first(&Name::ReferSub) {
-            Some(value) if value.eq_ignore_ascii_case(b"false") => Wants::Silence,
+            Some(value) if is_false(value) => Wants::Silence,
             Some(_) | None => Wants::Reports,
         };
         core.emit(Event::Referred(Box::new(referred)));
@@ -170,7 +170,7 @@ impl Refer {
         core.emit(Event::ReferAnswered { refer: self.id, status, reason });
         let silent = response
             .and_then(|response| response.headers.first(&Name::ReferSub))
-            .is_some_and(|value| value.eq_ignore_ascii_case(b"false"));
+            .is_some_and(|value| is_false(value));
         if !status.is_success() || silent {
             return self.end(core);
         }
@@ -231,6 +231,13 @@ impl Refer {
         core.reply(now, server, reply);
         self.state = State::Reporting { until: now + core.layer.settings.subscription };
         self.report(now, core, (StatusCode::TRYING, None));
+    }
+
+    /// Refuses the REFER.
+    pub(super) fn refuse(&mut self, now: Instant, core: &mut Core, reply: Reply) {
+        let State::Asked { server, .. } = self.state else { return };
+        core.reply(now, server, reply);
+        self.end(core);
     }
 
     /// Tells the peer how the call fares.
@@ -301,6 +308,11 @@ impl Refer {
 /// The event package and id of a NOTIFY.
 pub(super) fn event_of(request: &Message) -> Option<headers::Event> {
     headers::Event::parse(request.headers.first(&Name::Event)?).ok()
+}
+
+/// A Refer-Sub that wants no subscription, whatever its parameters (RFC 4488 §4).
+fn is_false(value: &[u8]) -> bool {
+    scan::trim(scan::cut(value, b';').0).eq_ignore_ascii_case(b"false")
 }
 
 /// RFC 3515 §2.4.2: exactly one Refer-To.

@@ -27,6 +27,8 @@ impl StatusCode {
     pub const NOT_FOUND: Self = Self(404);
     /// 405 Method Not Allowed
     pub const METHOD_NOT_ALLOWED: Self = Self(405);
+    /// 407 Proxy Authentication Required
+    pub const PROXY_AUTHENTICATION_REQUIRED: Self = Self(407);
     /// 408 Request Timeout
     pub const REQUEST_TIMEOUT: Self = Self(408);
     /// 413 Request Entity Too Large

@@ -45,4 +45,5 @@ mod srtp;
 mod support;
 mod timers;
 mod transfer;
+mod trunks;
 mod wire;

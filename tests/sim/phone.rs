@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::sdp::{Direction, KeySeed, Local, Negotiation, SrtpPolicy};
+use plenary::sip::dialog::DialogId;
 use plenary::sip::endpoint::{
-    Endpoint, Event, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings, Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings,
+    Transmit,
 };
 use plenary::sip::headers::NameAddr;
 use plenary::sip::status::StatusCode;
@@ -56,8 +58,22 @@ impl Phone {
         format!("sip:phone@{}", self.address)
     }
 
+    /// A dialog of one of its calls, as the value of Replaces or Join to its far end.
+    pub fn some_dialog(&self, dice: &mut ChaCha8Rng) -> Option<String> {
+        let up = |session: &SessionId| self.endpoint.dialog_of(*session);
+        let dialogs: Vec<_> = self.calls.keys().filter_map(up).collect();
+        let picked = pick(dice, &dialogs.iter().collect::<Vec<_>>())?;
+        let DialogId { call_id, local_tag, remote_tag } = picked;
+        Some(format!("{call_id};to-tag={remote_tag};from-tag={local_tag}"))
+    }
+
     /// Calls `target`, with an offer or asking for one.
-    pub fn call(&mut self, now: Instant, target: &str, dice: &mut ChaCha8Rng) {
+    pub fn call(
+        &mut self,
+        now: Instant,
+        (target, headers): (&str, Vec<(String, String)>),
+        dice: &mut ChaCha8Rng,
+    ) {
         let target = Uri::parse(target.as_bytes()).unwrap();
         let mut negotiation = self.negotiation(dice);
         let offer = (!one_in(dice, 8)).then(|| negotiation.offer(Direction::SendRecv));
@@ -68,7 +84,9 @@ impl Phone {
             others: Vec::new(),
             from,
             offer,
-            headers: Vec::new(),
+            hunt: Hunt::Refused,
+            account: None,
+            headers,
         };
         let session = self.endpoint.invite(now, invitation);
         self.calls.insert(session, negotiation);
@@ -81,8 +99,9 @@ impl Phone {
         }
         let sessions: Vec<SessionId> = self.calls.keys().copied().collect();
         let Some(session) = pick(dice, &sessions) else { return };
-        match dice.next_u32() % 6 {
+        match dice.next_u32() % 7 {
             0 | 1 => self.hang_up(now, session),
+            6 => self.transfer_attended(now, session, dice),
             2 => self.offer(now, session, Direction::SendOnly),
             3 => self.offer(now, session, Direction::SendRecv),
             4 => {
@@ -94,6 +113,15 @@ impl Phone {
                 self.endpoint.info(now, session, "application/dtmf-relay", body);
             }
         }
+    }
+
+    /// Has two of its calls connected, or, as it happens, one with itself.
+    fn transfer_attended(&mut self, now: Instant, session: SessionId, dice: &mut ChaCha8Rng) {
+        let Some(dialog) = self.some_dialog(dice) else { return };
+        let early_only = if one_in(dice, 8) { ";early-only" } else { "" };
+        let target = Uri::parse(b"sip:us@10.0.0.254").unwrap();
+        let target = target.with_header("Replaces", &format!("{dialog}{early_only}"));
+        self.endpoint.refer(now, session, target, None);
     }
 
     /// Changes its mind before it answers, where its early media has arrived (RFC 3311).
@@ -249,6 +277,7 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Replied { .. }
             | Event::Info { .. } => {}
         }
     }

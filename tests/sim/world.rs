@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use api::control::{Command, ControlError, Reply};
 use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
-    RoomId, Transfer, UpdateParticipant, UpdateRoom,
+    RoomId, Transfer, TransferMode, UpdateParticipant, UpdateRoom,
 };
 use plenary::bridge::{Bridge, Clock, Input, Output, ResolveId, Settings};
 use plenary::bridge_settings;
@@ -167,17 +167,30 @@ impl World {
             }
             1 => {
                 let legs = [self.some_phone(), self.some_phone()];
-                let legs = legs.map(|to| CallParty { to, from: None }).to_vec();
+                let legs = legs.map(|to| CallParty { to, from: None, trunk: None }).to_vec();
                 let body = CreateCall { legs, timeout_s: Some(20) };
                 self.ask(|reply| Command::CreateCall { body, reply }).unwrap();
             }
             _ => {
                 let caller = self.dice.next_u32() as usize % self.phones.len();
                 let target = format!("sip:{room}@10.0.0.254");
-                self.phones[caller].call(self.now, &target, &mut self.dice);
+                let headers = self.takeover();
+                self.phones[caller].call(self.now, (&target, headers), &mut self.dice);
                 self.flush_phone(caller);
             }
         }
+    }
+
+    /// Now and then a call takes over or joins one of a phone, or of none.
+    fn takeover(&mut self) -> Vec<(String, String)> {
+        if !one_in(&mut self.dice, 4) {
+            return Vec::new();
+        }
+        let whose = self.dice.next_u32() as usize % self.phones.len();
+        let dialog = self.phones[whose].some_dialog(&mut self.dice);
+        let dialog = dialog.unwrap_or_else(|| "none;to-tag=1;from-tag=2".to_owned());
+        let name = if one_in(&mut self.dice, 3) { "Join" } else { "Replaces" };
+        vec![(name.to_owned(), dialog)]
     }
 
     /// A phone or the API does something to what is there.
@@ -205,7 +218,13 @@ impl World {
         let legs = self.legs();
         let Some(leg) = pick(&mut self.dice, &legs) else { return };
         let flag = one_in(&mut self.dice, 2);
-        match self.dice.next_u32() % 6 {
+        match self.dice.next_u32() % 7 {
+            6 => {
+                let other = pick(&mut self.dice, &legs);
+                let mode = flag.then_some(TransferMode::Refer);
+                let body = Transfer { leg: other, mode, ..Transfer::default() };
+                drop(self.ask(|reply| Command::Transfer { leg, body, reply }));
+            }
             0 => drop(self.ask(|reply| Command::HoldLeg { leg, held: flag, reply })),
             1 => drop(self.ask(|reply| Command::MuteLeg { leg, muted: flag, reply })),
             2 => drop(self.ask(|reply| Command::HangUpLeg { leg, reply })),
@@ -433,6 +452,7 @@ impl World {
 
 fn invite(to: String) -> Invite {
     Invite {
+        trunk: None,
         to,
         from: None,
         display_name: None,

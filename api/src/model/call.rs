@@ -55,8 +55,11 @@ pub struct CreateCall {
 #[derive(Clone, Debug, Deserialize, PartialEq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallParty {
-    /// `sip:` URI to call.
+    /// `sip:` URI to call; through a trunk a number such as `+4930123456` too.
     pub to: String,
+    /// The trunk to call through.
+    #[serde(default)]
+    pub trunk: Option<String>,
     /// `sip:` URI or user part shown as the caller; default: the other party.
     #[serde(default)]
     pub from: Option<String>,

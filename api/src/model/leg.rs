@@ -115,6 +115,8 @@ pub enum LeftReason {
     Moved,
     /// A transfer took them elsewhere.
     Transferred,
+    /// Another call took their seat.
+    Replaced,
     /// The room ended.
     RoomEnded,
     /// The other party of a two-party call is gone.
@@ -170,14 +172,59 @@ pub enum TransferState {
     Failed,
 }
 
-/// `POST /v1/legs/{leg}/transfer`: exactly one of the three.
+/// Why a transfer failed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferFailure {
+    /// The phone did not take our REFER; `sip` says with what.
+    Refused,
+    /// The target could not be reached, or refused; `sip` says with what.
+    TargetFailed,
+    /// The phone accepted and did not say how it ended.
+    NoNews,
+    /// The leg ended before the outcome.
+    LegEnded,
+    /// The dialog that the phone named has ended, or cannot be replaced.
+    NoDialog,
+    /// Phones may not transfer (`sip.transfer_by_phones`), or the dialog is somebody else's.
+    NotAllowed,
+    /// The address that the phone gave cannot be called.
+    BadTarget,
+    /// The limits leave no leg or seat for the target.
+    NoCapacity,
+    /// The room has no seat for whom would move there.
+    NoSeat,
+    /// Both legs are in rooms.
+    TwoRooms,
+    /// Both legs are in the same room or call.
+    SamePlace,
+    /// A leg has nobody on its far side.
+    NobodyThere,
+    /// Another transfer of these legs is under way.
+    Pending,
+}
+
+/// How an attended transfer is done.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferMode {
+    /// Both legs are the transferor's: whom they talk to are connected here, and both are hung up.
+    #[default]
+    Connect,
+    /// The phone of this leg is asked (REFER with Replaces) to call the phone of the other leg in our place; both then leave.
+    Refer,
+}
+
+/// `POST /v1/legs/{leg}/transfer`: exactly one of `to`, `leg` and `room`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Transfer {
     /// Blind: the phone is asked by REFER to call this URI.
     pub to: Option<String>,
-    /// Attended: connect with the far party of this leg.
+    /// Attended: with this other leg, as `mode` says.
     pub leg: Option<LegId>,
+    /// Only with `leg`: `connect` (default) or `refer`.
+    pub mode: Option<TransferMode>,
     /// Move into this room (id or name), without telling the phone.
     pub room: Option<String>,
 }

@@ -92,8 +92,11 @@ pub enum Role {
 #[derive(Clone, Debug, Deserialize, PartialEq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invite {
-    /// `sip:` URI to call.
+    /// `sip:` URI to call; through a trunk a number such as `+4930123456` too.
     pub to: String,
+    /// The trunk to call through.
+    #[serde(default)]
+    pub trunk: Option<String>,
     /// `sip:` URI or user part shown as the caller; default: the room's name.
     #[serde(default)]
     pub from: Option<String>,

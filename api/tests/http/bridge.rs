@@ -103,6 +103,11 @@ fn answer(command: Command) {
             reply.send(Ok(()));
         }
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
+        Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
+            reply.send(Ok(samples::trace()));
+        }
+        Command::ListTrunks { reply, .. } => reply.send(Ok(page(samples::trunk()))),
+        Command::Trunk { reply, .. } => reply.send(Ok(samples::trunk())),
         Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
         Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
         Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),

@@ -92,6 +92,10 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/nodes/bridge-1", "", 200, "Node { node: \"bridge-1\""),
     ("GET", "/v1/bans", "", 200, "ListBans"),
     ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
+    ("GET", "/v1/legs/LEG/trace", "", 200, "LegTrace {"),
+    ("GET", "/v1/calls/CALL/trace", "", 200, "CallTrace {"),
+    ("GET", "/v1/trunks", "", 200, "ListTrunks"),
+    ("GET", "/v1/trunks/carrier", "", 200, "Trunk { trunk: \"carrier\""),
     ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),
     ("GET", "/v1/registrations/REGISTRATION", "", 200, "Registration {"),
     ("DELETE", "/v1/registrations/REGISTRATION", "", 204, "RemoveRegistration {"),
@@ -145,6 +149,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
+            let path = path.replace("carrier", "{trunk}");
             let path = path.replace("REGISTRATION", "{registration}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })

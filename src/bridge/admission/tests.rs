@@ -23,6 +23,7 @@ impl Scene {
 
     fn dial_out(&mut self) -> Result<(), ControlError> {
         let body = Invite {
+            trunk: None,
             to: "sip:bob@10.0.0.1".to_owned(),
             from: None,
             display_name: None,
@@ -39,7 +40,7 @@ impl Scene {
     }
 
     fn connect_two(&mut self) -> Result<(), ControlError> {
-        let party = |to: &str| CallParty { to: to.to_owned(), from: None };
+        let party = |to: &str| CallParty { to: to.to_owned(), from: None, trunk: None };
         let legs = vec![party("sip:a@10.0.0.1"), party("sip:b@10.0.0.1")];
         let body = CreateCall { legs, timeout_s: None };
         self.ask(|reply| control::Command::CreateCall { body, reply }).map(drop)

@@ -10,7 +10,7 @@ use crate::bridge::{Bridge, Place};
 use crate::media::command::MixKey;
 
 use super::page::{Wanted, page};
-use super::participants::{caller, sip_uri};
+use super::participants::caller;
 use super::{Answer, invalid, no_such, refused};
 
 impl Bridge {
@@ -20,7 +20,11 @@ impl Bridge {
             let found = body.legs.len();
             return Err(invalid("/legs", format!("expected two parties, found {found}")));
         };
-        let targets = (sip_uri("/legs/0/to", &first.to)?, sip_uri("/legs/1/to", &second.to)?);
+        let (first_trunk, first_target) =
+            self.callee_of("/legs/0/to", &first.to, first.trunk.as_deref())?;
+        let (second_trunk, second_target) =
+            self.callee_of("/legs/1/to", &second.to, second.trunk.as_deref())?;
+        let targets = (first_target, second_target);
         let from = |party: &api::model::CallParty, other: &crate::sip::uri::Uri| {
             party.from.as_deref().map_or_else(|| Ok(Caller::Uri(other.clone())), caller)
         };
@@ -30,7 +34,14 @@ impl Bridge {
         self.has_room(2).map_err(refused)?;
         let codecs = self.settings.codecs.clone();
         let id = CallId::new(self.unix_ms(), self.random());
-        let second = Dial { target: targets.1, from: to_second, codecs: codecs.clone() };
+        let dial = |target, from, trunk| Dial {
+            target,
+            from,
+            codecs: codecs.clone(),
+            trunk,
+            headers: Vec::new(),
+        };
+        let second = dial(targets.1, to_second, second_trunk);
         let call = call::Call {
             id,
             mix: MixKey(self.next_key()),
@@ -43,7 +54,7 @@ impl Bridge {
         self.counters.calls_total += 1;
         self.call_happened(EventType::CallCreated, id);
         self.dial(Outbound {
-            dial: Dial { target: targets.0, from: to_first, codecs },
+            dial: dial(targets.0, to_first, first_trunk),
             place: Place::Call(id),
             call: Some(id),
             display_name: None,

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use api::control::ControlError;
 use api::model::{
-    LeftReason, Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Transfer, TransferState,
+    LeftReason, Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Transfer, TransferFailure,
+    TransferMode, TransferState,
 };
+use serde_json::json;
 
 use crate::bridge::quality::stats;
+use crate::bridge::room::Refusal;
 use crate::bridge::{Bridge, leg};
 use crate::media::command::Command;
 
@@ -72,11 +76,18 @@ impl Bridge {
     }
 
     pub(super) fn api_transfer(&mut self, id: LegId, body: &Transfer) -> Answer<Leg> {
-        match (&body.to, &body.leg, &body.room) {
+        if body.mode.is_some() && body.leg.is_none() {
+            return Err(invalid("/mode", "expected only together with leg"));
+        }
+        match (&body.to, body.leg, &body.room) {
             (Some(to), None, None) => self.transfer_blind(id, to),
             (None, None, Some(room)) => self.transfer_to_room(id, room),
-            (None, Some(_), None) => {
-                Err(invalid("/leg", "attended transfer is not there yet; use to or room"))
+            (None, Some(other), None) => {
+                self.may_transfer_with(id, other)?;
+                match body.mode.unwrap_or_default() {
+                    TransferMode::Connect => self.transfer_connect(id, other),
+                    TransferMode::Refer => self.transfer_instead_of(id, other),
+                }
             }
             _ => Err(invalid("", "expected exactly one of to, leg and room")),
         }
@@ -85,13 +96,46 @@ impl Bridge {
     fn transfer_blind(&mut self, id: LegId, to: &str) -> Answer<Leg> {
         let target = sip_uri("/to", to)?;
         let leg = self.up(id)?;
-        let under_way = self.refers_sent.values().any(|other| *other == id);
-        if under_way {
-            let detail = "a transfer of this leg is under way; wait for its outcome";
-            return Err(conflict("transfer_pending", detail));
+        if self.refers_sent.values().any(|sent| sent.concerns(id)) {
+            return Err(pending());
         }
         debug_assert!(leg.session.is_some(), "a leg that is up has a session");
         self.refer(id, target);
+        self.api_leg(id)
+    }
+
+    /// Two legs that are up, and not one.
+    fn may_transfer_with(&self, id: LegId, other: LegId) -> Answer<()> {
+        self.up(id)?;
+        if id == other {
+            return Err(invalid("/leg", "expected another leg than the one of the path"));
+        }
+        match self.up(other) {
+            Ok(_) if self.is_transferring(id) || self.is_transferring(other) => Err(pending()),
+            Ok(_) => Ok(()),
+            Err(ControlError::NotFound { .. }) => Err(invalid("/leg", "there is no such leg")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Connects the others of two legs, and hangs both up.
+    fn transfer_connect(&mut self, id: LegId, other: LegId) -> Answer<Leg> {
+        let junction = self.junction(id, other).map_err(unconnectable)?;
+        self.counters.transfers += 1;
+        let data = json!({ "by": "api", "with": other });
+        self.transfer_moves(id, TransferState::Requested, data);
+        self.connect(&junction);
+        self.transfer_moves(id, TransferState::Completed, json!({ "with": other }));
+        let as_it_was = self.api_leg(id);
+        self.end_leg(other, LeftReason::Transferred, None);
+        self.end_leg(id, LeftReason::Transferred, None);
+        self.api_leg(id).or(as_it_was)
+    }
+
+    /// Asks the phone of a leg to take our place in a call with the far end of another.
+    fn transfer_instead_of(&mut self, id: LegId, other: LegId) -> Answer<Leg> {
+        let detail = "the leg has not been answered yet; wait for leg.answered";
+        self.refer_instead_of(id, other).ok_or_else(|| conflict("not_answered", detail))?;
         self.api_leg(id)
     }
 
@@ -133,5 +177,34 @@ impl Bridge {
         let live = self.legs.get(&id).map(|leg| stats(&leg.statistics));
         let ended = || self.history.legs.get(&id).map(|(_, stats)| stats.clone());
         live.or_else(ended).ok_or_else(|| no_such("leg", id))
+    }
+}
+
+fn pending() -> ControlError {
+    conflict("transfer_pending", "a transfer of this leg is under way; wait for its outcome")
+}
+
+/// Why two legs cannot be connected.
+fn unconnectable(why: TransferFailure) -> ControlError {
+    match why {
+        TransferFailure::TwoRooms => {
+            conflict("two_rooms", "both legs sit in rooms; move participants instead")
+        }
+        TransferFailure::SamePlace => conflict("same_place", "both legs are in the same place"),
+        TransferFailure::NoSeat => refused(Refusal::Full),
+        TransferFailure::Pending => pending(),
+        TransferFailure::NobodyThere => {
+            conflict("nobody_there", "there is nobody to connect on the far side of a leg")
+        }
+        TransferFailure::Refused
+        | TransferFailure::TargetFailed
+        | TransferFailure::NoNews
+        | TransferFailure::LegEnded
+        | TransferFailure::NoDialog
+        | TransferFailure::NotAllowed
+        | TransferFailure::BadTarget
+        | TransferFailure::NoCapacity => {
+            conflict("not_connectable", "the legs cannot be connected")
+        }
     }
 }

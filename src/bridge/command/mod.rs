@@ -70,6 +70,10 @@ impl Bridge {
             Command::RemoveRegistration { registration, reply } => {
                 reply.send(self.api_remove_registration(registration));
             }
+            Command::LegTrace { leg, reply } => reply.send(self.api_leg_trace(leg)),
+            Command::CallTrace { call, reply } => reply.send(self.api_call_trace(call)),
+            Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),
+            Command::Trunk { trunk, reply } => reply.send(self.api_trunk(&trunk)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),
         }
@@ -102,7 +106,7 @@ pub(super) fn no_such(what: &'static str, name: impl std::fmt::Display) -> Contr
     ControlError::NotFound { what, name: name.to_string() }
 }
 
-fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError {
+pub(super) fn invalid(pointer: &str, detail: impl Into<String>) -> ControlError {
     ControlError::Invalid { pointer: pointer.to_owned(), detail: detail.into() }
 }
 
@@ -128,6 +132,11 @@ fn refused(refusal: Refusal) -> ControlError {
         Refusal::Locked => conflict("room_locked", "the room is locked; unlock it first"),
         Refusal::Ending => conflict("room_ending", "the room is about to end"),
         Refusal::NotFound => no_such("room", ""),
+        Refusal::NoDialog
+        | Refusal::DialogEnded
+        | Refusal::NotEarly
+        | Refusal::Contended
+        | Refusal::NotAllowed => conflict(refusal.code(), refusal.answer().1),
     }
 }
 

@@ -11,7 +11,7 @@ use mixer::codec::{Codec, Format};
 use serde_json::json;
 
 use crate::bridge::dial::Outbound;
-use crate::bridge::leg::{Caller, Controls, Dial};
+use crate::bridge::leg::{Caller, Controls, Dial, NamedBy};
 use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
@@ -59,7 +59,7 @@ impl Bridge {
 
     /// Dials out. An unknown name makes a room as a call to it would.
     pub(super) fn api_invite(&mut self, room: &str, body: Invite) -> Answer<Participant> {
-        let target = sip_uri("/to", &body.to)?;
+        let (trunk, target) = self.callee_of("/to", &body.to, body.trunk.as_deref())?;
         let from = body.from.as_deref().map(caller).transpose()?;
         let codecs = self.codecs(body.codecs.as_deref())?;
         let timeout = self.ring_time(body.timeout_s)?;
@@ -75,7 +75,7 @@ impl Bridge {
         found.has_seat().map_err(refused)?;
         let name = found.name.clone();
         self.has_room(1).map_err(refused)?;
-        let from = from.unwrap_or(Caller::User(name));
+        let from = from.unwrap_or(Caller::Unsaid(name));
         let usual = Controls::new(&self.settings);
         let controls = Controls {
             muted: body.muted,
@@ -86,7 +86,7 @@ impl Bridge {
             ..usual
         };
         let leg = self.dial(Outbound {
-            dial: Dial { target, from, codecs },
+            dial: Dial { target, from, codecs, trunk, headers: Vec::new() },
             place: Place::Room(id),
             call: None,
             display_name: body.display_name,
@@ -94,6 +94,18 @@ impl Bridge {
             timeout,
         });
         self.api_participant(&id.to_string(), leg)
+    }
+
+    /// Whom to call: a URI, or what a trunk makes of a number.
+    pub(super) fn callee_of(
+        &mut self,
+        pointer: &str,
+        to: &str,
+        trunk: Option<&str>,
+    ) -> Answer<(Option<usize>, Uri)> {
+        let Some(trunk) = trunk else { return Ok((None, sip_uri(pointer, to)?)) };
+        let (index, target) = self.trunk_target(trunk, (pointer, to))?;
+        Ok((Some(index), target))
     }
 
     /// The ad-hoc room that dialling out into `name` makes, if names like it may be made.
@@ -210,6 +222,7 @@ impl Bridge {
             controls.group = Some(group.clone()).filter(|group| !group.is_empty());
         }
         if let Some(name) = &body.display_name {
+            leg.named_by = NamedBy::api(!name.is_empty());
             leg.display_name = Some(name.clone()).filter(|name| !name.is_empty());
         }
         if before != (leg.controls.clone(), leg.display_name.clone()) {

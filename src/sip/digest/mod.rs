@@ -1,4 +1,4 @@
-//! Digest authentication of those who call us: RFC 3261 §22 with RFC 7616 and RFC 8760.
+//! Digest authentication, of those who call us and of us by those whom we call: RFC 3261 §22 with RFC 7616 and RFC 8760.
 //!
 //! ```text
 //!  request ──▶ 401 with a challenge for each algorithm ──▶ request with credentials ──▶ Gate::check
@@ -8,12 +8,15 @@
 
 mod credentials;
 mod gate;
+mod login;
 
 use md5::Md5;
 use sha2::{Digest as _, Sha256, Sha512_256};
 
 pub use credentials::{Credentials, Malformed};
 pub use gate::{Gate, GateOptions, Verdict};
+pub use login::Account;
+pub(in crate::sip) use login::Login;
 
 /// A hash that both sides can.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::core::{ALLOW, SDP};
-use super::{Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering};
+use super::{Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, Takes};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
@@ -29,6 +29,7 @@ impl Endpoint {
             })
             .or_else(|| self.refuse_extension(&request))
             .or_else(|| refuse_content(&request, &head.method))
+            .or_else(|| refuse_takes(&request, &head.method))
             .or_else(|| self.refuse_unreliable(&request, head))
             .or_else(|| self.refuse_interval(&request, &head.method));
         match (refusal, dialog) {
@@ -274,6 +275,13 @@ fn refuse_outside(request: &Message, method: &Method, transport: Transport) -> O
         Ok(_) => None,
         Err(_) => Refusal::status(StatusCode::BAD_REQUEST),
     }
+}
+
+/// RFC 3891 §3 and RFC 3911 §4: one dialog at most is taken over or joined, and by INVITE only.
+fn refuse_takes(request: &Message, method: &Method) -> Option<Refusal> {
+    let takes = Takes::of(&request.headers);
+    let is_good = takes.is_ok_and(|takes| takes.is_none() || *method == Method::Invite);
+    (!is_good).then(|| Refusal::Now(Reply::new(StatusCode::BAD_REQUEST)))
 }
 
 /// RFC 3261 §8.2.3.

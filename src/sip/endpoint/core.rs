@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::sip::dialog::{DialogId, Dialogs};
+use crate::sip::digest::Login;
 use crate::sip::endpoint::{Event, ReferId, SessionId};
 use crate::sip::headers::Name;
 use crate::sip::layer::{Layer, Owner, Reply, Request, RequestId, ServerId};
@@ -62,10 +63,11 @@ impl Core {
         let dialog = self.dialogs.dialog_mut(dialog)?;
         let contact = needs_contact(&method).then(|| dialog.user().to_owned());
         let flow = dialog.flow();
+        let login = dialog.account.clone().map(Login::new);
         let mut message = dialog.request(&method);
         complete(&mut message);
         message.headers.push(Name::UserAgent, self.layer.settings.product.clone());
-        Some(self.layer.send(now, Request { message, contact, owner, flow }))
+        Some(self.layer.send(now, Request { message, contact, owner, flow, login }))
     }
 
     /// Ends the INVITE usage of a dialog on the wire.

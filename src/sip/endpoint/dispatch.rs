@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use super::core::{Core, Timer};
-use super::{Endpoint, ReferId, SessionId};
+use super::{Endpoint, Event, ReferId, SessionId};
 use crate::sip::dialog::DialogId;
-use crate::sip::layer::{Failure, Flow, Head, Indication, Owner, RequestId, ServerId};
+use crate::sip::headers::Name;
+use crate::sip::layer::{
+    Answer, Challenged, Failure, Flow, Head, Indication, Owner, RequestId, ServerId,
+};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session, Stray};
 use crate::sip::{Message, StatusCode};
@@ -26,17 +29,55 @@ impl Endpoint {
                     self.handle_ack(now, &request, &head);
                 }
                 Indication::Cancelled(server) => self.handle_cancelled(now, server),
-                Indication::Response { owner, request, response, source } => {
+                Indication::Response(answer) => {
+                    let Answer { owner, request, message: response, source, challenged } = answer;
                     if let Some(dialog) = DialogId::of_response(&response) {
                         self.core.dialogs.note_flow(&dialog, Flow::of_response(source));
                     }
-                    self.handle_response(now, (owner, request), response);
+                    let answered = challenged.is_some_and(|challenged| {
+                        self.log_in(now, (owner, request), *challenged, &response)
+                    });
+                    if !answered {
+                        self.handle_response(now, (owner, request), response);
+                    }
                 }
                 Indication::Failed { owner, request, failure } => {
                     self.handle_failure(now, (owner, request), failure);
                 }
             }
         }
+    }
+
+    /// Sends a challenged request again with our password (RFC 3261 §22.2); false if there is no answer.
+    fn log_in(
+        &mut self,
+        now: Instant,
+        (owner, request): (Owner, RequestId),
+        mut challenged: Challenged,
+        response: &Message,
+    ) -> bool {
+        if let Owner::Session(id) = owner
+            && !self.sessions.contains_key(&id)
+        {
+            return false;
+        }
+        let Challenged { message, login, .. } = &mut challenged;
+        let cnonce = format!("{:016x}", self.core.layer.random_u64());
+        if !login.answer(message, response, &cnonce) {
+            return false;
+        }
+        let Ok(cseq) = message.headers.cseq() else { return false };
+        let dialog = DialogId::of_sent(message).and_then(|id| self.core.dialogs.dialog_mut(&id));
+        let number = match dialog {
+            Some(dialog) => dialog.next_sequence(),
+            None => cseq.number + 1,
+        };
+        message.headers.replace(Name::CSeq, format!("{number} {}", cseq.method));
+        let again = self.core.layer.send_answered(now, owner, challenged);
+        if let Owner::Session(id) = owner {
+            self.with_session(id, |session, _| session.note_sent_again(request, again));
+        }
+        true
     }
 
     pub(super) fn fire_timers(&mut self, now: Instant) {
@@ -141,6 +182,10 @@ impl Endpoint {
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
             }
+            Owner::Query(query) => {
+                let response = Some(Box::new(response));
+                self.core.emit(Event::Replied { query, status, response });
+            }
             Owner::Nobody => {}
         }
     }
@@ -188,6 +233,9 @@ impl Endpoint {
             }
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
+            }
+            Owner::Query(query) => {
+                self.core.emit(Event::Replied { query, status, response: None });
             }
             Owner::Nobody => {}
         }

@@ -1,15 +1,18 @@
 //! What an endpoint tells its user, and what the user hands it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{OptionsId, ReferId, RegisterId, SessionId};
-use crate::sip::headers::NameAddr;
+use super::{OptionsId, QueryId, ReferId, RegisterId, SessionId};
+use crate::sip::dialog::DialogId;
+use crate::sip::digest::Account;
+use crate::sip::headers::{FieldError, Headers, Join, Name, NameAddr, Replaces};
 use crate::sip::layer::Flow;
 use crate::sip::transport::Transport;
-use crate::sip::{Message, StatusCode, Uri};
+use crate::sip::{Message, Method, StatusCode, Uri};
 
 /// Something the user of the endpoint decides about or learns.
 #[derive(Clone, Debug)]
@@ -130,6 +133,15 @@ pub enum Event {
     Options(Box<Options>),
     /// A phone says where it is to be reached: `answer_register`.
     Registering(Box<Registering>),
+    /// What a request of ours outside of any call came to, in the end.
+    Replied {
+        /// Which.
+        query: QueryId,
+        /// The final status; 408 or 503 made here for want of one.
+        status: StatusCode,
+        /// The response, if one came.
+        response: Option<Box<Message>>,
+    },
     /// An established session is over.
     Ended {
         /// Whose.
@@ -152,6 +164,8 @@ pub struct Invited {
     pub target: Uri,
     /// Its offer; `None` asks for ours, to be given with `answer`.
     pub offer: Option<Bytes>,
+    /// The dialog of ours that it is about.
+    pub takes: Option<Takes>,
     /// The whole request.
     pub request: Message,
     /// How it came.
@@ -160,6 +174,42 @@ pub struct Invited {
     pub peer: SocketAddr,
     /// Where it arrived.
     pub local: SocketAddr,
+}
+
+/// What an INVITE wants of a dialog that its recipient already has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Takes {
+    /// To be in its place (RFC 3891).
+    Place(Replaces),
+    /// To be in its conversation (RFC 3911).
+    Part(Join),
+}
+
+impl Takes {
+    /// The dialog that is meant.
+    pub fn dialog(&self) -> DialogId {
+        match self {
+            Self::Place(replaces) => replaces.into(),
+            Self::Part(join) => join.into(),
+        }
+    }
+
+    /// Reads Replaces and Join.
+    ///
+    /// # Errors
+    /// If there is more than one of them, or it cannot be read (RFC 3891 §3, RFC 3911 §4).
+    pub(in crate::sip) fn of(headers: &Headers) -> Result<Option<Self>, FieldError> {
+        let mut replaces = headers.items(&Name::Replaces);
+        let mut joins = headers.items(&Name::Join);
+        match [replaces.next(), replaces.next(), joins.next(), joins.next()] {
+            [None, None, None, None] => Ok(None),
+            [Some(one), None, None, None] => Replaces::parse(one).map(Self::Place).map(Some),
+            [None, None, Some(one), None] => Join::parse(one).map(Self::Part).map(Some),
+            [one, _, other, _] => {
+                Err(FieldError::invalid("one dialog", one.or(other).unwrap_or_default()))
+            }
+        }
+    }
 }
 
 /// A REFER that comes in.
@@ -251,17 +301,51 @@ pub enum EndCause {
 pub struct Invitation {
     /// Where the call goes first.
     pub target: Target,
-    /// Where it goes next, in this order, for as long as it is refused, though not by a 6xx.
+    /// Where it goes next, in this order.
     pub others: Vec<Target>,
+    /// As long as what.
+    pub hunt: Hunt,
     /// `From`; its tag is replaced.
     pub from: NameAddr,
     /// `To`; its tag is removed.
     pub to: NameAddr,
     /// Our offer; `None` asks the peer for one.
     pub offer: Option<Bytes>,
+    /// What we are known by where this goes, to answer challenges in this session.
+    pub account: Option<Arc<Account>>,
     /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order; `Max-Forwards`
     /// in place of 70. Those that make the dialog are left out: the endpoint decides them.
     pub headers: Vec<(String, String)>,
+}
+
+/// What makes a call go on to the next target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hunt {
+    /// Any refusal but a 6xx: the targets are phones of one user.
+    Refused,
+    /// 408, 5xx, or nobody there: the targets are ways to one callee.
+    Unreachable,
+}
+
+/// A request outside of any call.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// REGISTER, OPTIONS …
+    pub method: Method,
+    /// Where it goes.
+    pub target: Target,
+    /// Its tag is replaced.
+    pub from: NameAddr,
+    /// Its tag is removed.
+    pub to: NameAddr,
+    /// Call-ID and sequence number, where they must follow those of an earlier one.
+    pub call: Option<(String, u32)>,
+    /// User part of the Contact, if it has one.
+    pub contact: Option<String>,
+    /// More headers.
+    pub headers: Vec<(String, String)>,
+    /// What we are known by there.
+    pub account: Option<Arc<Account>>,
 }
 
 /// How to refuse an invitation or another request.

@@ -30,21 +30,24 @@ use bytes::Bytes;
 
 use self::core::Core;
 use crate::sip::dialog::{DialogId, Dialogs};
+use crate::sip::digest::Login;
 use crate::sip::headers::{Name, NameAddr};
-use crate::sip::layer::{Layer, Reply, ServerId};
+use crate::sip::layer::{Layer, Owner, Reply, Request, ServerId};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session};
 use crate::sip::timer::Deadlines;
 use crate::sip::transport::{Refusal, Transport};
-use crate::sip::{Method, StatusCode, Uri};
+use crate::sip::{Message, Method, StatusCode, Uri};
 
 pub use crate::sip::layer::Flow;
 pub use counters::{Counters, Counts};
 pub use event::{
-    Busy, EndCause, Event, Invitation, Invited, Options, Referred, Registering, Rejection, Target,
+    Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Query, Referred, Registering,
+    Rejection, Takes, Target,
 };
 pub use output::{
-    OptionsId, Output, Packet, ReferId, RegisterId, Resolve, ResolveId, SessionId, Transmit,
+    OptionsId, Output, Packet, QueryId, ReferId, RegisterId, Resolve, ResolveId, SessionId,
+    Transmit,
 };
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 
@@ -235,6 +238,13 @@ impl Endpoint {
         self.settle(now);
     }
 
+    /// Refuses a `Referred`; it is over.
+    pub fn refuse_refer(&mut self, now: Instant, refer: ReferId, rejection: Rejection) {
+        let reply = session::reply_of(rejection);
+        self.with_refer(refer, |refer, core| refer.refuse(now, core, reply));
+        self.settle(now);
+    }
+
     /// Tells who sent a REFER how the call fares; a final status is the last report.
     pub fn notify_refer(
         &mut self,
@@ -265,6 +275,33 @@ impl Endpoint {
             Err(rejection) => session::reply_of(rejection),
         };
         self.core.reply(now, ServerId(options.0), reply);
+    }
+
+    /// Sends a request outside of any call: `Replied` follows.
+    pub fn ask(&mut self, now: Instant, query: Query) -> QueryId {
+        let Query { method, target, from, mut to, call, contact, headers, account } = query;
+        let id = QueryId(self.core.layer.next_id());
+        to.params.remove("tag");
+        let mut message = Message::request(method.clone(), target.uri.without_headers());
+        let (call_id, sequence) = call.unwrap_or_else(|| (self.core.layer.new_call_id(), 1));
+        let own = &mut message.headers;
+        for route in target.routes {
+            own.push(Name::Route, route);
+        }
+        own.push(Name::MaxForwards, "70");
+        own.push(Name::From, from.with_tag(&self.core.layer.new_tag()).to_string());
+        own.push(Name::To, to.to_string());
+        own.push(Name::CallId, call_id);
+        own.push(Name::CSeq, format!("{sequence} {method}"));
+        own.push(Name::UserAgent, self.core.layer.settings.product.clone());
+        for (name, value) in headers {
+            own.push(Name::new(&name), value);
+        }
+        let (owner, login) = (Owner::Query(id), account.map(Login::new));
+        let request = Request { message, contact, owner, flow: target.flow, login };
+        self.core.layer.send(now, request);
+        self.settle(now);
+        id
     }
 
     /// Answers a `Registering`: 200 with these headers beside the date, or why not.
@@ -315,15 +352,31 @@ impl Endpoint {
         self.sessions.get(&session)?.call_id()
     }
 
-    /// The session that uses this dialog, early or confirmed.
+    /// The session that uses this dialog, early or confirmed. A peer without a tag is named by the tag 0 (RFC 3891 §6.1).
     pub fn session_of(&self, dialog: &DialogId) -> Option<SessionId> {
-        self.core.dialogs.get(dialog)?.session
+        let dialogs = &self.core.dialogs;
+        let untagged = || {
+            let bare = DialogId { remote_tag: String::new(), ..dialog.clone() };
+            dialogs.get(&bare).filter(|_| dialog.remote_tag == "0")
+        };
+        dialogs.get(dialog).or_else(untagged)?.session
+    }
+
+    /// Where the peer of an established session is reached.
+    pub fn target_of(&self, session: SessionId) -> Option<Uri> {
+        let dialog = self.sessions.get(&session)?.dialog()?;
+        Some(self.core.dialogs.get(dialog)?.dialog.target().without_headers())
     }
 
     /// Whether this is a port at which we are called at this address, by any transport.
     pub fn has_port(&self, port: u16, local: IpAddr) -> bool {
         let settings = &self.core.layer.settings;
         Transport::ALL.iter().any(|&transport| settings.ports(transport).of(local) == port)
+    }
+
+    /// The port at which we are called at this address by this transport.
+    pub fn port_of(&self, transport: Transport, local: IpAddr) -> u16 {
+        self.core.layer.settings.ports(transport).of(local)
     }
 
     /// How much is held now.

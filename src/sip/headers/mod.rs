@@ -21,7 +21,7 @@ pub use event::{Event, SubscriptionState};
 pub use fields::{CSeq, CallId, ContentType, MaxForwards, RAck, Reason, RetryAfter};
 pub use name::{Name, OtherName};
 pub use params::{Param, Params};
-pub use replaces::Replaces;
+pub use replaces::{Join, Replaces, TargetDialog};
 pub use scan::{quote, unquote};
 pub use session_timer::{MinSe, Refresher, SessionExpires};
 pub use via::Via;

@@ -5,6 +5,7 @@
 //! transaction of its own with its own branch.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,9 +13,11 @@ use bytes::Bytes;
 use super::key::COOKIE;
 use super::route::obey_strict_router;
 use super::{
-    Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of, class_of,
+    Answer, Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of,
+    class_of,
 };
-use crate::sip::endpoint::{Output, ReferId, SessionId, Transmit};
+use crate::sip::digest::{Account, Login};
+use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, Transmit};
 use crate::sip::headers::Name;
 use crate::sip::timer::GIVE_UP;
 use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
@@ -35,6 +38,18 @@ pub(in crate::sip) struct Request {
     pub(in crate::sip) owner: Owner,
     /// Where the far side of its dialog was last heard from.
     pub(in crate::sip) flow: Option<Flow>,
+    /// What answers a challenge.
+    pub(in crate::sip) login: Option<Login>,
+}
+
+/// A request that was challenged, to be sent again with an answer.
+#[derive(Debug)]
+pub(in crate::sip) struct Challenged {
+    pub(in crate::sip) message: Message,
+    pub(in crate::sip) contact: Option<String>,
+    pub(in crate::sip) login: Login,
+    /// Who asked, and whom its certificate names.
+    way: (Destination, Option<String>),
 }
 
 /// Whom the response is for.
@@ -48,6 +63,8 @@ pub(in crate::sip) enum Owner {
     Refer(ReferId),
     /// NOTIFY.
     Notify(ReferId),
+    /// REGISTER, OPTIONS … outside of any call.
+    Query(QueryId),
     /// BYE: whatever comes back, it is over.
     Nobody,
 }
@@ -200,6 +217,27 @@ struct Round {
 impl Layer {
     /// Sends a request; its response or failure comes as an [`Indication`] for its owner.
     pub(in crate::sip) fn send(&mut self, now: Instant, request: Request) -> RequestId {
+        let id = self.add_client(request);
+        self.route_request(now, id);
+        id
+    }
+
+    /// Sends a request again, answered, to who challenged it.
+    pub(in crate::sip) fn send_answered(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        challenged: Challenged,
+    ) -> RequestId {
+        let Challenged { message, contact, login, way: (to, domain) } = challenged;
+        let login = Some(login);
+        let id = self.add_client(Request { message, contact, owner, flow: None, login });
+        self.set_way(id, VecDeque::from([Hop::Preferred(to)]), domain);
+        self.next_attempt(now, id, Failure::Unreachable);
+        id
+    }
+
+    fn add_client(&mut self, request: Request) -> RequestId {
         let id = RequestId(self.random_u64());
         let method = request.message.method().cloned().unwrap_or(Method::Options);
         self.counters.request_out(&method);
@@ -215,7 +253,6 @@ impl Layer {
             heard: None,
         };
         self.clients.insert(id, client);
-        self.route_request(now, id);
         id
     }
 
@@ -247,6 +284,12 @@ impl Layer {
     /// The request as the user gave it, while its transaction lasts.
     pub(in crate::sip) fn request_sent(&self, id: RequestId) -> Option<&Message> {
         self.clients.get(&id).map(|client| &client.request.message)
+    }
+
+    /// The account that a request answers challenges with.
+    pub(in crate::sip) fn account_of(&self, id: RequestId) -> Option<Arc<Account>> {
+        let login = self.clients.get(&id)?.request.login.as_ref()?;
+        Some(Arc::clone(login.account()))
     }
 
     /// The flow of the last response to a request, while its transaction lasts.
@@ -504,7 +547,9 @@ impl Layer {
             };
         }
         let (owner, Some(source)) = (client.request.owner, client.heard) else { return };
-        self.indications.push_back(Indication::Response { owner, request: id, response, source });
+        let challenged = client.challenged(status).map(Box::new);
+        let answer = Answer { owner, request: id, message: response, source, challenged };
+        self.indications.push_back(Indication::Response(answer));
     }
 
     /// Sends the CANCEL once a provisional response came (RFC 3261 §9.1).
@@ -579,8 +624,24 @@ impl Client {
         if *give_up <= now && invite.machine.may_cancel() { Patience::Lost } else { Patience::Kept }
     }
 
-    /// True if another address is left and the caller still wants an answer.
-    fn may_move(&self) -> bool {
+    /// What to send again if this status asks for a password that we may have.
+    fn challenged(&self, status: StatusCode) -> Option<Challenged> {
+        let asks = [StatusCode::UNAUTHORIZED, StatusCode::PROXY_AUTHENTICATION_REQUIRED];
+        let (Stage::Sent(sent), Cancel::No) = (&self.stage, &self.cancel) else { return None };
+        let login = self.request.login.as_ref().filter(|_| asks.contains(&status))?;
+        Some(Challenged {
+            message: self.request.message.clone(),
+            contact: self.request.contact.clone(),
+            login: login.clone(),
+            way: (sent.destination, self.domain.clone()),
+        })
+    }
+
+    /// True if another address is left and the caller still wants an answer. Who has answered over TCP needs no datagram.
+    fn may_move(&mut self) -> bool {
+        while matches!(self.untried.front(), Some(Hop::OverUdp(_))) {
+            self.untried.pop_front();
+        }
         let is_elsewhere = |hop: &Hop| *hop != Hop::AsRouted;
         self.untried.front().is_some_and(is_elsewhere) && matches!(self.cancel, Cancel::No)
     }

@@ -35,7 +35,7 @@ use crate::sip::transaction::{ClientInput, ServerInput, StatusClass};
 use crate::sip::transport::Transport;
 use crate::sip::{Message, StatusCode};
 
-pub(super) use client::{Failure, Owner, Request, RequestId};
+pub(super) use client::{Challenged, Failure, Owner, Request, RequestId};
 pub use flow::Flow;
 pub(super) use head::Head;
 pub(super) use message::Reply;
@@ -63,16 +63,26 @@ pub(super) struct Layer {
 
 /// What the layer tells the transaction user.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is handed on at once, never stored")]
 pub(super) enum Indication {
     /// A new request; an ACK for a 2xx has no transaction.
     Request { server: Option<ServerId>, request: Message, head: Head, source: Source },
     /// A CANCEL arrived for this INVITE, which has no final response yet.
     Cancelled(ServerId),
     /// A response to a request of ours, other than 100 and repeated 2xx.
-    Response { owner: Owner, request: RequestId, response: Message, source: Source },
+    Response(Answer),
     /// A request of ours got no final response.
     Failed { owner: Owner, request: RequestId, failure: Failure },
+}
+
+/// A response, and what it is to.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) owner: Owner,
+    pub(super) request: RequestId,
+    pub(super) message: Message,
+    pub(super) source: Source,
+    /// The request, if it is to be sent again with an answer.
+    pub(super) challenged: Option<Box<Challenged>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -197,7 +207,7 @@ impl Layer {
         STEP * (self.random.next_u32() % steps)
     }
 
-    fn random_u64(&mut self) -> u64 {
+    pub(super) fn random_u64(&mut self) -> u64 {
         self.random.next_u64()
     }
 

@@ -43,6 +43,14 @@ impl Early {
         matches!(self, Self::Open(_))
     }
 
+    pub(super) fn note_sent_again(&mut self, sent: RequestId, again: RequestId) {
+        if let Self::Ours { request, .. } = self
+            && *request == sent
+        {
+            *request = again;
+        }
+    }
+
     pub(super) fn is_ours(&self, id: RequestId) -> bool {
         matches!(self, Self::Ours { request, .. } if *request == id)
     }

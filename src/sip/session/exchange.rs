@@ -77,6 +77,15 @@ impl Exchange {
         Self::Ours { request, until, proposal }
     }
 
+    /// Notes that our request went out again under another name.
+    pub(super) fn note_sent_again(&mut self, sent: RequestId, again: RequestId) {
+        if let Self::Ours { request, .. } = self
+            && *request == sent
+        {
+            *request = again;
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Ours { until, .. } | Self::Waiting { until, .. } => Some(*until),
@@ -98,6 +107,11 @@ impl Established {
         let Some(entry) = core.dialogs.get(&self.dialog) else { return };
         let flow = entry.dialog.flow();
         let mut ack = entry.dialog.ack(sequence);
+        // RFC 3261 §13.2.2.4: with the same credentials as the INVITE.
+        if let Some(invite) = core.layer.request_sent(request) {
+            ack.headers.copy(&Name::Authorization, &invite.headers);
+            ack.headers.copy(&Name::ProxyAuthorization, &invite.headers);
+        }
         ack.headers.push(Name::UserAgent, core.layer.settings.product.clone());
         if let Some(sdp) = sdp {
             ack.headers.push(Name::ContentType, SDP);

@@ -151,6 +151,11 @@ impl Forks {
         }
     }
 
+    /// Notes that an UPDATE of ours went out again under another name.
+    pub(super) fn note_sent_again(&mut self, request: RequestId, again: RequestId) {
+        self.early.values_mut().for_each(|fork| fork.exchange.note_sent_again(request, again));
+    }
+
     /// True if this request is an UPDATE of ours in an early dialog.
     pub(super) fn has_update(&self, id: RequestId) -> bool {
         self.early.values().any(|fork| fork.exchange.is_ours(id))

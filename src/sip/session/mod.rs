@@ -32,8 +32,9 @@ use incoming::Incoming;
 use outgoing::Outgoing;
 
 use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::digest::Login;
 use crate::sip::endpoint::core::{Core, SDP};
-use crate::sip::endpoint::{Busy, Event, Invitation, Invited, Rejection, SessionId};
+use crate::sip::endpoint::{Busy, Event, Invitation, Invited, Rejection, SessionId, Takes};
 use crate::sip::headers::{Name, RetryAfter};
 use crate::sip::layer::{Failure, Head, Owner, Reply, Request, RequestId, ServerId, Source};
 use crate::sip::message::Start;
@@ -120,6 +121,7 @@ impl Session {
             to: request.headers.to().ok()?,
             target: request.uri()?.clone(),
             offer: sdp_of(&request),
+            takes: Takes::of(&request.headers).ok()?,
             request: request.clone(),
             transport: source.transport,
             peer: source.peer,
@@ -218,6 +220,15 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a request of ours went out again, with a password, under another name.
+    pub(super) fn note_sent_again(&mut self, request: RequestId, again: RequestId) {
+        match &mut self.state {
+            State::Outgoing(outgoing) => outgoing.note_sent_again(request, again),
+            State::Established(established) => established.exchange.note_sent_again(request, again),
+            State::Incoming(_) | State::Closing(_) | State::Over => {}
+        }
     }
 
     /// Takes the news that INVITE, re-INVITE or UPDATE got no final response.
@@ -435,7 +446,7 @@ impl Session {
 /// A late 2xx to a re-INVITE is only acknowledged: its dialog ends, or has ended, by itself.
 pub(super) fn release(now: Instant, core: &mut Core, request: RequestId, response: &Message) {
     let Some(invite) = core.layer.request_sent(request) else { return };
-    let flow = core.layer.flow_of(request);
+    let (flow, login) = (core.layer.flow_of(request), core.layer.account_of(request));
     let Some(mut dialog) = Dialog::of_response(invite, response, flow, "") else { return };
     let is_first = invite.headers.to().is_ok_and(|to| to.tag().is_none());
     let Ok(cseq) = response.headers.cseq() else { return };
@@ -446,7 +457,8 @@ pub(super) fn release(now: Instant, core: &mut Core, request: RequestId, respons
     if is_first {
         let message = dialog.request(&Method::Bye);
         let owner = Owner::Nobody;
-        core.layer.send(now, Request { message, contact: None, owner, flow });
+        let login = login.map(Login::new);
+        core.layer.send(now, Request { message, contact: None, owner, flow, login });
     }
 }
 

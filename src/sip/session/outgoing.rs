@@ -1,6 +1,7 @@
 //! A call that rings elsewhere: RFC 3261 §13.2 and, for redirections, §8.1.3.4.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,8 +12,9 @@ use super::reliable::rack_of;
 use super::timer::SessionTimer;
 use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
 use crate::sip::dialog::Dialog;
+use crate::sip::digest::{Account, Login};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
-use crate::sip::endpoint::{Event, Invitation, Prack, SessionId, Target};
+use crate::sip::endpoint::{Event, Hunt, Invitation, Prack, SessionId, Target};
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Owner, Request, RequestId};
 use crate::sip::uri::Scheme;
@@ -32,6 +34,7 @@ pub(super) struct Outgoing {
     visited: Vec<Uri>,
     /// Where it goes next if it fails.
     targets: VecDeque<Target>,
+    hunt: Hunt,
     redirects_left: usize,
     /// When we stop ringing.
     until: Instant,
@@ -45,6 +48,7 @@ struct Template {
     call_id: String,
     headers: Vec<(String, String)>,
     offer: Option<Bytes>,
+    account: Option<Arc<Account>>,
 }
 
 impl Outgoing {
@@ -54,7 +58,7 @@ impl Outgoing {
     }
 
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
-        let Invitation { target, others, from, mut to, offer, headers } = call;
+        let Invitation { target, others, hunt, from, mut to, offer, headers, account } = call;
         to.params.remove("tag");
         let user = from.uri.user_plain().map(std::borrow::Cow::into_owned);
         let template = Template {
@@ -64,6 +68,7 @@ impl Outgoing {
             call_id: core.layer.new_call_id(),
             headers,
             offer,
+            account,
         };
         let timer = SessionTimer::new(core.layer.settings.min_se);
         let request = template.send(now, core, id, (&target, 1, &timer));
@@ -76,8 +81,19 @@ impl Outgoing {
             visited: others.iter().chain([&target]).map(|to| to.uri.clone()).collect(),
             target,
             targets: others.into(),
+            hunt,
             redirects_left: core.layer.settings.redirects,
             until: now + core.layer.settings.ring,
+        }
+    }
+
+    /// Notes that the INVITE, or an UPDATE before its answer, went out again under another name.
+    pub(super) fn note_sent_again(&mut self, request: RequestId, again: RequestId) {
+        if self.request == request {
+            self.request = again;
+            self.sequence += 1;
+        } else {
+            self.forks.note_sent_again(request, again);
         }
     }
 
@@ -139,8 +155,12 @@ impl Outgoing {
         refusal: Refusal,
     ) -> State {
         self.forks.leave_all(now, core);
-        let is_global = refusal.status.code() >= 600;
-        let Some(target) = self.targets.pop_front().filter(|_| !is_global) else {
+        let goes_on = match (refusal.status.code(), self.hunt) {
+            (600.., _) => false,
+            (300..=399 | 408 | 500..=599, _) | (_, Hunt::Refused) => true,
+            (_, Hunt::Unreachable) => false,
+        };
+        let Some(target) = self.targets.pop_front().filter(|_| goes_on) else {
             emit_failed(core, id, refusal);
             return State::Over;
         };
@@ -225,7 +245,8 @@ impl Outgoing {
         let Some(invite) = core.layer.request_sent(self.request) else { return };
         let flow = core.layer.flow_of(self.request);
         let dialog = Dialog::of_response(invite, response, flow, &self.template.user);
-        if let Some(dialog) = dialog {
+        if let Some(mut dialog) = dialog {
+            dialog.account.clone_from(&self.template.account);
             self.forks.note(core, id, dialog, response);
         }
     }
@@ -241,10 +262,11 @@ impl Outgoing {
         let flow = core.layer.flow_of(self.request);
         let user = &self.template.user;
         let dialog = invite.and_then(|invite| Dialog::of_response(invite, &response, flow, user));
-        let Some(dialog) = dialog else {
+        let Some(mut dialog) = dialog else {
             // Not even an ACK can be sent; the callee gives up when it misses that.
             return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
         };
+        dialog.account.clone_from(&self.template.account);
         let dialog = core.dialogs.insert_for_session(dialog, id);
         let fork = self.forks.take(&dialog);
         self.forks.leave_all(now, core);
@@ -335,7 +357,9 @@ impl Template {
             message.body = offer.clone();
         }
         let contact = Some(self.user.clone());
-        core.layer.send(now, Request { message, contact, owner: Owner::Session(id), flow: to.flow })
+        let owner = Owner::Session(id);
+        let login = self.account.clone().map(Login::new);
+        core.layer.send(now, Request { message, contact, owner, flow: to.flow, login })
     }
 }
 

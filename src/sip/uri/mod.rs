@@ -225,6 +225,23 @@ impl Uri {
         Self::parse(&self.text.as_bytes()[..end]).expect("the start of a URI is a URI")
     }
 
+    /// The same URI with one more header, escaped (RFC 3261 §19.1.1). Opaque URIs stay as they are.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "escaped parts make a URI")]
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
+        let Parts::Sip(parts) = &self.parts else { return self.clone() };
+        let mut text = self.text.clone();
+        match parts.headers {
+            None => text.push('?'),
+            Some(headers) if headers.0 == headers.1 => {}
+            Some(_) => text.push('&'),
+        }
+        escape_header(name, &mut text);
+        text.push('=');
+        escape_header(value, &mut text);
+        Self::parse(text.as_bytes()).expect("escaped parts make a URI")
+    }
+
     fn sip_parts(&self) -> Option<&SipParts> {
         match &self.parts {
             Parts::Sip(parts) => Some(parts),
@@ -381,6 +398,17 @@ fn escape_high(bytes: &[u8]) -> String {
 fn escape_user(user: &str, text: &mut String) {
     for byte in user.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            push_escaped(byte, text);
+        }
+    }
+}
+
+/// RFC 3261 §25.1, `hname` and `hvalue`: unreserved and hnv-unreserved.
+fn escape_header(part: &str, text: &mut String) {
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/?:+$".contains(&byte) {
             text.push(char::from(byte));
         } else {
             push_escaped(byte, text);

@@ -141,6 +141,23 @@ fn params_come_and_go() {
     assert_eq!(with.without_headers().as_str(), "sip:a@h;transport=tcp;lr");
 }
 
+#[test]
+fn headers_are_added_escaped_and_read_back() {
+    let replaces = "a;b=@h \"%;to-tag=1;from-tag=\u{e9}";
+
+    let one = uri("sip:bob@h:5080;transport=tcp").with_header("Replaces", replaces);
+    let two = one.with_header("Require", "replaces");
+
+    let escaped = "sip:bob@h:5080;transport=tcp?Replaces=a%3Bb%3D%40h%20%22%25%3Bto-tag%3D1%3B\
+                   from-tag%3D%C3%A9&Require=replaces";
+    assert_eq!(two.as_str(), escaped);
+    let headers: Vec<_> = two.headers().collect();
+    assert_eq!(headers[0], ("Replaces".into(), replaces.into()));
+    assert_eq!(headers[1], ("Require".into(), "replaces".into()));
+    assert_eq!(uri("tel:1").with_header("a", "b").as_str(), "tel:1");
+    assert_eq!(uri("sip:h?").with_header("a", "b").as_str(), "sip:h?a=b");
+}
+
 proptest! {
     #[test]
     fn parts_never_panic_and_text_is_kept(text in "(sips?|tel|x):[a@:;?=\\[\\]&%0-9.é]{0,24}") {

@@ -164,6 +164,7 @@ impl Users {
             | Event::ReferProgress { .. }
             | Event::Info { .. }
             | Event::Registering(_)
+            | Event::Replied { .. }
             | Event::Options(_) => {}
         }
     }

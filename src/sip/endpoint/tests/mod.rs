@@ -7,6 +7,7 @@ mod changes;
 mod early;
 mod failures;
 mod flows;
+mod logins;
 mod lossy;
 mod network;
 mod noise;

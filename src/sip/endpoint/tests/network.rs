@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::sip::endpoint::{
-    Endpoint, Event, Invitation, Output, Packet, ReferId, SessionId, Settings, Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, SessionId, Settings, Transmit,
 };
 use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
@@ -262,6 +262,8 @@ pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitat
         from: NameAddr::new(uri(from)),
         to: NameAddr::new(uri(to)),
         offer: offer.map(sdp),
+        hunt: Hunt::Refused,
+        account: None,
         headers: Vec::new(),
     }
 }
@@ -339,6 +341,7 @@ fn name(event: &Event) -> String {
         Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(body)),
         Event::Options(_) => "options".into(),
         Event::Registering(_) => "registering".into(),
+        Event::Replied { status, .. } => format!("replied {status}"),
         Event::Ended { cause, .. } => format!("ended {cause:?}"),
     }
 }
