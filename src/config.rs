@@ -209,6 +209,15 @@ pub struct Sip {
     pub min_se: Duration,
     /// Whether provisional responses are acknowledged.
     pub prack: Prack,
+    /// The shortest time that a phone may subscribe for.
+    #[serde(with = "duration")]
+    pub subscription_min: Duration,
+    /// The longest that it gets, and what it gets that does not say.
+    #[serde(with = "duration")]
+    pub subscription_max: Duration,
+    /// The time from one NOTIFY of a subscription to the next, at least.
+    #[serde(with = "duration")]
+    pub notify_interval: Duration,
 }
 
 /// Audio.
@@ -280,6 +289,8 @@ pub struct Rooms {
     /// Networks whose callers may make a room so.
     #[serde(with = "list")]
     pub auto_create_from: Vec<Network>,
+    /// The name that makes a new room whenever it is called; nothing: none does.
+    pub factory: String,
 }
 
 /// What is refused beyond.
@@ -318,6 +329,12 @@ pub struct Limits {
     pub trace_memory: usize,
     /// Wrong passwords from one address within `sip.ban_time` that ban it.
     pub failed_logins: u32,
+    /// Subscriptions (SUBSCRIBE) at once.
+    pub subscriptions: usize,
+    /// Those of them that one address may hold.
+    pub subscriptions_per_source: usize,
+    /// Users that subscribers of a room are told one by one.
+    pub roster: usize,
 }
 
 /// What is remembered.
@@ -463,6 +480,11 @@ impl Sip {
         expect(!self.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
         expect(!self.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
         expect(self.min_se >= Duration::from_secs(90), "sip.min_se", "at least 90s (RFC 4028)");
+        expect(
+            (Duration::from_secs(1)..=self.subscription_max).contains(&self.subscription_min),
+            "sip.subscription_min",
+            "1s to sip.subscription_max",
+        );
         expect(self.session_expires >= self.min_se, "sip.session_expires", "at least sip.min_se");
     }
 

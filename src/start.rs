@@ -307,6 +307,11 @@ fn endpoint_settings(
         },
         session_expires: config.sip.session_expires,
         min_se: config.sip.min_se,
+        subscriptions: config.limits.subscriptions,
+        subscriptions_per_source: config.limits.subscriptions_per_source,
+        subscribe_min: config.sip.subscription_min,
+        subscribe_max: config.sip.subscription_max,
+        notify_interval: config.sip.notify_interval,
         ..usual
     }
 }
@@ -359,6 +364,8 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         auto_create: rooms.auto_create.clone(),
         auto_create_from: rooms.auto_create_from.clone(),
+        factory: rooms.factory.clone(),
+        roster: limits.roster,
         access: bridge::AccessSettings {
             realm: sip.realm.clone(),
             users: sip

@@ -100,6 +100,8 @@ impl Bridge {
             let sip = SipFailure { status: 480, reason };
             return self.end_leg(id, LeftReason::Unreachable, Some(sip));
         };
+        let room = self.legs.get(&id).and_then(|leg| leg.place.room());
+        let identity = room.and_then(|room| self.focus(room));
         let mut targets = targets.into_iter();
         let Some(target) = targets.next() else { return };
         let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
@@ -117,6 +119,7 @@ impl Bridge {
             hunt,
             account,
             headers: dial.headers.clone(),
+            identity,
         };
         let session = self.endpoint.invite(self.now, invitation);
         leg.session = Some(session);

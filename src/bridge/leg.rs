@@ -40,6 +40,8 @@ pub(super) struct Leg {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) display_name: Option<String>,
+    /// Whether subscribers learn who it is.
+    pub(super) privacy: Privacy,
     pub(super) named_by: NamedBy,
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
@@ -90,6 +92,15 @@ pub(super) enum Stage {
     Confirming,
     /// Answered both ways.
     Up,
+}
+
+/// Whether others may learn who a caller is (RFC 3323).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Privacy {
+    /// They may.
+    Shown,
+    /// It asked that they do not.
+    Hidden,
 }
 
 /// Whom to call and how.

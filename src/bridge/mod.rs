@@ -19,9 +19,12 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod conference_info;
 mod connect;
 mod dial;
 mod ending;
+mod focus;
+mod followers;
 mod history;
 mod leg;
 mod lifecycle;
@@ -53,7 +56,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
-use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
+use crate::sip::endpoint::{
+    self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
+};
 use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
@@ -70,6 +75,7 @@ use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
 use ending::Endings;
+use followers::Follower;
 use history::History;
 use leg::Leg;
 use metrics::Counters;
@@ -182,6 +188,8 @@ pub struct Bridge {
     refers_sent: BTreeMap<ReferId, Sent>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
+    /// Who is told of rooms.
+    followers: BTreeMap<SubscriptionId, Follower>,
     endings: Endings,
     past: Past,
     history: History,
@@ -262,6 +270,7 @@ impl Bridge {
             calls: BTreeMap::new(),
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
+            followers: BTreeMap::new(),
             endings: Endings::default(),
             past: Past::default(),
             history,
@@ -437,11 +446,13 @@ impl Bridge {
         let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
         self.trace_mark(&call_id, kind, String::new());
         self.happened(kind, subject, data);
+        self.roster_changed(kind, leg);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {
         let Some(view) = self.room_view(room) else { return };
         self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
+        self.room_changed(room);
     }
 
     fn room_view(&self, room: RoomId) -> Option<api::model::Room> {

@@ -21,6 +21,10 @@ pub struct Settings {
     pub auto_create: Pattern,
     /// Networks whose callers may make a room by calling.
     pub auto_create_from: Vec<Network>,
+    /// The name that makes a new room whenever it is called; nothing: none does.
+    pub factory: String,
+    /// Users that a conference-info document tells; of a longer room it tells the number.
+    pub roster: usize,
     /// Who may call.
     pub access: AccessSettings,
     /// How long users are registered, and how often.

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use api::event::{Data, EventType};
-use api::model::{LeftReason, LegId, SipFailure, TransferFailure, TransferState};
+use api::model::{CallId, LeftReason, LegId, SipFailure, TransferFailure, TransferState};
 use serde_json::json;
 
 use crate::sip::dialog::DialogId;
@@ -47,10 +47,10 @@ impl Sent {
 /// A phone's REFER that we carry out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carried {
-    /// Who asked; it may have gone meanwhile.
-    pub(super) by: LegId,
-    /// Where it sat.
-    place: Place,
+    /// Who asked, if it is a leg; it may have gone meanwhile.
+    pub(super) by: Option<LegId>,
+    /// Where it sat, or what it asked.
+    pub(super) place: Place,
 }
 
 /// What a phone's REFER comes to.
@@ -177,6 +177,9 @@ impl Bridge {
 
     pub(super) fn referred(&mut self, referred: &Referred) {
         let refer = referred.refer;
+        if let Some(room) = self.conference_of(referred) {
+            return self.referred_to_focus(referred, room);
+        }
         let by = match self.referrer(referred) {
             Ok(by) => by,
             Err(rejection) => return self.endpoint.refuse_refer(self.now, refer, rejection),
@@ -258,7 +261,7 @@ impl Bridge {
         }
     }
 
-    fn may_call_into(&mut self, place: Place) -> Result<(), Refusal> {
+    pub(super) fn may_call_into(&mut self, place: Place) -> Result<(), Refusal> {
         self.has_line()?;
         if let Place::Room(room) = place {
             self.rooms.get(&room).map_or(Ok(()), super::room::Room::has_seat)?;
@@ -295,15 +298,27 @@ impl Bridge {
         let (place, call) = (leg.place, leg.call);
         let from = Uri::parse(leg.remote().as_bytes())
             .map_or_else(|_| Caller::User("plenary".to_owned()), Caller::Uri);
+        let data = json!({ "target": target.to_string(), "by": "phone" });
+        let codecs = self.settings.codecs.clone();
+        let target = target.without_headers().without_param("method");
+        let dial = Dial { target, from, codecs, trunk: None, headers };
+        self.call_for(refer, (Carried { by: Some(by), place }, call), dial);
+        self.transfer_moves(by, TransferState::Requested, data);
+    }
+
+    /// Calls whom a REFER names.
+    pub(super) fn call_for(
+        &mut self,
+        refer: ReferId,
+        (carried, call): (Carried, Option<CallId>),
+        dial: Dial,
+    ) {
         self.counters.transfers += 1;
         self.endpoint.answer_refer(self.now, refer, status_code(202));
-        self.refers_carried.insert(refer, Carried { by, place });
-        let data = json!({ "target": target.to_string(), "by": "phone" });
-        self.transfer_moves(by, TransferState::Requested, data);
-        let codecs = self.settings.codecs.clone();
+        self.refers_carried.insert(refer, carried);
         let new = self.dial(Outbound {
-            dial: Dial { target: target.without_headers(), from, codecs, trunk: None, headers },
-            place,
+            dial,
+            place: carried.place,
             call,
             display_name: None,
             controls: Controls::new(&self.settings),
@@ -326,16 +341,16 @@ impl Bridge {
             status_code(status),
             Some("Ringing".to_owned()),
         );
-        self.transfer_moves(carried.by, TransferState::Progressing, json!({ "status": status }));
+        self.carried_moves(carried, TransferState::Progressing, json!({ "status": status }));
     }
 
     /// The target answered.
     pub(super) fn carried_answered(&mut self, refer: ReferId) {
         let Some(carried) = self.refers_carried.remove(&refer) else { return };
         self.endpoint.notify_refer(self.now, refer, status_code(200), Some("OK".to_owned()));
-        self.transfer_moves(carried.by, TransferState::Completed, json!({ "status": 200 }));
-        if matches!(carried.place, Place::Call(_)) {
-            self.set_timer(TRANSFEROR_LINGERS, Timer::Transferor(carried.by));
+        self.carried_moves(carried, TransferState::Completed, json!({ "status": 200 }));
+        if let (Place::Call(_), Some(by)) = (carried.place, carried.by) {
+            self.set_timer(TRANSFEROR_LINGERS, Timer::Transferor(by));
         }
     }
 
@@ -348,7 +363,14 @@ impl Bridge {
             Some(sip.reason.clone()),
         );
         let data = json!({ "reason": TransferFailure::TargetFailed, "sip": sip });
-        self.transfer_moves(carried.by, TransferState::Failed, data);
+        self.carried_moves(carried, TransferState::Failed, data);
+    }
+
+    /// Tells of a transfer that a leg asked for; one from outside shows in its participant.
+    fn carried_moves(&mut self, carried: Carried, to: TransferState, data: serde_json::Value) {
+        if let Some(by) = carried.by {
+            self.transfer_moves(by, to, data);
+        }
     }
 
     /// Gives a leg whose transfer is done the time to hang up by itself.

@@ -42,6 +42,7 @@ mod registration;
 mod secure;
 mod signalling;
 mod srtp;
+mod subscriptions;
 mod support;
 mod timers;
 mod transfer;

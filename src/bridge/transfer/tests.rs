@@ -215,7 +215,7 @@ fn a_call_with_nobody_else_in_it_cannot_be_transferred() {
 }
 
 #[test]
-fn a_refer_outside_of_any_dialog_must_name_one_of_ours() {
+fn a_refer_outside_of_any_dialog_that_is_to_no_room_must_name_one_of_ours() {
     let mut scene = scene();
     let anna = scene.joined("standup");
     let refer = |number: u32, headers: &str| {
@@ -230,7 +230,7 @@ fn a_refer_outside_of_any_dialog_must_name_one_of_ours() {
     };
     let Talk { call_id, ours, theirs, .. } = &anna;
 
-    scene.say(refer(1, ""));
+    scene.say(refer(1, "").replace("standup", "nobody"));
     assert!(scene.has_sent("SIP/2.0 403"), "{:?}", scene.sent);
     scene.say(refer(2, &format!("Target-Dialog: {call_id};local-tag=x;remote-tag={theirs}\r\n")));
     assert!(scene.has_sent("SIP/2.0 403"), "{:?}", scene.sent);

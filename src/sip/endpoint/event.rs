@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{OptionsId, QueryId, ReferId, RegisterId, SessionId};
+use super::{Identity, OptionsId, QueryId, ReferId, RegisterId, SessionId, SubscriptionId};
 use crate::sip::dialog::DialogId;
 use crate::sip::digest::Account;
 use crate::sip::headers::{FieldError, Headers, Join, Name, NameAddr, Replaces};
@@ -133,6 +133,20 @@ pub enum Event {
     Options(Box<Options>),
     /// A phone says where it is to be reached: `answer_register`.
     Registering(Box<Registering>),
+    /// A peer wants to follow what we know (RFC 6665): `answer_subscribe`.
+    Subscribing(Box<Subscribing>),
+    /// A subscriber is to be told the state now, of which it knows nothing or not the last of it: `notify`.
+    NotifyDue {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Everything is to be told, not only what has changed.
+        whole: bool,
+    },
+    /// A subscription is over, however it ended; one that was refused too.
+    Unsubscribed {
+        /// Which.
+        subscription: SubscriptionId,
+    },
     /// What a request of ours outside of any call came to, in the end.
     Replied {
         /// Which.
@@ -231,6 +245,23 @@ pub struct Referred {
     pub peer: SocketAddr,
 }
 
+/// A SUBSCRIBE that comes in; refreshes are dealt with by the endpoint.
+#[derive(Clone, Debug)]
+pub struct Subscribing {
+    /// The new subscription.
+    pub subscription: SubscriptionId,
+    /// The session it came in, if it came in one.
+    pub session: Option<SessionId>,
+    /// The event package, such as `conference`, in lower case.
+    pub package: String,
+    /// What it is about: the request-URI.
+    pub target: Uri,
+    /// The whole request.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
 /// An OPTIONS that comes in outside any dialog.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -311,6 +342,8 @@ pub struct Invitation {
     pub to: NameAddr,
     /// Our offer; `None` asks the peer for one.
     pub offer: Option<Bytes>,
+    /// Who we are in the Contact; the user of `from` if `None`.
+    pub identity: Option<Identity>,
     /// What we are known by where this goes, to answer challenges in this session.
     pub account: Option<Arc<Account>>,
     /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order; `Max-Forwards`

@@ -164,8 +164,11 @@ impl Users {
             | Event::ReferProgress { .. }
             | Event::Info { .. }
             | Event::Registering(_)
+            | Event::Options(_)
             | Event::Replied { .. }
-            | Event::Options(_) => {}
+            | Event::Subscribing(_)
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. } => {}
         }
     }
 

@@ -14,4 +14,5 @@ mod noise;
 mod refers;
 mod refusals;
 mod script;
+mod subscriptions;
 mod timers;
