@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use api::events::{EventLog, LogSettings};
 use mixer::codec::{Codec, Encoding};
-use plenary::bridge::{Bridge, Clock, Input, Output, Settings};
+use plenary::bridge::{Bridge, Clock, Input, Output, Settings, TraceSettings};
 use plenary::bridge_settings;
 use plenary::config::Config;
 use plenary::media::command::{Command, Event, MediaKey, MixKey, Statistics, Stream, StreamPlan};
@@ -113,8 +113,11 @@ impl World {
         let now = Instant::now();
         let clock = Clock { instant: now, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
         let local = Arc::new(IpAddr::from([10, 0, 0, 254]));
-        let settings =
-            Settings { history: 100, max_legs: 1_000, ..bridge_settings(&Config::default(), 1) };
+        let settings = Settings {
+            history: 100,
+            trace: TraceSettings { entries: 100, memory: 500_000 },
+            ..bridge_settings(&Config::default(), 1)
+        };
         let sip = endpoint::Settings::default();
         let log = EventLog::new(LogSettings { capacity: 200, ..LogSettings::default() });
         let mut world = Self {
