@@ -411,14 +411,22 @@ impl Bridge {
         }
     }
 
-    /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled.
-    fn call_lost(&mut self, id: CallId, leg: LegId, reason: LeftReason, sip: Option<SipFailure>) {
+    /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled, or while one
+    /// that is on its way elsewhere has not left.
+    pub(super) fn call_lost(
+        &mut self,
+        id: CallId,
+        leg: LegId,
+        reason: LeftReason,
+        sip: Option<SipFailure>,
+    ) {
         let others = self.others_in(Place::Call(id), leg);
         let waits = |other: &&LegId| {
             let replaces = self.legs.get(other).and_then(|leg| leg.replaces);
             replaces.is_some_and(|replaced| self.legs.contains_key(&replaced))
         };
-        if others.len() - others.iter().filter(waits).count() < 2 {
+        let is_on_its_way = others.iter().any(|other| self.is_on_its_way(*other));
+        if others.len() - others.iter().filter(waits).count() < 2 && !is_on_its_way {
             self.end_call(id, LeftReason::PeerLeft, (reason, sip));
         }
     }

@@ -65,6 +65,16 @@ enum Errand {
 /// How long a transferor of a two-party call may take to hang up by itself (RFC 5589 §6.1 leaves the BYE to it).
 const TRANSFEROR_LINGERS: Duration = Duration::from_secs(2);
 
+/// How long a target waits for a phone that hung up in order to call it.
+const TARGET_WAITS: Duration = Duration::from_secs(10);
+
+impl Leg {
+    /// Its transfer is done, and it is only given the time to leave.
+    fn has_been_transferred(&self) -> bool {
+        self.transfer == Some(TransferState::Completed)
+    }
+}
+
 impl Bridge {
     // ---- ours ----
 
@@ -126,10 +136,10 @@ impl Bridge {
             200..=299 => {
                 self.refers_sent.remove(&refer);
                 self.transfer_moves(id, TransferState::Completed, json!({ "status": status }));
-                self.end_leg(id, LeftReason::Transferred, None);
                 if let Some(other) = instead_of {
-                    self.let_go(other);
+                    self.let_go(other, TRANSFEROR_LINGERS);
                 }
+                self.end_leg(id, LeftReason::Transferred, None);
             }
             300.. => {
                 let sip = SipFailure { status, reason };
@@ -151,9 +161,19 @@ impl Bridge {
     }
 
     fn refer_failed(&mut self, refer: ReferId, why: TransferFailure, sip: Option<&SipFailure>) {
-        let Some(sent) = self.refers_sent.remove(&refer) else { return };
-        let data = json!({ "reason": why, "sip": sip });
-        self.transfer_moves(sent.leg, TransferState::Failed, data);
+        let Some(Sent { leg, instead_of }) = self.refers_sent.remove(&refer) else { return };
+        self.transfer_moves(leg, TransferState::Failed, json!({ "reason": why, "sip": sip }));
+        let gone = instead_of.filter(|other| !self.legs.contains_key(other));
+        let place = self.legs.get(&leg).map(|leg| leg.place);
+        if let (Some(gone), Some(Place::Call(call))) = (gone, place) {
+            self.call_lost(call, gone, LeftReason::HungUp, None);
+        }
+    }
+
+    /// Whether a leg is about to leave for the far end of another, or has done so: it needs no other party any more.
+    pub(super) fn is_on_its_way(&self, leg: LegId) -> bool {
+        self.refers_sent.values().any(|sent| sent.leg == leg && sent.instead_of.is_some())
+            || self.legs.get(&leg).is_some_and(Leg::has_been_transferred)
     }
 
     /// Sets the state of the leg's transfer and says so.
@@ -198,8 +218,7 @@ impl Bridge {
 
     /// Tells of a REFER that was not taken up; a leg that was transferred already goes all the same.
     fn refused_to_phone(&mut self, by: LegId, status: u16, why: TransferFailure) {
-        let done = |leg: &Leg| leg.transfer == Some(TransferState::Completed);
-        if self.legs.get(&by).is_none_or(done) {
+        if self.legs.get(&by).is_none_or(Leg::has_been_transferred) {
             return;
         }
         let sip = SipFailure { status, reason: status_code(status).reason().to_owned() };
@@ -374,15 +393,15 @@ impl Bridge {
     }
 
     /// Gives a leg whose transfer is done the time to hang up by itself.
-    fn let_go(&mut self, id: LegId) {
+    fn let_go(&mut self, id: LegId, time: Duration) {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.transfer = Some(TransferState::Completed);
-            self.set_timer(TRANSFEROR_LINGERS, Timer::Transferor(id));
+            self.set_timer(time, Timer::Transferor(id));
         }
     }
 
     pub(super) fn transferor_lingers(&mut self, id: LegId) {
-        if self.legs.get(&id).is_some_and(|leg| leg.transfer == Some(TransferState::Completed)) {
+        if self.legs.get(&id).is_some_and(Leg::has_been_transferred) {
             self.end_leg(id, LeftReason::Transferred, None);
         }
     }
@@ -399,10 +418,13 @@ impl Bridge {
             self.carried_failed(refer, sip.unwrap_or(&fallback));
         }
         let sent = self.refers_sent.iter().find(|(_, sent)| sent.leg == leg.id);
-        if let Some((refer, _)) = sent.map(|(refer, sent)| (*refer, *sent)) {
+        if let Some((refer, sent)) = sent.map(|(refer, sent)| (*refer, *sent)) {
             self.refers_sent.remove(&refer);
             // Many phones hang up as soon as they have accepted: they are on their way to the target.
             let left = reason == LeftReason::HungUp;
+            if let Some(other) = sent.instead_of.filter(|_| left) {
+                self.let_go(other, TARGET_WAITS);
+            }
             let to = if left { TransferState::Completed } else { TransferState::Failed };
             let why = (!left).then_some(TransferFailure::LegEnded);
             let data = json!({ "confirmed": false, "reason": why, "sip": sip });

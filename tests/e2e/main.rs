@@ -25,6 +25,7 @@
 
 mod access;
 mod api;
+mod attended;
 mod calls;
 mod comfort;
 mod conference;
