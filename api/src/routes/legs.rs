@@ -110,7 +110,8 @@ async fn unmute(
 ///
 /// `to` asks the phone by REFER to call that address (blind). `leg` is attended: this leg and that one are a transferor's,
 /// whose parties are connected with each other and both legs hung up; with `mode: refer` the phone of this leg is asked to
-/// call the phone of that one in our place. `room` moves the leg into that room without telling the phone.
+/// call the phone of that one in our place. `room` moves the leg into that room; its
+/// phone only learns which conference it is in now.
 /// Expect `leg.transfer_progress`, then `leg.transfer_completed` or `leg.transfer_failed` with its `reason` (the parties
 /// then have the call they had), or `participant.moved`.
 #[utoipa::path(post, path = "/legs/{leg}/transfer", tag = "legs", operation_id = "transferLeg",

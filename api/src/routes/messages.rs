@@ -18,7 +18,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// List messages
 ///
-/// The last ones, from phones and from here, newest first.
+/// The last ones, from phones and from here, newest first. Needs an admin key.
 #[utoipa::path(get, path = "/messages", tag = "messages", operation_id = "listMessages",
     params(PageQuery), responses((status = OK, body = Page<Message>)))]
 async fn list(
@@ -33,8 +33,10 @@ async fn list(
 ///
 /// By SIP (RFC 3428) to those in a room whose phones take messages, to all phones of a user, or to a SIP URI. What cannot be
 /// delivered to a user now waits a while for a phone. `message.delivered` or `message.failed` follows.
+/// Needs an admin key.
 #[utoipa::path(post, path = "/messages", tag = "messages", operation_id = "sendMessage",
-    request_body = SendMessage, responses((status = ACCEPTED, body = Message)))]
+    request_body(content = SendMessage, example = json!({"to": "board", "text": "Five minutes left."})),
+    responses((status = ACCEPTED, body = Message)))]
 async fn send(
     State(control): State<Control>,
     Json(body): Json<SendMessage>,
@@ -44,6 +46,8 @@ async fn send(
 }
 
 /// Read a message
+///
+/// Needs an admin key.
 #[utoipa::path(get, path = "/messages/{message}", tag = "messages", operation_id = "readMessage",
     params(("message" = MessageId, Path, description = "id")),
     responses((status = OK, body = Message)))]
