@@ -84,6 +84,7 @@ impl Pair {
             hunt: Hunt::Refused,
             account: None,
             headers: Vec::new(),
+            identity: None,
         };
         let session = self.endpoints[0].invite(self.now, invitation);
         self.exchange();

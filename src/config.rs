@@ -212,6 +212,18 @@ pub struct Sip {
     pub min_se: Duration,
     /// Whether provisional responses are acknowledged.
     pub prack: Prack,
+    /// How long a message waits for a phone of its user; zero: not at all.
+    #[serde(with = "duration")]
+    pub message_wait: Duration,
+    /// The shortest time that a phone may subscribe for.
+    #[serde(with = "duration")]
+    pub subscription_min: Duration,
+    /// The longest that it gets, and what it gets that does not say.
+    #[serde(with = "duration")]
+    pub subscription_max: Duration,
+    /// The time from one NOTIFY of a subscription to the next, at least.
+    #[serde(with = "duration")]
+    pub notify_interval: Duration,
 }
 
 /// Audio.
@@ -283,6 +295,8 @@ pub struct Rooms {
     /// Networks whose callers may make a room so.
     #[serde(with = "list")]
     pub auto_create_from: Vec<Network>,
+    /// The name that makes a new room whenever it is called; nothing: none does.
+    pub factory: String,
 }
 
 /// What is refused beyond.
@@ -315,8 +329,24 @@ pub struct Limits {
     pub registrations: usize,
     /// Phones of one user at once; one more takes the place of the one that was refreshed longest ago.
     pub phones_per_user: usize,
+    /// SIP messages and events kept of each call for `/v1/legs/{leg}/trace`; 0: none.
+    pub trace_entries: usize,
+    /// Octets of all traces together.
+    pub trace_memory: usize,
     /// Wrong passwords from one address within `sip.ban_time` that ban it.
     pub failed_logins: u32,
+    /// Octets that an instant message may say.
+    pub message_body: usize,
+    /// Instant messages that are remembered.
+    pub messages: usize,
+    /// Instant messages a second from phones.
+    pub messages_per_second: u32,
+    /// Subscriptions (SUBSCRIBE) at once.
+    pub subscriptions: usize,
+    /// Those of them that one address may hold.
+    pub subscriptions_per_source: usize,
+    /// Users that subscribers of a room are told one by one.
+    pub roster: usize,
 }
 
 /// What is remembered.
@@ -361,14 +391,14 @@ impl Config {
         expect(names.len() == self.trunks.len(), "trunks", "each name once");
         let mut routes = BTreeSet::new();
         for route in &self.routes {
-            let named = |trunk: &Option<String>| {
+            let is_known = |trunk: &Option<String>| {
                 trunk.as_ref().is_none_or(|trunk| names.contains(trunk.as_str()))
             };
             let trunks = route.steps.iter().map(|step| &step.trunk).chain([&route.source.trunk]);
             if let Err(fault) = Rule::new(route.clone()) {
                 let at = format!("{fault} at {} of route \"{}\"", fault.pointer, route.name);
                 expect(false, "routes", &at);
-            } else if !trunks.into_iter().all(named) {
+            } else if !trunks.into_iter().all(is_known) {
                 let at = format!("trunks that there are in route \"{}\"", route.name);
                 expect(false, "routes", &at);
             }
@@ -478,6 +508,11 @@ impl Sip {
         expect(!self.idle_timeout.is_zero(), "sip.idle_timeout", "at least 1s");
         expect(!self.transfer_timeout.is_zero(), "sip.transfer_timeout", "at least 1s");
         expect(self.min_se >= Duration::from_secs(90), "sip.min_se", "at least 90s (RFC 4028)");
+        expect(
+            (Duration::from_secs(1)..=self.subscription_max).contains(&self.subscription_min),
+            "sip.subscription_min",
+            "1s to sip.subscription_max",
+        );
         expect(self.session_expires >= self.min_se, "sip.session_expires", "at least sip.min_se");
     }
 

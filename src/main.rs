@@ -8,6 +8,11 @@ use clap::{Parser, Subcommand};
 use plenary::config::{Config, Flags, LogFormat};
 use tracing_subscriber::EnvFilter;
 
+/// glibc's heaps fray where events that are kept for minutes lie between legs that go: with 50 legs a second coming and
+/// going they grew for as long as anybody watched, while what was in use did not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A SIP back-to-back user agent that hosts multi-party calls.
 #[derive(Parser)]
 #[command(version, about)]

@@ -307,6 +307,12 @@ fn endpoint_settings(
         },
         session_expires: config.sip.session_expires,
         min_se: config.sip.min_se,
+        subscriptions: config.limits.subscriptions,
+        text: config.limits.message_body,
+        subscriptions_per_source: config.limits.subscriptions_per_source,
+        subscribe_min: config.sip.subscription_min,
+        subscribe_max: config.sip.subscription_max,
+        notify_interval: config.sip.notify_interval,
         ..usual
     }
 }
@@ -359,6 +365,12 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         auto_create: rooms.auto_create.clone(),
         auto_create_from: rooms.auto_create_from.clone(),
+        factory: rooms.factory.clone(),
+        roster: limits.roster,
+        messages: limits.messages,
+        message_size: limits.message_body,
+        messages_per_second: limits.messages_per_second,
+        message_wait: sip.message_wait,
         access: bridge::AccessSettings {
             realm: sip.realm.clone(),
             users: sip
@@ -382,6 +394,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         },
         trunks: config.trunks.iter().map(trunk_settings).collect(),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
+        trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),

@@ -442,6 +442,9 @@ impl Bridge {
                 reply.send(Ok(()));
             }
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
+            Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
+                reply.send(Ok(api::samples::trace()));
+            }
             Command::ListTrunks { reply, .. } => send(reply, &[api::samples::trunk()]),
             Command::Trunk { reply, .. } => reply.send(Ok(api::samples::trunk())),
             Command::ListRoutes { reply, .. } => send(reply, &[api::samples::route()]),
@@ -454,6 +457,10 @@ impl Bridge {
                 send(reply, &[api::samples::registration()]);
             }
             Command::Registration { reply, .. } => reply.send(Ok(api::samples::registration())),
+            Command::ListMessages { reply, .. } => send(reply, &[api::samples::message()]),
+            Command::SendMessage { reply, .. } | Command::Message { reply, .. } => {
+                reply.send(Ok(api::samples::message()));
+            }
             Command::ListBans { reply, .. } => send(reply, &[api::samples::ban()]),
             Command::ListNodes { reply, .. } => send(reply, &[api::samples::node()]),
             Command::Node { reply, .. } => reply.send(Ok(api::samples::node())),

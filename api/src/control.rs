@@ -4,10 +4,10 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Node, Page,
-    PageQuery, Participant, Readiness, Registration, RegistrationId, RegistrationQuery,
-    ReplaceRoute, Room, Route, RouteTrace, SendDtmf, TestRoutes, Transfer, Trunk,
-    UpdateParticipant, UpdateRoom,
+    Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Message,
+    MessageId, Node, Page, PageQuery, Participant, Readiness, Registration, RegistrationId,
+    RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf, SendMessage, TestRoutes,
+    Trace, Transfer, Trunk, UpdateParticipant, UpdateRoom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -155,6 +155,18 @@ pub enum Command {
         reply: Reply<LegStats>,
     },
 
+    SendMessage {
+        body: SendMessage,
+        reply: Reply<Message>,
+    },
+    ListMessages {
+        query: PageQuery,
+        reply: Reply<Page<Message>>,
+    },
+    Message {
+        message: MessageId,
+        reply: Reply<Message>,
+    },
     ListBans {
         query: PageQuery,
         reply: Reply<Page<Ban>>,
@@ -174,6 +186,14 @@ pub enum Command {
     RemoveRegistration {
         registration: RegistrationId,
         reply: Reply<()>,
+    },
+    LegTrace {
+        leg: LegId,
+        reply: Reply<Trace>,
+    },
+    CallTrace {
+        call: CallId,
+        reply: Reply<Trace>,
     },
     ListTrunks {
         query: PageQuery,

@@ -213,6 +213,12 @@ event_types! {
     TrunkUp = "trunk.up",
     /// They cannot; the trunk.
     TrunkDown = "trunk.down",
+    /// Somebody said something in writing; the message.
+    MessageReceived = "message.received",
+    /// A phone has taken a message; the message.
+    MessageDelivered = "message.delivered",
+    /// No phone has; the message.
+    MessageFailed = "message.failed",
     /// Nothing new is taken from an address for a while; the ban.
     SecurityBanAdded = "security.ban_added",
     /// The bridge stops taking calls.

@@ -98,6 +98,11 @@ id!(
     NodeId, "node_"
 );
 id!(
+    /// Names an instant message.
+    MessageId, "msg_"
+);
+
+id!(
     /// Names an event of the log.
     EventId, "evt_"
 );

@@ -16,6 +16,7 @@ mod error;
 mod extract;
 mod idempotency;
 mod openapi;
+mod pcapng;
 mod routes;
 mod serve;
 mod validate;

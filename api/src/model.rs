@@ -3,6 +3,7 @@
 mod ban;
 mod call;
 mod leg;
+mod message;
 mod node;
 mod page;
 mod participant;
@@ -10,6 +11,7 @@ mod registration;
 mod room;
 mod route;
 mod statistics;
+mod trace;
 mod trunk;
 
 pub use self::ban::Ban;
@@ -18,6 +20,7 @@ pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
     TransferFailure, TransferMode, TransferState,
 };
+pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
@@ -31,5 +34,6 @@ pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
+pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkGateway, TrunkState};
-pub use crate::id::{CallId, LegId, NodeId, RegistrationId, RoomId};
+pub use crate::id::{CallId, LegId, MessageId, NodeId, RegistrationId, RoomId};

@@ -70,9 +70,11 @@ fn add_examples(components: &mut Components) {
         ("Leg", json!(samples::leg())),
         ("LegStats", json!(samples::leg_stats())),
         ("Ban", json!(samples::ban())),
+        ("Trace", json!(samples::trace())),
         ("Trunk", json!(samples::trunk())),
         ("Route", json!(samples::route())),
         ("Registration", json!(samples::registration())),
+        ("Message", json!(samples::message())),
         ("Node", json!(samples::node())),
         ("Event", json!(samples::event())),
     ];

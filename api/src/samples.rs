@@ -6,10 +6,10 @@ use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
-    Node, NodeState, NodeWorker, Participant, ParticipantState, QualityStats, ReceivedStats,
-    Registration, RegistrationId, Role, Room, RoomState, Route, RouteDestination, RouteLook,
-    RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace, SentStats, StreamQuality, Trunk,
-    TrunkGateway, TrunkState, Weekday,
+    Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
+    QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState, Route,
+    RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace,
+    SentStats, StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -219,6 +219,25 @@ pub fn node() -> Node {
     }
 }
 
+/// What Alice wrote to the room.
+pub fn message() -> Message {
+    let (ms, random) = parts(0x5d11_20a3_7702_0008_3b08);
+    Message {
+        id: MessageId::new(ms, random),
+        direction: Direction::Inbound,
+        state: MessageState::Delivered,
+        from: "sip:alice@example.com".to_owned(),
+        to: "sip:board@192.0.2.1".to_owned(),
+        room: Some(room_id()),
+        content_type: "text/plain".to_owned(),
+        body: Some("The figures are on the wall.".to_owned()),
+        recipients: 1,
+        delivered: 1,
+        created_at: time(60),
+        sip: None,
+    }
+}
+
 /// A desk phone of Alice.
 pub fn registration() -> Registration {
     let (ms, random) = parts(0x33aa_10f0_9e01_0006_2a06);
@@ -296,6 +315,24 @@ pub fn route_trace() -> RouteTrace {
         looked_at: vec![RouteLook { route: name, fits: true, why }],
         steps,
     }
+}
+
+/// A call that has just come in.
+pub fn trace() -> Trace {
+    let message = "INVITE sip:standup@192.0.2.1 SIP/2.0\r\nCall-ID: 1@192.0.2.10\r\n\r\n";
+    let invite = TraceEntry {
+        time: time(0),
+        leg: leg_id(),
+        summary: "INVITE sip:standup@192.0.2.1 SIP/2.0".to_owned(),
+        direction: Some("received"),
+        transport: Some("udp"),
+        local: Some(([192, 0, 2, 1], 5060).into()),
+        peer: Some(([192, 0, 2, 10], 5060).into()),
+        text: Some(message.to_owned()),
+    };
+    let summary = "participant.joined".to_owned();
+    let joined = TraceEntry { time: time(1), leg: leg_id(), summary, ..TraceEntry::default() };
+    Trace { dropped: 0, entries: vec![invite, joined] }
 }
 
 /// A ban for ten minutes.

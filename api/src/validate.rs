@@ -4,7 +4,7 @@ use crate::error::{ApiError, FieldError};
 use crate::id::RoomId;
 use crate::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, PageQuery, ReplaceRoute, Route, RouteStep,
-    SendDtmf, TestRoutes, Transfer, UpdateParticipant, UpdateRoom,
+    SendDtmf, SendMessage, TestRoutes, Transfer, UpdateParticipant, UpdateRoom,
 };
 
 /// Content that can be checked on its own.
@@ -116,6 +116,17 @@ impl Validate for SendDtmf {
         let fits = (1..=64).contains(&self.digits.len());
         faults.expect(digits && fits, "/digits", "expected 1 to 64 of 0-9 * # A-D");
         faults.range("/duration_ms", self.duration_ms, (40, 2000));
+    }
+}
+
+impl Validate for SendMessage {
+    fn validate(&self, faults: &mut Faults) {
+        let is_one = self.text.is_some() != self.body.is_some();
+        faults.expect(is_one, "/text", "expected either text or body");
+        let typed = self.content_type.is_none() || self.body.is_some();
+        faults.expect(typed, "/content_type", "expected body beside it");
+        faults.expect(!self.to.is_empty(), "/to", "expected a room, a user or a sip: URI");
+        caller(self.from.as_deref(), "/from", faults);
     }
 }
 

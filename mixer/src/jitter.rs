@@ -120,8 +120,13 @@ pub enum Stretch {
     Keep,
     /// Leave out so much, at most.
     Shorter(Duration),
-    /// Add so much, or a little more.
-    Longer(Duration),
+    /// Add something.
+    Longer {
+        /// So much where anything can be added.
+        by: Duration,
+        /// No more than this where only whole periods can.
+        most: Duration,
+    },
 }
 
 /// What happened to the packets of one buffer since it was made.
@@ -310,7 +315,7 @@ impl JitterBuffer {
                 let beyond = duration(held - TICK);
                 if beyond.is_zero() { Stretch::Keep } else { Stretch::Shorter(by.min(beyond)) }
             }
-            Stretch::Shorter(_) | Stretch::Longer(_) | Stretch::Keep => wish,
+            Stretch::Shorter(_) | Stretch::Longer { .. } | Stretch::Keep => wish,
         }
     }
 

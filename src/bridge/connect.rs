@@ -75,6 +75,6 @@ impl Bridge {
     /// A transfer of this leg is under way, asked by us or by it.
     pub(super) fn is_transferring(&self, leg: LegId) -> bool {
         self.refers_sent.values().any(|sent| sent.concerns(leg))
-            || self.refers_carried.values().any(|carried| carried.by == leg)
+            || self.refers_carried.values().any(|carried| carried.by == Some(leg))
     }
 }

@@ -17,7 +17,7 @@ use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage};
+use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts};
 use super::registrations::Callee;
 use super::room::reason_of;
 use super::signal::wire_name;
@@ -100,6 +100,8 @@ impl Bridge {
             let sip = SipFailure { status: 480, reason };
             return self.end_leg(id, LeftReason::Unreachable, Some(sip));
         };
+        let room = self.legs.get(&id).and_then(|leg| leg.place.room());
+        let identity = room.and_then(|room| self.focus(room));
         let mut targets = targets.into_iter();
         let Some(target) = targets.next() else { return };
         let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
@@ -117,6 +119,7 @@ impl Bridge {
             hunt,
             account,
             headers: dial.headers.clone(),
+            identity,
         };
         let session = self.endpoint.invite(self.now, invitation);
         leg.session = Some(session);
@@ -171,6 +174,7 @@ impl Bridge {
     /// They answered our INVITE with this SDP.
     pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>, response: &Message) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.texts = Texts::of(response);
         // The Via that comes back is ours: it says how the request that was answered went out.
         if let Ok(via) = response.headers.via()
             && let Some(transport) = Transport::parse(&via.transport)

@@ -108,6 +108,7 @@ impl Bridge {
     pub(super) fn close_room(&mut self, id: RoomId) {
         let Some(room) = self.rooms.remove(&id) else { return };
         self.names.remove(&room.name);
+        self.leave_followers(&room);
         let mut view = room.view(0);
         view.state = RoomState::Ended;
         view.ended_at = Some(self.wall());

@@ -20,7 +20,9 @@ use crate::media::command::{EchoPath, MediaKey, Seat, Statistics};
 use crate::sdp::{self, Negotiation};
 use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::{ReferId, SessionId};
+use crate::sip::headers::Name;
 use crate::sip::uri::Uri;
+use crate::sip::{Message, Method};
 
 use super::{Place, Settings, quality};
 
@@ -41,6 +43,10 @@ pub(super) struct Leg {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) display_name: Option<String>,
+    /// Whether its phone takes messages.
+    pub(super) texts: Texts,
+    /// Whether subscribers learn who it is.
+    pub(super) privacy: Privacy,
     pub(super) named_by: NamedBy,
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
@@ -93,6 +99,29 @@ pub(super) enum Stage {
     Confirming,
     /// Answered both ways.
     Up,
+}
+
+/// Whether a phone takes MESSAGE, as its Allow says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Texts {
+    Taken,
+    Refused,
+}
+
+impl Texts {
+    pub(super) fn of(message: &Message) -> Self {
+        let takes = message.headers.has_token(&Name::Allow, Method::Message.as_str());
+        if takes { Self::Taken } else { Self::Refused }
+    }
+}
+
+/// Whether others may learn who a caller is (RFC 3323).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Privacy {
+    /// They may.
+    Shown,
+    /// It asked that they do not.
+    Hidden,
 }
 
 /// Whom to call and how.

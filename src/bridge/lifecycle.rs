@@ -16,7 +16,9 @@ use serde_json::json;
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
 use crate::sdp::{self, MediaPlan, Negotiation};
 
-use super::leg::{Controls, Hold, Leg, NamedBy, Stage};
+use super::conference_info::entity_of;
+use super::followers::Roster;
+use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
@@ -36,6 +38,8 @@ impl Bridge {
             from: String::new(),
             to: String::new(),
             display_name: None,
+            texts: Texts::Refused,
+            privacy: Privacy::Shown,
             named_by: NamedBy::Phone,
             transport: "udp",
             sip_call_id: String::new(),
@@ -210,7 +214,7 @@ impl Bridge {
         self.tell_media(join);
     }
 
-    /// Moves a seated leg into another room without telling its phone.
+    /// Moves a seated leg into another room. Its phone is told by re-INVITE which conference it is in now.
     pub(super) fn move_leg(&mut self, id: LegId, to: RoomId) {
         let Some(from) = self.legs.get(&id).map(|leg| leg.place) else { return };
         if from == Place::Room(to) {
@@ -222,7 +226,7 @@ impl Bridge {
         }
     }
 
-    /// Moves a leg without telling its phone. A call that it leaves is left to the caller to end.
+    /// Moves a leg. Its phone is told only who it talks to now. A call that it leaves is left to the caller to end.
     pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -244,8 +248,13 @@ impl Bridge {
                 Place::Call(call) => Some(call),
             };
         }
+        self.tell_focus(id, to);
         if let Place::Room(room) = from {
             self.left_room(room, id);
+            if is_announced {
+                let user = self.legs.get(&id).map(entity_of).unwrap_or_default();
+                self.roster_lost(room, id, (user, LeftReason::Moved));
+            }
         }
     }
 
@@ -269,7 +278,12 @@ impl Bridge {
         self.transfers_lose(&leg, reason, sip.as_ref());
         self.tell_gone(&leg, reason, sip.clone());
         match leg.place {
-            Place::Room(room) => self.left_room(room, id),
+            Place::Room(room) => {
+                self.left_room(room, id);
+                if leg.is_announced() {
+                    self.roster_lost(room, id, (entity_of(&leg), reason));
+                }
+            }
             Place::Call(call) => self.call_lost(call, id, reason, sip),
         }
     }
@@ -299,6 +313,11 @@ impl Bridge {
         view.ended_at = Some(wall);
         view.end_reason = Some(reason);
         view.sip = sip;
+        let mut detail = view.end_reason.map(|reason| format!("{reason:?}")).unwrap_or_default();
+        if let Some(sip) = &view.sip {
+            detail = format!("{detail} {} {}", sip.status, sip.reason);
+        }
+        self.trace_mark(&view.sip_call_id, EventType::LegEnded, detail);
         self.happened(EventType::LegEnded, Subject::of(leg), Data::of(&view));
         self.history.leg(view, quality::stats(&leg.statistics));
     }
@@ -335,6 +354,7 @@ impl Bridge {
             legs: Vec::new(),
             left: std::collections::VecDeque::new(),
             ending: false,
+            roster: Roster::default(),
             floor: None,
             created_at: self.wall(),
         };
@@ -394,8 +414,15 @@ impl Bridge {
         }
     }
 
-    /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled.
-    fn call_lost(&mut self, id: CallId, leg: LegId, reason: LeftReason, sip: Option<SipFailure>) {
+    /// A leg of the call has gone: the call lives on while two are left, counting one that is being dialled, or while one
+    /// that is on its way elsewhere has not left.
+    pub(super) fn call_lost(
+        &mut self,
+        id: CallId,
+        leg: LegId,
+        reason: LeftReason,
+        sip: Option<SipFailure>,
+    ) {
         if self.routed_lost(id, leg, (reason, sip.as_ref())) {
             return;
         }
@@ -404,7 +431,8 @@ impl Bridge {
             let replaces = self.legs.get(other).and_then(|leg| leg.replaces);
             replaces.is_some_and(|replaced| self.legs.contains_key(&replaced))
         };
-        if others.len() - others.iter().filter(waits).count() < 2 {
+        let is_on_its_way = others.iter().any(|other| self.is_on_its_way(*other));
+        if others.len() - others.iter().filter(waits).count() < 2 && !is_on_its_way {
             self.end_call(id, LeftReason::PeerLeft, (reason, sip));
         }
     }

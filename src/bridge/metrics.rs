@@ -264,6 +264,8 @@ impl Bridge {
         let transactions = counts.server_transactions + counts.client_transactions;
         page.gauge("plenary_sip_transactions", "SIP transactions now.", transactions);
         page.gauge("plenary_sip_dialogs", "SIP dialogs now.", counts.dialogs);
+        let help = "Subscriptions of peers now.";
+        page.gauge("plenary_sip_subscriptions", help, counts.subscriptions);
         let counters = self.endpoint.counters();
         let name = "plenary_sip_requests_total";
         page.head(name, "SIP requests by method.", "counter");

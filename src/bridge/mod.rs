@@ -19,12 +19,16 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod conference_info;
 mod connect;
 mod dial;
 mod ending;
+mod focus;
+mod followers;
 mod history;
 mod leg;
 mod lifecycle;
+mod messages;
 mod metrics;
 mod quality;
 mod registrations;
@@ -36,6 +40,7 @@ mod settings;
 mod signal;
 mod sound;
 mod takeover;
+mod trace;
 mod transfer;
 mod trunks;
 
@@ -45,7 +50,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::{Data, EventType, Happened, Level};
-use api::model::{CallId, LegId, NodeId, RoomId};
+use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -53,7 +58,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
-use crate::sip::endpoint::{self, Endpoint, LocalAddress, Packet, ReferId, SessionId, Transmit};
+use crate::sip::endpoint::{
+    self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
+};
 use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
@@ -61,6 +68,7 @@ pub use access::AccessSettings;
 pub use clock::Clock;
 pub use routes::{MAX_ROUTES, RouteFault, Rule};
 pub use settings::{Network, Pattern, Settings};
+pub use trace::TraceSettings;
 pub use trunks::TrunkSettings;
 
 pub use crate::sdp::SrtpPolicy;
@@ -70,11 +78,14 @@ use bucket::Bucket;
 use call::Call;
 use capacity::Capacity;
 use ending::Endings;
+use followers::Follower;
 use history::History;
 use leg::Leg;
+use messages::Messages;
 use metrics::Counters;
 use room::Room;
 use takeover::Past;
+use trace::Traces;
 use transfer::{Carried, Sent};
 use trunks::Trunk;
 
@@ -170,6 +181,7 @@ pub struct Bridge {
     trunks: Vec<Trunk>,
     /// In the order in which they are tried.
     routes: Vec<Rule>,
+    traces: Traces,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -182,6 +194,10 @@ pub struct Bridge {
     refers_sent: BTreeMap<ReferId, Sent>,
     /// REFERs that phones sent and we carry out.
     refers_carried: BTreeMap<ReferId, Carried>,
+    /// Who is told of rooms.
+    followers: BTreeMap<SubscriptionId, Follower>,
+    messages: Messages,
+    texts: Bucket,
     endings: Endings,
     past: Past,
     history: History,
@@ -213,6 +229,10 @@ enum Timer {
     TrunkRegister(usize),
     /// The gateways of a trunk are to be asked again.
     TrunkCheck(usize),
+    /// More messages may be sent.
+    Texts,
+    /// A message has waited long enough for a phone.
+    Message(MessageId),
     /// The grace time of the drain is over.
     Drain,
 }
@@ -239,6 +259,7 @@ impl Bridge {
         let access = Access::new(start.instant, settings.access.clone(), &mut dice);
         let history = History::new(settings.history);
         let rate = Bucket::new(start.instant, settings.calls_per_second);
+        let texts = Bucket::new(start.instant, settings.messages_per_second);
         let capacity = Capacity::new(settings.media_workers, settings.media_load);
         let unix_ms = u64::try_from(start.wall.as_millisecond()).unwrap_or(0);
         let node = NodeId::new(unix_ms, dice.next_u64().into());
@@ -248,6 +269,7 @@ impl Bridge {
             registrar: Registrar::new(settings.registrar.clone()),
             trunks: Vec::new(),
             routes: Vec::new(),
+            traces: Traces::new(settings.trace),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -262,6 +284,9 @@ impl Bridge {
             calls: BTreeMap::new(),
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
+            followers: BTreeMap::new(),
+            messages: Messages::default(),
+            texts,
             endings: Endings::default(),
             past: Past::default(),
             history,
@@ -288,7 +313,10 @@ impl Bridge {
         self.now = self.now.max(now);
         match input {
             Input::Packet(packet) if self.ignores(&packet) => {}
-            Input::Packet(packet) => self.endpoint.handle_packet(self.now, packet),
+            Input::Packet(packet) => {
+                self.trace_received(&packet);
+                self.endpoint.handle_packet(self.now, packet);
+            }
             Input::TransmitFailed(transport, peer) => {
                 self.endpoint.handle_transmit_failed(self.now, transport, peer);
             }
@@ -327,6 +355,7 @@ impl Bridge {
         loop {
             match self.endpoint.poll_output() {
                 endpoint::Output::Transmit(transmit) => {
+                    self.trace_sent(&transmit);
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
                 endpoint::Output::Resolve(resolve) => {
@@ -374,6 +403,8 @@ impl Bridge {
                 Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
+                Timer::Texts => self.send_some_texts(),
+                Timer::Message(message) => self.waited_too_long(message),
                 Timer::Drain => self.hang_up_all(),
             }
         }
@@ -421,7 +452,9 @@ impl Bridge {
     fn leg_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
         let Some(found) = self.legs.get(&leg) else { return };
         let data = with(&found.view(), extra);
-        self.happened(kind, Subject::of(found), data);
+        let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
+        self.trace_mark(&call_id, kind, String::new());
+        self.happened(kind, subject, data);
     }
 
     /// Sends a `participant.*` event if the leg sits in a room.
@@ -429,12 +462,16 @@ impl Bridge {
         let Some(found) = self.legs.get(&leg) else { return };
         let Some(room) = found.place.room() else { return };
         let data = with(&found.participant(room), extra);
-        self.happened(kind, Subject::of(found), data);
+        let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
+        self.trace_mark(&call_id, kind, String::new());
+        self.happened(kind, subject, data);
+        self.roster_changed(kind, leg);
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {
         let Some(view) = self.room_view(room) else { return };
         self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
+        self.room_changed(room);
     }
 
     fn room_view(&self, room: RoomId) -> Option<api::model::Room> {

@@ -98,6 +98,9 @@ impl Bridge {
         let view = self.registration_view(user, binding);
         let extra = why.map_or_else(|| json!({}), |why| json!({ "reason": why }));
         self.happened(kind, Subject::default(), with(&view, extra));
+        if kind == EventType::RegistrationAdded {
+            self.send_waiting(user);
+        }
     }
 
     fn registration_rejected(&mut self, asked: &Registering, status: StatusCode) {

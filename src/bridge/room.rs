@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use api::model::{self, LeftReason, LegId, RoomId, RoomState};
 use jiff::Timestamp;
 
+use super::followers::Roster;
 use crate::media::command::MixKey;
 
 /// An open room. Its legs are those whose place it is; they are not listed twice.
@@ -22,6 +23,8 @@ pub(super) struct Room {
     pub(super) legs: Vec<LegId>,
     pub(super) left: VecDeque<model::Participant>,
     pub(super) ending: bool,
+    /// Who is told of it by SIP.
+    pub(super) roster: Roster,
     /// Who speaks, or spoke last.
     pub(super) floor: Option<LegId>,
     pub(super) created_at: Timestamp,
@@ -48,13 +51,19 @@ impl Room {
 
     /// Whether one more caller may come in.
     pub(super) fn admit(&self) -> Result<(), Refusal> {
+        self.is_open()?;
+        self.has_seat()
+    }
+
+    /// Whether callers may come in, were there seats.
+    pub(super) fn is_open(&self) -> Result<(), Refusal> {
         if self.ending {
             return Err(Refusal::Ending);
         }
         if self.locked {
             return Err(Refusal::Locked);
         }
-        self.has_seat()
+        Ok(())
     }
 
     /// Whether a seat is free, lock or not.

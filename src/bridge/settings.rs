@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, Rule, TrunkSettings};
+use super::{AccessSettings, Rule, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 
@@ -21,6 +21,18 @@ pub struct Settings {
     pub auto_create: Pattern,
     /// Networks whose callers may make a room by calling.
     pub auto_create_from: Vec<Network>,
+    /// The name that makes a new room whenever it is called; nothing: none does.
+    pub factory: String,
+    /// Instant messages that are remembered.
+    pub messages: usize,
+    /// Octets that one may say.
+    pub message_size: usize,
+    /// Messages a second from phones; one more is told 503.
+    pub messages_per_second: u32,
+    /// How long a message waits for a phone of its user; zero: not at all.
+    pub message_wait: Duration,
+    /// Users that a conference-info document tells; of a longer room it tells the number.
+    pub roster: usize,
     /// Who may call.
     pub access: AccessSettings,
     /// How long users are registered, and how often.
@@ -29,6 +41,8 @@ pub struct Settings {
     pub trunks: Vec<TrunkSettings>,
     /// Where calls that come in go.
     pub routes: Vec<Rule>,
+    /// How much of calls is kept for reading.
+    pub trace: TraceSettings,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

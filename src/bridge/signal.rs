@@ -14,7 +14,8 @@ use crate::sip::status::StatusCode;
 use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
-use super::leg::{KeySource, Stage};
+use super::followers::privacy_of;
+use super::leg::{KeySource, Stage, Texts};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
 use super::routes::{Asking, Taken, user_or_number};
@@ -35,12 +36,21 @@ impl Bridge {
             Event::Invited(invited) => self.invited(*invited),
             Event::Options(options) => {
                 let admitted = self.would_admit(&options.target);
-                let answer = admitted.map(|()| None).map_err(rejection);
+                let focus = self.names.get(&user_of(&options.target)).copied();
+                let focus = focus.and_then(|room| self.focus(room));
+                let answer = admitted.map(|()| focus).map_err(rejection);
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
+            Event::Texted(texted) => self.texted(&texted),
+            Event::TextAnswered { text, status } => self.text_answered(text, status),
+            Event::Subscribing(subscribing) => self.subscribing(&subscribing),
+            Event::NotifyDue { subscription, whole } => self.notify_due(subscription, whole),
+            Event::Unsubscribed { subscription } => self.unsubscribed(subscription),
             Event::Replied { query, status, response } => {
-                self.query_answered(query, status, response.as_deref());
+                if !self.text_replied(query, status) {
+                    self.query_answered(query, status, response.as_deref());
+                }
             }
             Event::Referred(referred) => self.referred(&referred),
             Event::ReferAnswered { refer, status, reason } => {
@@ -165,6 +175,9 @@ impl Bridge {
 
     fn let_in(&mut self, invited: Invited, arrival: Arrival, entry: Entry) {
         let Arrival { id, trunk, user } = arrival;
+        if let Some(focus) = entry.place.room().and_then(|room| self.focus(room)) {
+            self.endpoint.identify(invited.session, focus);
+        }
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
         let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
@@ -172,6 +185,8 @@ impl Bridge {
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
         leg.display_name.clone_from(&invited.from.display);
+        leg.texts = Texts::of(&invited.request);
+        leg.privacy = privacy_of(&invited.request);
         leg.to = invited.to.uri.to_string();
         leg.transport = wire_name(invited.transport);
         leg.sip_call_id =
@@ -197,9 +212,12 @@ impl Bridge {
             self.rooms[&room].admit()?;
             return self.has_room(1).map(|()| room);
         }
+        if self.is_factory(name) {
+            return self.make_conference(peer);
+        }
         let may_create = is_room_name(name)
             && self.settings.auto_create.matches(name)
-            && self.settings.auto_create_from.iter().any(|network| network.contains(peer));
+            && self.may_create_from(peer);
         if !may_create {
             return Err(Refusal::NotFound);
         }
@@ -219,7 +237,8 @@ impl Bridge {
         let name = user_of(target);
         match self.names.get(&name) {
             Some(room) => self.rooms[room].admit(),
-            None if name.is_empty() || self.settings.auto_create.matches(&name) => Ok(()),
+            None if name.is_empty() || self.is_factory(&name) => Ok(()),
+            None if self.settings.auto_create.matches(&name) => Ok(()),
             None => Err(Refusal::NotFound),
         }
     }
@@ -424,7 +443,7 @@ impl Bridge {
 }
 
 /// What a refused caller is told.
-fn rejection(refusal: Refusal) -> Rejection {
+pub(super) fn rejection(refusal: Refusal) -> Rejection {
     let (status, reason, retry_after) = refusal.answer();
     let headers = retry_after.map(|seconds| ("Retry-After".to_owned(), seconds.to_string()));
     Rejection {
@@ -451,7 +470,7 @@ pub(super) fn status_code(status: u16) -> StatusCode {
 }
 
 /// The user part of what was dialled, unescaped; empty when there is none.
-fn user_of(uri: &Uri) -> String {
+pub(super) fn user_of(uri: &Uri) -> String {
     uri.user_plain().map(Cow::into_owned).unwrap_or_default()
 }
 

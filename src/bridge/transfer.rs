@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use api::event::{Data, EventType};
-use api::model::{LeftReason, LegId, SipFailure, TransferFailure, TransferState};
+use api::model::{CallId, LeftReason, LegId, SipFailure, TransferFailure, TransferState};
 use serde_json::json;
 
 use crate::sip::dialog::DialogId;
@@ -47,10 +47,10 @@ impl Sent {
 /// A phone's REFER that we carry out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carried {
-    /// Who asked; it may have gone meanwhile.
-    pub(super) by: LegId,
-    /// Where it sat.
-    place: Place,
+    /// Who asked, if it is a leg; it may have gone meanwhile.
+    pub(super) by: Option<LegId>,
+    /// Where it sat, or what it asked.
+    pub(super) place: Place,
 }
 
 /// What a phone's REFER comes to.
@@ -64,6 +64,16 @@ enum Errand {
 
 /// How long a transferor of a two-party call may take to hang up by itself (RFC 5589 §6.1 leaves the BYE to it).
 const TRANSFEROR_LINGERS: Duration = Duration::from_secs(2);
+
+/// How long a target waits for a phone that hung up in order to call it.
+const TARGET_WAITS: Duration = Duration::from_secs(10);
+
+impl Leg {
+    /// Its transfer is done, and it is only given the time to leave.
+    fn has_been_transferred(&self) -> bool {
+        self.transfer == Some(TransferState::Completed)
+    }
+}
 
 impl Bridge {
     // ---- ours ----
@@ -126,10 +136,10 @@ impl Bridge {
             200..=299 => {
                 self.refers_sent.remove(&refer);
                 self.transfer_moves(id, TransferState::Completed, json!({ "status": status }));
-                self.end_leg(id, LeftReason::Transferred, None);
                 if let Some(other) = instead_of {
-                    self.let_go(other);
+                    self.let_go(other, TRANSFEROR_LINGERS);
                 }
+                self.end_leg(id, LeftReason::Transferred, None);
             }
             300.. => {
                 let sip = SipFailure { status, reason };
@@ -151,9 +161,19 @@ impl Bridge {
     }
 
     fn refer_failed(&mut self, refer: ReferId, why: TransferFailure, sip: Option<&SipFailure>) {
-        let Some(sent) = self.refers_sent.remove(&refer) else { return };
-        let data = json!({ "reason": why, "sip": sip });
-        self.transfer_moves(sent.leg, TransferState::Failed, data);
+        let Some(Sent { leg, instead_of }) = self.refers_sent.remove(&refer) else { return };
+        self.transfer_moves(leg, TransferState::Failed, json!({ "reason": why, "sip": sip }));
+        let gone = instead_of.filter(|other| !self.legs.contains_key(other));
+        let place = self.legs.get(&leg).map(|leg| leg.place);
+        if let (Some(gone), Some(Place::Call(call))) = (gone, place) {
+            self.call_lost(call, gone, LeftReason::HungUp, None);
+        }
+    }
+
+    /// Whether a leg is about to leave for the far end of another, or has done so: it needs no other party any more.
+    pub(super) fn is_on_its_way(&self, leg: LegId) -> bool {
+        self.refers_sent.values().any(|sent| sent.leg == leg && sent.instead_of.is_some())
+            || self.legs.get(&leg).is_some_and(Leg::has_been_transferred)
     }
 
     /// Sets the state of the leg's transfer and says so.
@@ -177,6 +197,9 @@ impl Bridge {
 
     pub(super) fn referred(&mut self, referred: &Referred) {
         let refer = referred.refer;
+        if let Some(room) = self.conference_of(referred) {
+            return self.referred_to_focus(referred, room);
+        }
         let by = match self.referrer(referred) {
             Ok(by) => by,
             Err(rejection) => return self.endpoint.refuse_refer(self.now, refer, rejection),
@@ -195,8 +218,7 @@ impl Bridge {
 
     /// Tells of a REFER that was not taken up; a leg that was transferred already goes all the same.
     fn refused_to_phone(&mut self, by: LegId, status: u16, why: TransferFailure) {
-        let done = |leg: &Leg| leg.transfer == Some(TransferState::Completed);
-        if self.legs.get(&by).is_none_or(done) {
+        if self.legs.get(&by).is_none_or(Leg::has_been_transferred) {
             return;
         }
         let sip = SipFailure { status, reason: status_code(status).reason().to_owned() };
@@ -258,7 +280,7 @@ impl Bridge {
         }
     }
 
-    fn may_call_into(&mut self, place: Place) -> Result<(), Refusal> {
+    pub(super) fn may_call_into(&mut self, place: Place) -> Result<(), Refusal> {
         self.has_line()?;
         if let Place::Room(room) = place {
             self.rooms.get(&room).map_or(Ok(()), super::room::Room::has_seat)?;
@@ -295,15 +317,27 @@ impl Bridge {
         let (place, call) = (leg.place, leg.call);
         let from = Uri::parse(leg.remote().as_bytes())
             .map_or_else(|_| Caller::User("plenary".to_owned()), Caller::Uri);
+        let data = json!({ "target": target.to_string(), "by": "phone" });
+        let codecs = self.settings.codecs.clone();
+        let target = target.without_headers().without_param("method");
+        let dial = Dial { target, from, codecs, trunk: None, headers };
+        self.call_for(refer, (Carried { by: Some(by), place }, call), dial);
+        self.transfer_moves(by, TransferState::Requested, data);
+    }
+
+    /// Calls whom a REFER names.
+    pub(super) fn call_for(
+        &mut self,
+        refer: ReferId,
+        (carried, call): (Carried, Option<CallId>),
+        dial: Dial,
+    ) {
         self.counters.transfers += 1;
         self.endpoint.answer_refer(self.now, refer, status_code(202));
-        self.refers_carried.insert(refer, Carried { by, place });
-        let data = json!({ "target": target.to_string(), "by": "phone" });
-        self.transfer_moves(by, TransferState::Requested, data);
-        let codecs = self.settings.codecs.clone();
+        self.refers_carried.insert(refer, carried);
         let new = self.dial(Outbound {
-            dial: Dial { target: target.without_headers(), from, codecs, trunk: None, headers },
-            place,
+            dial,
+            place: carried.place,
             call,
             display_name: None,
             controls: Controls::new(&self.settings),
@@ -326,16 +360,16 @@ impl Bridge {
             status_code(status),
             Some("Ringing".to_owned()),
         );
-        self.transfer_moves(carried.by, TransferState::Progressing, json!({ "status": status }));
+        self.carried_moves(carried, TransferState::Progressing, json!({ "status": status }));
     }
 
     /// The target answered.
     pub(super) fn carried_answered(&mut self, refer: ReferId) {
         let Some(carried) = self.refers_carried.remove(&refer) else { return };
         self.endpoint.notify_refer(self.now, refer, status_code(200), Some("OK".to_owned()));
-        self.transfer_moves(carried.by, TransferState::Completed, json!({ "status": 200 }));
-        if matches!(carried.place, Place::Call(_)) {
-            self.set_timer(TRANSFEROR_LINGERS, Timer::Transferor(carried.by));
+        self.carried_moves(carried, TransferState::Completed, json!({ "status": 200 }));
+        if let (Place::Call(_), Some(by)) = (carried.place, carried.by) {
+            self.set_timer(TRANSFEROR_LINGERS, Timer::Transferor(by));
         }
     }
 
@@ -348,19 +382,26 @@ impl Bridge {
             Some(sip.reason.clone()),
         );
         let data = json!({ "reason": TransferFailure::TargetFailed, "sip": sip });
-        self.transfer_moves(carried.by, TransferState::Failed, data);
+        self.carried_moves(carried, TransferState::Failed, data);
+    }
+
+    /// Tells of a transfer that a leg asked for; one from outside shows in its participant.
+    fn carried_moves(&mut self, carried: Carried, to: TransferState, data: serde_json::Value) {
+        if let Some(by) = carried.by {
+            self.transfer_moves(by, to, data);
+        }
     }
 
     /// Gives a leg whose transfer is done the time to hang up by itself.
-    fn let_go(&mut self, id: LegId) {
+    fn let_go(&mut self, id: LegId, time: Duration) {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.transfer = Some(TransferState::Completed);
-            self.set_timer(TRANSFEROR_LINGERS, Timer::Transferor(id));
+            self.set_timer(time, Timer::Transferor(id));
         }
     }
 
     pub(super) fn transferor_lingers(&mut self, id: LegId) {
-        if self.legs.get(&id).is_some_and(|leg| leg.transfer == Some(TransferState::Completed)) {
+        if self.legs.get(&id).is_some_and(Leg::has_been_transferred) {
             self.end_leg(id, LeftReason::Transferred, None);
         }
     }
@@ -377,10 +418,13 @@ impl Bridge {
             self.carried_failed(refer, sip.unwrap_or(&fallback));
         }
         let sent = self.refers_sent.iter().find(|(_, sent)| sent.leg == leg.id);
-        if let Some((refer, _)) = sent.map(|(refer, sent)| (*refer, *sent)) {
+        if let Some((refer, sent)) = sent.map(|(refer, sent)| (*refer, *sent)) {
             self.refers_sent.remove(&refer);
             // Many phones hang up as soon as they have accepted: they are on their way to the target.
             let left = reason == LeftReason::HungUp;
+            if let Some(other) = sent.instead_of.filter(|_| left) {
+                self.let_go(other, TARGET_WAITS);
+            }
             let to = if left { TransferState::Completed } else { TransferState::Failed };
             let why = (!left).then_some(TransferFailure::LegEnded);
             let data = json!({ "confirmed": false, "reason": why, "sip": sip });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::sip::digest::Account;
-use crate::sip::endpoint::{ReferId, SessionId};
+use crate::sip::endpoint::{ReferId, SessionId, SubscriptionId};
 use crate::sip::headers::{CallId, Join, Name, NameAddr, Replaces, TargetDialog};
 use crate::sip::layer::{Flow, Head, Source};
 use crate::sip::{Message, Method, Uri};
@@ -50,6 +50,27 @@ impl DialogId {
     }
 }
 
+/// Who we are in the Contact of a dialog.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Identity {
+    /// User part; that of the settings if it is empty.
+    pub user: String,
+    /// Whether we are the focus of a conference (RFC 4579 §5.1): the Contact says `isfocus` (RFC 3840 §9).
+    pub is_focus: bool,
+}
+
+impl Identity {
+    /// A party like any other.
+    pub fn party(user: impl Into<String>) -> Self {
+        Self { user: user.into(), is_focus: false }
+    }
+
+    /// The focus of the conference that this user part names.
+    pub fn focus(user: impl Into<String>) -> Self {
+        Self { user: user.into(), is_focus: true }
+    }
+}
+
 impl From<&Replaces> for DialogId {
     fn from(replaces: &Replaces) -> Self {
         let Replaces { call_id, to_tag, from_tag, .. } = replaces.clone();
@@ -84,8 +105,8 @@ pub(super) struct Dialog {
     target: Uri,
     /// As they stand in Route headers.
     routes: Vec<NameAddr>,
-    /// User part of our Contact.
-    user: String,
+    /// Our Contact.
+    identity: Identity,
     /// Where the peer's last message came from.
     flow: Option<Flow>,
     /// What the peer knows us by, if it asks.
@@ -122,7 +143,7 @@ impl Dialog {
             remote_sequence: Some(head.sequence),
             target: headers.contact().ok().filter(|contact| contact.uri.is_sip())?.uri,
             routes: headers.addresses(&Name::RecordRoute).collect::<Result<_, _>>().ok()?,
-            user: user.unwrap_or_default().into_owned(),
+            identity: Identity::party(user.unwrap_or_default()),
             flow: Some(Flow::of_request(request, source)),
             account: None,
         })
@@ -135,7 +156,7 @@ impl Dialog {
         request: &Message,
         response: &Message,
         flow: Option<Flow>,
-        user: &str,
+        identity: &Identity,
     ) -> Option<Self> {
         let headers = &response.headers;
         let mut routes: Vec<NameAddr> =
@@ -152,7 +173,7 @@ impl Dialog {
                 Err(_) => request.uri()?.clone(),
             },
             routes,
-            user: user.to_owned(),
+            identity: identity.clone(),
             flow,
             account: None,
         })
@@ -163,9 +184,14 @@ impl Dialog {
         &self.target
     }
 
-    /// User part of our Contact.
-    pub(super) fn user(&self) -> &str {
-        &self.user
+    /// Who we are in our Contact.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Says otherwise who we are, from the next message on.
+    pub(super) fn identify(&mut self, identity: Identity) {
+        self.identity = identity;
     }
 
     /// Where the peer's last message came from.
@@ -234,6 +260,19 @@ pub(super) struct Entry {
     pub(super) session: Option<SessionId>,
     /// The subscriptions that REFERs imply.
     pub(super) refers: BTreeSet<ReferId>,
+    /// Those of SUBSCRIBE.
+    pub(super) subscriptions: BTreeSet<SubscriptionId>,
+}
+
+impl Entry {
+    fn new(dialog: Dialog) -> Self {
+        let (refers, subscriptions) = (BTreeSet::new(), BTreeSet::new());
+        Self { dialog, session: None, refers, subscriptions }
+    }
+
+    fn is_used(&self) -> bool {
+        self.session.is_some() || !self.refers.is_empty() || !self.subscriptions.is_empty()
+    }
 }
 
 impl Dialogs {
@@ -269,7 +308,7 @@ impl Dialogs {
             entry.dialog = Dialog { local_sequence, remote_sequence, ..dialog };
             entry.session = Some(session);
         } else {
-            let entry = Entry { dialog, session: Some(session), refers: BTreeSet::new() };
+            let entry = Entry { session: Some(session), ..Entry::new(dialog) };
             self.0.insert(id.clone(), entry);
         }
         id
@@ -278,8 +317,20 @@ impl Dialogs {
     /// Adds a dialog that a REFER outside of any made.
     pub(super) fn insert_for_refer(&mut self, dialog: Dialog, refer: ReferId) -> DialogId {
         let id = dialog.id.clone();
-        let entry = Entry { dialog, session: None, refers: BTreeSet::from([refer]) };
+        let entry = Entry { refers: BTreeSet::from([refer]), ..Entry::new(dialog) };
         self.0.insert(id.clone(), entry);
+        id
+    }
+
+    /// Adds a dialog that a SUBSCRIBE outside of any made.
+    pub(super) fn insert_for_subscription(
+        &mut self,
+        dialog: Dialog,
+        subscription: SubscriptionId,
+    ) -> DialogId {
+        let id = dialog.id.clone();
+        let subscriptions = BTreeSet::from([subscription]);
+        self.0.insert(id.clone(), Entry { subscriptions, ..Entry::new(dialog) });
         id
     }
 
@@ -299,8 +350,16 @@ impl Dialogs {
         }
     }
 
+    /// Ends a subscription of SUBSCRIBE; the dialog lives on while something else uses it.
+    pub(super) fn leave_subscription(&mut self, id: &DialogId, subscription: SubscriptionId) {
+        if let Some(entry) = self.0.get_mut(id) {
+            entry.subscriptions.remove(&subscription);
+            self.forget_if_unused(id);
+        }
+    }
+
     fn forget_if_unused(&mut self, id: &DialogId) {
-        if self.0.get(id).is_some_and(|entry| entry.session.is_none() && entry.refers.is_empty()) {
+        if self.0.get(id).is_some_and(|entry| !entry.is_used()) {
             self.0.remove(id);
         }
     }

@@ -7,6 +7,7 @@ pub mod headers;
 mod layer;
 pub mod message;
 pub mod method;
+mod notifier;
 mod refer;
 pub mod registrar;
 pub(crate) mod scan;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::dialog::{Dialog, DialogId, Identity};
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::{Event, ReferId, Referred};
 use crate::sip::headers::{self, Name, NameAddr, SubscriptionState};
@@ -25,6 +25,8 @@ pub(super) struct Refer {
     dialog: Option<DialogId>,
     /// CSeq of the REFER: the `id` of its event (RFC 3515 §2.4.6).
     sequence: u32,
+    /// Whether it was addressed to the focus of a conference.
+    is_focus: bool,
     state: State,
 }
 
@@ -77,7 +79,7 @@ impl Refer {
             sequence = refer.headers.cseq().map_or(0, |cseq| cseq.number);
         })?;
         core.dialogs.get_mut(&dialog)?.refers.insert(id);
-        Some(Self { id, dialog: Some(dialog), sequence, state: State::Asking })
+        Some(Self { id, dialog: Some(dialog), sequence, is_focus: false, state: State::Asking })
     }
 
     /// Takes a REFER, within a dialog or outside of any, and asks the user.
@@ -112,7 +114,12 @@ impl Refer {
         };
         core.emit(Event::Referred(Box::new(referred)));
         let state = State::Asked { server, until: now + GIVE_UP, wants };
-        Ok(Self { id, dialog, sequence: head.sequence, state })
+        Ok(Self { id, dialog, sequence: head.sequence, is_focus: false, state })
+    }
+
+    /// What it asks of is a conference.
+    pub(super) fn is_to_focus(&mut self) {
+        self.is_focus = true;
     }
 
     pub(super) fn id(&self) -> ReferId {
@@ -222,8 +229,8 @@ impl Refer {
         if self.dialog.is_none() && wants == Wants::Reports {
             self.dialog = self.make_dialog(core, server);
         }
-        let user = self.user(core, server);
-        let reply = core.with_capabilities(Reply::new(status).contact(&user));
+        let identity = self.identity(core, server);
+        let reply = core.with_capabilities(Reply::new(status).contact(&identity));
         if wants == Wants::Silence {
             core.reply(now, server, reply.header(Name::ReferSub, "false"));
             return self.end(core);
@@ -272,18 +279,19 @@ impl Refer {
     fn make_dialog(&self, core: &mut Core, server: ServerId) -> Option<DialogId> {
         let request = core.layer.request_of(server)?;
         let (source, tag) = (core.layer.source_of(server)?, core.layer.tag_of(server)?);
-        let dialog = Dialog::of_request(request, &Head::of(request)?, source, tag)?;
+        let mut dialog = Dialog::of_request(request, &Head::of(request)?, source, tag)?;
+        dialog.identify(self.identity(core, server));
         Some(core.dialogs.insert_for_refer(dialog, self.id))
     }
 
-    fn user(&self, core: &Core, server: ServerId) -> String {
+    fn identity(&self, core: &Core, server: ServerId) -> Identity {
         let entry = self.dialog.as_ref().and_then(|dialog| core.dialogs.get(dialog));
-        let addressed = core.layer.request_of(server).and_then(Message::uri);
-        match (entry, addressed.and_then(Uri::user_plain)) {
-            (Some(entry), _) => entry.dialog.user().to_owned(),
-            (None, Some(user)) => user.into_owned(),
-            (None, None) => core.layer.settings.user.clone(),
+        if let Some(entry) = entry {
+            return entry.dialog.identity().clone();
         }
+        let addressed = core.layer.request_of(server).and_then(Message::uri);
+        let user = addressed.and_then(Uri::user_plain).unwrap_or_default();
+        Identity { user: user.into_owned(), is_focus: self.is_focus }
     }
 
     fn emit_progress(

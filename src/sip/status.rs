@@ -27,6 +27,8 @@ impl StatusCode {
     pub const NOT_FOUND: Self = Self(404);
     /// 405 Method Not Allowed
     pub const METHOD_NOT_ALLOWED: Self = Self(405);
+    /// 406 Not Acceptable.
+    pub const NOT_ACCEPTABLE: Self = Self(406);
     /// 407 Proxy Authentication Required
     pub const PROXY_AUTHENTICATION_REQUIRED: Self = Self(407);
     /// 408 Request Timeout

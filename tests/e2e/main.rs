@@ -25,6 +25,7 @@
 
 mod access;
 mod api;
+mod attended;
 mod calls;
 mod comfort;
 mod conference;
@@ -35,6 +36,7 @@ mod hold;
 mod ipv6;
 mod levels;
 mod media;
+mod messages;
 mod operation;
 mod peers;
 mod refusals;
@@ -42,6 +44,7 @@ mod registration;
 mod secure;
 mod signalling;
 mod srtp;
+mod subscriptions;
 mod support;
 mod timers;
 mod transfer;

@@ -87,6 +87,7 @@ impl Phone {
             hunt: Hunt::Refused,
             account: None,
             headers,
+            identity: None,
         };
         let session = self.endpoint.invite(now, invitation);
         self.calls.insert(session, negotiation);
@@ -277,6 +278,11 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Texted(_)
+            | Event::TextAnswered { .. }
+            | Event::Subscribing(_)
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. }
             | Event::Replied { .. }
             | Event::Info { .. } => {}
         }

@@ -225,7 +225,7 @@ pub struct Transfer {
     pub leg: Option<LegId>,
     /// Only with `leg`: `connect` (default) or `refer`.
     pub mode: Option<TransferMode>,
-    /// Move into this room (id or name), without telling the phone.
+    /// Move into this room (id or name), of which the phone only learns by the Contact.
     pub room: Option<String>,
 }
 

@@ -1,20 +1,24 @@
 //! `/v1/calls`: two outside parties connected by us.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, accepted};
+use super::{Shared, accepted, traced};
 use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Call, CallId, CreateCall, Page, PageQuery};
+use crate::model::{Call, CallId, CreateCall, Page, PageQuery, Trace};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show, hang_up))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, hang_up))
+        .routes(routes!(trace))
 }
 
 /// List calls
@@ -67,4 +71,19 @@ async fn hang_up(
 ) -> Result<StatusCode, ApiError> {
     control.ask(|reply| Command::HangUpCall { call, reply }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Show what was said in a call
+///
+/// Its SIP messages and what happened, in their order, with secrets overwritten. With `Accept: application/vnd.tcpdump.pcap` a
+/// capture file (pcapng) of the messages. Kept for as long as `limits.trace_memory` has room. Needs an admin key.
+#[utoipa::path(get, path = "/calls/{call}/trace", tag = "calls", operation_id = "getCallTrace",
+    params(("call" = CallId, Path)), responses((status = OK, body = Trace)))]
+async fn trace(
+    State(control): State<Control>,
+    Path(call): Path<CallId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let trace = control.ask(|reply| Command::CallTrace { call, reply }).await?;
+    Ok(traced(&headers, &call.to_string(), &trace))
 }

@@ -1,17 +1,18 @@
 //! `/v1/legs`: one SIP dialog and its media, in a room or in a call.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, accepted};
+use super::{Shared, accepted, traced};
 use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Transfer};
+use crate::model::{Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Trace, Transfer};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -22,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(transfer))
         .routes(routes!(dtmf))
         .routes(routes!(stats))
+        .routes(routes!(trace))
 }
 
 /// List legs
@@ -108,7 +110,8 @@ async fn unmute(
 ///
 /// `to` asks the phone by REFER to call that address (blind). `leg` is attended: this leg and that one are a transferor's,
 /// whose parties are connected with each other and both legs hung up; with `mode: refer` the phone of this leg is asked to
-/// call the phone of that one in our place. `room` moves the leg into that room without telling the phone.
+/// call the phone of that one in our place. `room` moves the leg into that room; its
+/// phone only learns which conference it is in now.
 /// Expect `leg.transfer_progress`, then `leg.transfer_completed` or `leg.transfer_failed` with its `reason` (the parties
 /// then have the call they had), or `participant.moved`.
 #[utoipa::path(post, path = "/legs/{leg}/transfer", tag = "legs", operation_id = "transferLeg",
@@ -156,4 +159,19 @@ async fn stats(
     Path(leg): Path<LegId>,
 ) -> Result<Json<LegStats>, ApiError> {
     Ok(Json(control.ask(|reply| Command::LegStats { leg, reply }).await?))
+}
+
+/// Show what was said in a leg
+///
+/// Its SIP messages and what happened, in their order, with secrets overwritten. With `Accept: application/vnd.tcpdump.pcap` a
+/// capture file (pcapng) of the messages. Kept for as long as `limits.trace_memory` has room. Needs an admin key.
+#[utoipa::path(get, path = "/legs/{leg}/trace", tag = "legs", operation_id = "getLegTrace",
+    params(("leg" = LegId, Path)), responses((status = OK, body = Trace)))]
+async fn trace(
+    State(control): State<Control>,
+    Path(leg): Path<LegId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let trace = control.ask(|reply| Command::LegTrace { leg, reply }).await?;
+    Ok(traced(&headers, &leg.to_string(), &trace))
 }

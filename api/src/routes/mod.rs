@@ -5,6 +5,7 @@ mod calls;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod events;
 mod legs;
+mod messages;
 mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -32,7 +33,8 @@ use crate::event::EventType;
 use crate::events::EventLog;
 use crate::extract::Json;
 use crate::idempotency::{Answers, replay};
-use crate::openapi;
+use crate::model::Trace;
+use crate::{openapi, pcapng};
 
 /// What the API stands on.
 #[derive(Clone, Debug)]
@@ -119,6 +121,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(node::nodes())
         .merge(bans::routes())
         .merge(registrations::routes())
+        .merge(messages::routes())
         .merge(trunks::routes())
         .merge(routing::routes())
         .merge(events::routes());
@@ -135,6 +138,23 @@ fn accepted<T: Serialize>(location: &str, expect: &[EventType], body: T) -> Resp
     let expect = expect.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     let headers = [(header::LOCATION, path(location)), (EXPECT_EVENTS, path(&expect))];
     (StatusCode::ACCEPTED, headers, Json(body)).into_response()
+}
+
+/// A trace as JSON, or as the capture file that somebody prefers.
+fn traced(headers: &HeaderMap, name: &str, trace: &Trace) -> Response {
+    let wanted = headers.get_all(header::ACCEPT).iter();
+    let is_capture = |accept: &HeaderValue| {
+        accept.to_str().is_ok_and(|accept| accept.contains(pcapng::MEDIA_TYPE))
+    };
+    if !wanted.into_iter().any(is_capture) {
+        return Json(trace).into_response();
+    }
+    let file = format!("attachment; filename=\"{name}.pcapng\"");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(pcapng::MEDIA_TYPE)),
+        (header::CONTENT_DISPOSITION, path(&file)),
+    ];
+    (headers, pcapng::write(trace)).into_response()
 }
 
 fn path(text: &str) -> HeaderValue {

@@ -103,6 +103,9 @@ fn answer(command: Command) {
             reply.send(Ok(()));
         }
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
+        Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
+            reply.send(Ok(samples::trace()));
+        }
         Command::ListTrunks { reply, .. } => reply.send(Ok(page(samples::trunk()))),
         Command::Trunk { reply, .. } => reply.send(Ok(samples::trunk())),
         Command::ListRoutes { reply, .. } => reply.send(Ok(page(samples::route()))),
@@ -113,6 +116,10 @@ fn answer(command: Command) {
         Command::TestRoutes { reply, .. } => reply.send(Ok(samples::route_trace())),
         Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
         Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
+        Command::ListMessages { reply, .. } => reply.send(Ok(page(samples::message()))),
+        Command::SendMessage { reply, .. } | Command::Message { reply, .. } => {
+            reply.send(Ok(samples::message()));
+        }
         Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),
         Command::ListNodes { reply, .. } => reply.send(Ok(page(samples::node()))),
         Command::Node { reply, .. } => reply.send(Ok(samples::node())),

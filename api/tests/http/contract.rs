@@ -92,6 +92,11 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/nodes/bridge-1", "", 200, "Node { node: \"bridge-1\""),
     ("GET", "/v1/bans", "", 200, "ListBans"),
     ("DELETE", "/v1/bans/192.0.2.66", "", 204, "LiftBan { address: 192.0.2.66"),
+    ("GET", "/v1/legs/LEG/trace", "", 200, "LegTrace {"),
+    ("GET", "/v1/calls/CALL/trace", "", 200, "CallTrace {"),
+    ("POST", "/v1/messages", r#"{"to":"b","text":"hi"}"#, 202, "SendMessage"),
+    ("GET", "/v1/messages", "", 200, "ListMessages"),
+    ("GET", "/v1/messages/MESSAGE", "", 200, "Message {"),
     ("GET", "/v1/trunks", "", 200, "ListTrunks"),
     ("GET", "/v1/trunks/carrier", "", 200, "Trunk { trunk: \"carrier\""),
     ("GET", "/v1/routes", "", 200, "ListRoutes"),
@@ -115,6 +120,8 @@ fn cases() -> impl Iterator<Item = &'static Case> {
 fn with_ids(path: &str) -> String {
     let (leg, call) = (samples::leg().id.to_string(), samples::call().id.to_string());
     let registration = samples::registration().id.to_string();
+    let message = samples::message().id.to_string();
+    let path = path.replace("MESSAGE", &message);
     path.replace("REGISTRATION", &registration).replace("LEG", &leg).replace("CALL", &call)
 }
 
@@ -155,6 +162,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
             let path = path.replace("carrier", "{trunk}").replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
+            let path = path.replace("MESSAGE", "{message}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();
@@ -185,7 +193,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 12);
+    assert_eq!(tried, 13);
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@
 //!                                               and by the rest
 //! ```
 //! A sender whose clock is slow lets the slack sink; the step is gained before it is needed, so no packet is missed.
+//!
+//! A whole step is a leap of up to 20 ms. Once the clocks are seen to drift, the delay is therefore kept near where it was at first
+//! by smaller stretches, for which the rest makes up: what is pulled early waits decoded.
 
 use crate::jitter::Stretch;
 
@@ -24,6 +27,22 @@ pub(super) struct Corridor {
     /// back to that.
     natural: Option<i64>,
     stretched: bool,
+    /// Looks so far, until the delay is taken down.
+    looks: u32,
+    /// The delay of the first second.
+    home: Option<i64>,
+    drift: Drift,
+}
+
+/// How the sender's clock goes against ours, as far as it is seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Drift {
+    #[default]
+    Unseen,
+    /// Its packets come later and later.
+    Slow,
+    /// Its packets come sooner and sooner.
+    Fast,
 }
 
 /// How the delay stands before the next packet is pulled.
@@ -62,29 +81,65 @@ impl Corridor {
         if !self.stretched {
             self.natural = Some(spare);
         }
+        self.note_drift(standing.delay, spare);
         if slack < -LATE {
             self.lengthens = true;
         } else if slack < LEAD && sinks {
             self.lengthens = true;
             self.natural = None; // The clocks drift: it will not stay there.
+            self.drift = Drift::Slow;
         } else if slack >= GAINED && self.lengthens {
             self.moved();
         }
         self.stretched |= self.lengthens;
         if self.lengthens {
-            return Stretch::Longer(micros(step * ((LEAD - slack).div_euclid(step) + 1) - rest));
+            let by = step * ((LEAD - slack).div_euclid(step) + 1) - rest;
+            return longer(by, slack < URGENT);
         }
-        let kept = self.natural.map_or(KEPT, |natural| (natural - NEAR).clamp(0, KEPT));
-        if slack < kept {
-            return Stretch::Keep;
+        let home = self.home.filter(|_| self.drift != Drift::Unseen);
+        let off = home.map_or(0, |home| standing.delay - home);
+        if off < -NEARBY && slack >= LEAD {
+            self.stretched = true;
+            return longer(-off, off < -FAR);
         }
-        let excess = rest + step * ((slack - kept) / step);
+        let kept = match self.drift {
+            Drift::Fast => KEPT_OF_FAST,
+            Drift::Slow => KEPT,
+            Drift::Unseen => self.natural.map_or(KEPT, |natural| (natural - NEAR).clamp(0, KEPT)),
+        };
+        let steps = step * ((slack - kept).max(0) / step);
+        let excess = match home {
+            Some(_) if off <= NEARBY && steps == 0 => return Stretch::Keep,
+            Some(_) => (rest + steps).min(off),
+            None if slack < kept => return Stretch::Keep,
+            None => rest + steps,
+        };
         if excess < LEAST {
             return Stretch::Keep;
         }
         self.highest = 0;
         self.stretched = true;
         Stretch::Shorter(micros(excess))
+    }
+}
+
+impl Corridor {
+    /// Takes down where the delay is at first, and whether what is not stretched moves away from there.
+    fn note_drift(&mut self, delay: i64, spare: i64) {
+        match self.home {
+            None => {
+                self.looks += 1;
+                self.home = (self.looks >= LOOKS).then_some(delay);
+            }
+            Some(home) if !self.stretched && self.drift == Drift::Unseen => {
+                if spare - home >= DRIFTED {
+                    self.drift = Drift::Fast;
+                } else if spare - home <= -DRIFTED {
+                    self.drift = Drift::Slow;
+                }
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -97,6 +152,12 @@ fn step(interval: i64) -> i64 {
     a
 }
 
+/// A voice can be lengthened by whole periods only: where it is urgent by more than is needed.
+fn longer(by: i64, is_urgent: bool) -> Stretch {
+    let most = if is_urgent { by.max(PERIOD) } else { by + TOLERANCE };
+    Stretch::Longer { by: micros(by), most: micros(most) }
+}
+
 fn micros(micros: i64) -> std::time::Duration {
     std::time::Duration::from_micros(micros.max(0).unsigned_abs())
 }
@@ -105,12 +166,28 @@ const TICK: i64 = 20_000;
 /// Packets that come this much too late for the target are a reason to lengthen …
 const LATE: i64 = 2_500;
 /// … and so is a slack below this, once it has sunk by …
-const LEAD: i64 = 2_000;
+const LEAD: i64 = 1_500;
 /// … this much, until there is this much again. A path that is fast by nature is left alone.
 const SUNK: i64 = 2_000;
 const GAINED: i64 = 4_000;
 /// What is left of the slack when it is shortened.
 const KEPT: i64 = 3_000;
+/// The same where packets come sooner and sooner.
+const KEPT_OF_FAST: i64 = 1_500;
+/// Looks until the delay has settled: a second.
+const LOOKS: u32 = 50;
+/// What moved by this much drifts …
+const DRIFTED: i64 = 2_500;
+/// … and is brought back from so far.
+const NEARBY: i64 = 5_000;
+/// … or at any price from so far.
+const FAR: i64 = 8_000;
+/// With so little slack any way to lengthen is good.
+const URGENT: i64 = 0;
+/// The period of a deep voice.
+const PERIOD: i64 = 12_500;
+/// What may be added beyond what is needed, as long as there is time.
+const TOLERANCE: i64 = 500;
 /// Two moments of a steady path are as near as this.
 const NEAR: i64 = 500;
 /// Not worth it.

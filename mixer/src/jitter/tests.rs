@@ -146,7 +146,7 @@ impl Line {
                 self.held -= by;
                 self.stretched.0 += by;
             }
-            Stretch::Longer(by) => {
+            Stretch::Longer { by, .. } => {
                 let by = micros(by).min(10 * MS);
                 self.held += by;
                 self.stretched.1 += by;

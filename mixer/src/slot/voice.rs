@@ -135,10 +135,10 @@ impl Voice {
 
     /// Makes what is held shorter or longer, if it is a good moment; true if it did.
     pub(super) fn stretch(&mut self, wish: Stretch) -> bool {
-        let (by, longer) = match wish {
+        let (by, most, longer) = match wish {
             Stretch::Keep => return false,
-            Stretch::Shorter(by) => (by, false),
-            Stretch::Longer(by) => (by, true),
+            Stretch::Shorter(by) => (by, by, false),
+            Stretch::Longer { by, most } => (by, most, true),
         };
         let (likeness, pause) = match by.as_millis() {
             _ if !self.playing || level::dbov(&self.pcm) < QUIET => (Likeness::ANY, 0),
@@ -151,14 +151,14 @@ impl Voice {
             return false;
         }
         let rate = self.format().sample_rate();
+        let by = if likeness == Likeness::ANY { by } else { most };
         let samples = usize::try_from(by.as_micros() * u128::from(rate) / 1_000_000).unwrap_or(0);
         let changed = if self.silence > 0 {
             let less = samples.min(self.silence);
             self.silence = if longer { self.silence + samples } else { self.silence - less };
             if longer { samples } else { less }
         } else if longer {
-            let period = if likeness == Likeness::ANY { 0 } else { rate as usize / 80 };
-            stretch::lengthen(&mut self.pcm, rate, samples.max(period), likeness)
+            stretch::lengthen(&mut self.pcm, rate, samples, likeness)
         } else {
             stretch::shorten(&mut self.pcm, rate, samples, likeness)
         };

@@ -59,6 +59,9 @@ impl Bridge {
             Command::LegStats { leg, reply } => reply.send(self.api_leg_stats(leg)),
             Command::ListNodes { query, reply } => reply.send(self.api_list_nodes(&query)),
             Command::Node { node, reply } => reply.send(self.api_node(&node)),
+            Command::SendMessage { body, reply } => reply.send(self.api_send_message(&body)),
+            Command::ListMessages { query, reply } => reply.send(self.api_list_messages(&query)),
+            Command::Message { message, reply } => reply.send(self.api_message(message)),
             Command::ListBans { query, reply } => reply.send(self.api_list_bans(&query)),
             Command::LiftBan { address, reply } => reply.send(self.api_lift_ban(address)),
             Command::ListRegistrations { query, reply } => {
@@ -70,6 +73,8 @@ impl Bridge {
             Command::RemoveRegistration { registration, reply } => {
                 reply.send(self.api_remove_registration(registration));
             }
+            Command::LegTrace { leg, reply } => reply.send(self.api_leg_trace(leg)),
+            Command::CallTrace { call, reply } => reply.send(self.api_call_trace(call)),
             Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),
             Command::Trunk { trunk, reply } => reply.send(self.api_trunk(&trunk)),
             Command::ListRoutes { query, reply } => reply.send(self.api_list_routes(&query)),
@@ -102,7 +107,7 @@ impl Bridge {
     }
 
     /// The open room with this id or name.
-    fn open_room(&self, room: &str) -> Answer<RoomId> {
+    pub(super) fn open_room(&self, room: &str) -> Answer<RoomId> {
         let by_id = room.parse().ok().filter(|id| self.rooms.contains_key(id));
         by_id.or_else(|| self.names.get(room).copied()).ok_or_else(|| no_such("room", room))
     }

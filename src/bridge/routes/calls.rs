@@ -263,7 +263,7 @@ impl Bridge {
 
     fn try_step(&mut self, id: CallId, step: &RouteStep) -> Result<(), Failure> {
         if let Some(room) = &step.room {
-            return self.to_room(id, room);
+            return self.enter_room(id, room);
         }
         if let Some(RouteReject { status, reason }) = &step.reject {
             let routed = self.calls.get_mut(&id).and_then(|call| call.routed.take());
@@ -286,7 +286,7 @@ impl Bridge {
             if !self.is_user(user) {
                 return Err(Failure::new(404, "No such user", RouteOutcome::Unreachable));
             }
-            return Ok((None, self.user_uri(user)));
+            return Ok((None, self.realm_uri(user)));
         }
         if let Some(trunk) = &step.trunk {
             let number = step.number.as_deref().unwrap_or_default();
@@ -314,7 +314,7 @@ impl Bridge {
         };
         let headers = routed.past.headers();
         let callee = self.dial(Outbound {
-            dial: Dial { target, from, codecs, headers, trunk },
+            dial: Dial { target, from, codecs, trunk, headers },
             place: Place::Call(id),
             call: Some(id),
             display_name: None,
@@ -328,7 +328,7 @@ impl Bridge {
     }
 
     /// The caller goes into a room after all.
-    fn to_room(&mut self, id: CallId, room: &str) -> Result<(), Failure> {
+    fn enter_room(&mut self, id: CallId, room: &str) -> Result<(), Failure> {
         let call = self.calls.get(&id);
         let routed = call.and_then(|call| call.routed.as_ref());
         let Some((caller, peer)) = routed.map(|routed| (routed.caller, routed.peer)) else {
@@ -345,7 +345,7 @@ impl Bridge {
     }
 
     /// How a user of ours is addressed.
-    fn user_uri(&self, user: &str) -> Uri {
+    fn realm_uri(&self, user: &str) -> Uri {
         Uri::sip(Some(user), &Host::Name(self.settings.access.realm.as_str().into()), None)
     }
 }

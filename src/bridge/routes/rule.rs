@@ -74,7 +74,7 @@ impl Rule {
         let destination = destination(&route.destination)?;
         let window = |(index, time)| Window::new(&format!("/times/{index}"), time);
         let times = route.times.iter().enumerate().map(window).collect::<Result<_, _>>()?;
-        Ok(Self { network, from, destination, times, route })
+        Ok(Self { route, network, from, destination, times })
     }
 
     /// The route as it was given.
@@ -297,10 +297,13 @@ mod tests {
 
     use super::*;
 
-    fn rule(route: Value) -> Result<Rule, RouteFault> {
-        let mut route = route;
+    fn given(mut route: Value) -> Route {
         route["name"] = json!("r");
-        Rule::new(serde_json::from_value(route).unwrap())
+        serde_json::from_value(route).unwrap()
+    }
+
+    fn rule(route: Value) -> Result<Rule, RouteFault> {
+        Rule::new(given(route))
     }
 
     fn call<'a>(dialled: &'a str, at: &str) -> Inquiry<'a> {

@@ -31,7 +31,7 @@ fn trunk() -> TrunkSettings {
 }
 
 /// A bridge with one route for all calls.
-fn scene(steps: Value) -> Scene {
+fn scene(steps: &Value) -> Scene {
     with_routes(vec![rule("only", json!({ "steps": steps }))])
 }
 
@@ -77,7 +77,7 @@ fn a_call_goes_out_through_a_trunk_rings_and_is_answered() {
 #[test]
 fn a_refusal_goes_back_to_the_caller() {
     for (refusal, becomes) in [(404, 404), (486, 486), (603, 603), (503, 503), (407, 500)] {
-        let mut scene = scene(json!([{"forward": "sip:bob@10.0.0.2"}]));
+        let mut scene = scene(&json!([{"forward": "sip:bob@10.0.0.2"}]));
 
         scene.call("bob");
         let invite = scene.sent("INVITE ").to_owned();
@@ -92,7 +92,7 @@ fn a_refusal_goes_back_to_the_caller() {
 
 #[test]
 fn a_step_takes_up_only_what_it_is_for_and_the_call_tells_where_it_was() {
-    let mut scene = scene(json!([
+    let mut scene = scene(&json!([
         {"forward": "sip:bob@10.0.0.2"},
         {"forward": "sip:nobody@10.0.0.3", "on": ["no_answer", "unreachable"]},
         {"forward": "sip:carl@10.0.0.4", "on": ["busy"]},
@@ -127,7 +127,7 @@ fn a_step_takes_up_only_what_it_is_for_and_the_call_tells_where_it_was() {
 
 #[test]
 fn who_is_not_answered_in_time_goes_into_a_room() {
-    let mut scene = scene(json!([{"forward": "sip:bob@10.0.0.2", "timeout_s": 20},
+    let mut scene = scene(&json!([{"forward": "sip:bob@10.0.0.2", "timeout_s": 20},
         {"room": "lobby", "on": ["no_answer"]}]));
 
     scene.call("bob");
@@ -147,7 +147,7 @@ fn who_is_not_answered_in_time_goes_into_a_room() {
 
 #[test]
 fn a_caller_who_gives_up_ends_the_ringing() {
-    let mut scene = scene(json!([{"forward": "sip:bob@10.0.0.2"}, {"room": "lobby"}]));
+    let mut scene = scene(&json!([{"forward": "sip:bob@10.0.0.2"}, {"room": "lobby"}]));
 
     scene.call("bob");
     let invite = scene.sent("INVITE ").to_owned();
@@ -166,7 +166,7 @@ fn a_caller_who_gives_up_ends_the_ringing() {
 
 #[test]
 fn a_user_without_a_phone_and_a_number_that_is_too_dear_are_passed_over() {
-    let mut scene = scene(json!([{"user": "anna"}, {"user": "nobody"},
+    let mut scene = scene(&json!([{"user": "anna"}, {"user": "nobody"},
         {"trunk": "carrier", "number": "+1900"}, {"room": "lobby"}]));
 
     scene.call("anna");
@@ -177,7 +177,7 @@ fn a_user_without_a_phone_and_a_number_that_is_too_dear_are_passed_over() {
 
 #[test]
 fn what_cannot_be_answered_rings_nobody() {
-    let mut scene = scene(json!([{"forward": "sip:bob@10.0.0.2"}]));
+    let mut scene = scene(&json!([{"forward": "sip:bob@10.0.0.2"}]));
     let video = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
                  m=audio 4000 RTP/AVP 99\r\na=rtpmap:99 speex/8000\r\n";
 
@@ -195,7 +195,7 @@ fn what_cannot_be_answered_rings_nobody() {
 
 #[test]
 fn a_call_that_comes_back_too_often_is_refused() {
-    let mut scene = scene(json!([{"forward": "sip:bob@10.0.0.2"}]));
+    let mut scene = scene(&json!([{"forward": "sip:bob@10.0.0.2"}]));
     scene.headers = "Diversion: <sip:bob@10.0.0.254>;counter=20\r\n".to_owned();
 
     let answer = scene.call("bob");

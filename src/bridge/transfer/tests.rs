@@ -215,7 +215,7 @@ fn a_call_with_nobody_else_in_it_cannot_be_transferred() {
 }
 
 #[test]
-fn a_refer_outside_of_any_dialog_must_name_one_of_ours() {
+fn a_refer_outside_of_any_dialog_that_is_to_no_room_must_name_one_of_ours() {
     let mut scene = scene();
     let anna = scene.joined("standup");
     let refer = |number: u32, headers: &str| {
@@ -230,7 +230,7 @@ fn a_refer_outside_of_any_dialog_must_name_one_of_ours() {
     };
     let Talk { call_id, ours, theirs, .. } = &anna;
 
-    scene.say(refer(1, ""));
+    scene.say(refer(1, "").replace("standup", "nobody"));
     assert!(scene.has_sent("SIP/2.0 403"), "{:?}", scene.sent);
     scene.say(refer(2, &format!("Target-Dialog: {call_id};local-tag=x;remote-tag={theirs}\r\n")));
     assert!(scene.has_sent("SIP/2.0 403"), "{:?}", scene.sent);
@@ -335,6 +335,42 @@ fn two_phones_that_talk_without_us_leave_us() {
     assert_eq!(scene.leg(anna.leg).end_reason, Some(LeftReason::Transferred));
     scene.wait(TRANSFEROR_LINGERS);
     assert_eq!(scene.leg(bert.leg).state, LegState::Ended);
+}
+
+/// Anna's phone was asked to call Bert's in our place, and has accepted.
+fn on_its_way(scene: &mut Scene) -> ([Talk; 2], String) {
+    let [anna, bert] = scene.connected(["anna", "bert"]);
+    let body = Transfer { mode: Some(TransferMode::Refer), ..with(bert.leg) };
+    transfer(scene, anna.leg, body).unwrap();
+    let refer = scene.sent("REFER ").to_owned();
+    scene.say(response(&refer, (202, "anna"), ""));
+    ([anna, bert], refer)
+}
+
+#[test]
+fn a_target_that_takes_the_call_before_the_outcome_is_told_ends_nothing() {
+    let mut scene = scene();
+    let ([anna, bert], _) = on_its_way(&mut scene);
+
+    scene.within(&bert, ("BYE", 1), "");
+
+    assert_eq!(scene.names(), ["leg.ended"], "Anna's phone is heard out");
+    scene.wait(Duration::from_mins(1));
+    assert_eq!(failure(&scene), "no_news");
+    assert_eq!(scene.leg(anna.leg).end_reason, Some(LeftReason::PeerLeft), "nobody is left");
+}
+
+#[test]
+fn a_phone_that_hangs_up_to_call_the_target_still_finds_it() {
+    let mut scene = scene();
+    let ([anna, bert], _) = on_its_way(&mut scene);
+
+    scene.within(&anna, ("BYE", 1), "");
+
+    assert!(scene.names().contains(&"leg.transfer_completed"), "{:?}", scene.names());
+    assert_eq!(scene.leg(bert.leg).state, LegState::Answered, "its dialog is to be replaced");
+    scene.wait(TARGET_WAITS);
+    assert_eq!(scene.leg(bert.leg).end_reason, Some(LeftReason::Transferred));
 }
 
 #[test]

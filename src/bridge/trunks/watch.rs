@@ -107,6 +107,7 @@ impl Trunk {
             call: Some((self.registration.call_id.clone(), self.registration.sequence)),
             contact: self.settings.account.as_ref().map(|account| account.username.clone()),
             headers: vec![(Name::Expires.to_string(), expires)],
+            body: None,
             account: self.settings.account.clone(),
         }
     }
@@ -121,6 +122,7 @@ impl Trunk {
             call: None,
             contact: None,
             headers: Vec::new(),
+            body: None,
             account: None,
         }
     }

@@ -3,10 +3,14 @@
 use std::time::Instant;
 
 use super::core::{ALLOW, SDP};
-use super::{Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, Takes};
+use super::{
+    Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, SessionId, SubscriptionId,
+    Takes, Texted, TextedId,
+};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::{MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
+use crate::sip::notifier::{self, Subscription};
 use crate::sip::refer::{self, Refer};
 use crate::sip::session::{Ask, RELIABLE, Session, Within, refuse_interval};
 use crate::sip::transport::Transport;
@@ -51,6 +55,8 @@ impl Endpoint {
         match &head.method {
             Method::Invite => self.admit_invite(now, server, (request, head, source)),
             Method::Refer => self.admit_refer(now, server, (request, head, source)),
+            Method::Subscribe => self.admit_subscribe(now, server, (request, head, source)),
+            Method::Message => self.admit_text(now, server, (request, None, source)),
             Method::Options => {
                 let Some(target) = request.uri().cloned() else { return };
                 let options = OptionsId(server.0);
@@ -73,8 +79,6 @@ impl Endpoint {
             | Method::Prack
             | Method::Info
             | Method::Notify
-            | Method::Subscribe
-            | Method::Message
             | Method::Publish
             | Method::Other(_) => {
                 self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST);
@@ -98,6 +102,10 @@ impl Endpoint {
             }
             (Method::Notify, _) => self.admit_notify(now, server, dialog, &request),
             (Method::Refer, _) => self.admit_refer(now, server, (request, head, source)),
+            (Method::Subscribe, _) => self.admit_subscribe(now, server, (request, head, source)),
+            (Method::Message, Some(id)) => {
+                self.admit_text(now, server, (request, Some(id), source));
+            }
             (Method::Info, Some(id)) => {
                 self.with_session(id, |session, core| {
                     session.handle_info(now, core, server, &request);
@@ -145,6 +153,62 @@ impl Endpoint {
                 self.core.reply_status(now, server, StatusCode::BAD_REQUEST);
             }
         }
+    }
+
+    fn admit_text(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, session, source): (Message, Option<SessionId>, Source),
+    ) {
+        if request.body.len() > self.core.layer.settings.text {
+            return self.core.reply_status(now, server, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+        }
+        let Some(target) = request.uri().cloned() else { return };
+        let text = TextedId(server.0);
+        let texted = Texted { text, session, target, request, peer: source.peer };
+        self.core.emit(Event::Texted(Box::new(texted)));
+    }
+
+    fn admit_subscribe(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, head, source): (Message, &Head, Source),
+    ) {
+        let ask = match notifier::Ask::read(&request, &self.core.layer.settings) {
+            Ok(ask) => ask,
+            Err(refusal) => return self.core.reply(now, server, *refusal),
+        };
+        let dialog = DialogId::of_request(head);
+        let entry = dialog.as_ref().and_then(|dialog| self.core.dialogs.get(dialog));
+        let open = entry.map(|entry| entry.subscriptions.clone()).unwrap_or_default();
+        let stands = |id: &&SubscriptionId| {
+            self.subscriptions.get(*id).is_some_and(|own| own.is_refreshed_by(&ask))
+        };
+        if let Some(&id) = open.iter().find(stands) {
+            self.with_subscription(id, |own, core| {
+                own.refresh(now, core, (server, ask), &request);
+            });
+            return;
+        }
+        if open.len() >= notifier::PER_DIALOG || self.has_too_many_subscriptions(source) {
+            return self.refuse_overload(now, server);
+        }
+        let own =
+            Subscription::receive(now, &mut self.core, (server, ask), (request, head, source));
+        if let Some(own) = own {
+            self.insert_subscription(own.id(), own);
+        }
+    }
+
+    /// One source must not take the places of all.
+    fn has_too_many_subscriptions(&self, source: Source) -> bool {
+        let settings = &self.core.layer.settings;
+        let peer = source.peer.ip();
+        let of_peer = || self.subscriptions.values().filter(|own| own.is_of(peer)).count();
+        self.subscriptions.len() >= settings.subscriptions
+            || of_peer() >= settings.subscriptions_per_source
     }
 
     fn admit_notify(
@@ -250,8 +314,10 @@ fn refuse_method(method: &Method) -> Option<Refusal> {
         | Method::Info
         | Method::Refer
         | Method::Register
-        | Method::Notify => None,
-        Method::Subscribe | Method::Message | Method::Publish | Method::Other(_) => {
+        | Method::Notify
+        | Method::Subscribe
+        | Method::Message => None,
+        Method::Publish | Method::Other(_) => {
             let reply = Reply::new(StatusCode::METHOD_NOT_ALLOWED);
             Some(Refusal::Now(reply.header(Name::Allow, ALLOW)))
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::sip::dialog::{DialogId, Dialogs};
 use crate::sip::digest::Login;
-use crate::sip::endpoint::{Event, ReferId, SessionId};
+use crate::sip::endpoint::{Event, ReferId, SessionId, SubscriptionId};
 use crate::sip::headers::Name;
 use crate::sip::layer::{Layer, Owner, Reply, Request, RequestId, ServerId};
 use crate::sip::timer::Deadlines;
@@ -23,6 +23,7 @@ pub(in crate::sip) struct Core {
 pub(in crate::sip) enum Timer {
     Session(SessionId),
     Refer(ReferId),
+    Subscription(SubscriptionId),
 }
 
 impl Core {
@@ -61,7 +62,7 @@ impl Core {
         complete: impl FnOnce(&mut Message),
     ) -> Option<RequestId> {
         let dialog = self.dialogs.dialog_mut(dialog)?;
-        let contact = needs_contact(&method).then(|| dialog.user().to_owned());
+        let contact = needs_contact(&method).then(|| dialog.identity().clone());
         let flow = dialog.flow();
         let login = dialog.account.clone().map(Login::new);
         let mut message = dialog.request(&method);
@@ -91,8 +92,7 @@ fn needs_contact(method: &Method) -> bool {
 }
 
 /// The methods we answer with other than 405.
-pub(in crate::sip) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER";
+pub(in crate::sip) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE, REGISTER";
 
 /// The one body type of sessions.
 pub(in crate::sip) const SDP: &str = "application/sdp";

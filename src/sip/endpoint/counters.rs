@@ -18,6 +18,8 @@ pub struct Counts {
     pub sessions: usize,
     /// References and the subscriptions they imply, in both directions.
     pub refers: usize,
+    /// What peers have subscribed to.
+    pub subscriptions: usize,
     /// Names being looked up.
     pub lookups: usize,
 }

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use super::core::{Core, Timer};
-use super::{Endpoint, Event, ReferId, SessionId};
+use super::{Endpoint, Event, ReferId, SessionId, SubscriptionId};
 use crate::sip::dialog::DialogId;
 use crate::sip::headers::Name;
 use crate::sip::layer::{
     Answer, Challenged, Failure, Flow, Head, Indication, Owner, RequestId, ServerId,
 };
+use crate::sip::notifier::Subscription;
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session, Stray};
 use crate::sip::{Message, StatusCode};
@@ -89,6 +90,9 @@ impl Endpoint {
                 Timer::Refer(id) => {
                     self.with_refer(id, |refer, core| refer.handle_timeout(now, core));
                 }
+                Timer::Subscription(id) => {
+                    self.with_subscription(id, |own, core| own.handle_timeout(now, core));
+                }
             }
         }
     }
@@ -132,6 +136,27 @@ impl Endpoint {
             self.refers.remove(&id);
         }
         self.core.deadlines.set(&Timer::Refer(id), deadline);
+        Some(result)
+    }
+
+    pub(super) fn insert_subscription(&mut self, id: SubscriptionId, own: Subscription) {
+        self.core.deadlines.set(&Timer::Subscription(id), own.deadline());
+        self.subscriptions.insert(id, own);
+    }
+
+    /// Lets something happen to a subscription, then keeps its timer or forgets it.
+    pub(super) fn with_subscription<R>(
+        &mut self,
+        id: SubscriptionId,
+        act: impl FnOnce(&mut Subscription, &mut Core) -> R,
+    ) -> Option<R> {
+        let own = self.subscriptions.get_mut(&id)?;
+        let result = act(own, &mut self.core);
+        let deadline = own.deadline();
+        if own.is_over() {
+            self.subscriptions.remove(&id);
+        }
+        self.core.deadlines.set(&Timer::Subscription(id), deadline);
         Some(result)
     }
 
@@ -181,6 +206,10 @@ impl Endpoint {
             }
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
+            }
+            Owner::Text(text) => self.core.emit(Event::TextAnswered { text, status }),
+            Owner::Notice(id) => {
+                self.with_subscription(id, |own, core| own.handle_status(now, core, status));
             }
             Owner::Query(query) => {
                 let response = Some(Box::new(response));
@@ -233,6 +262,10 @@ impl Endpoint {
             }
             Owner::Notify(id) => {
                 self.with_refer(id, |refer, core| refer.handle_notify_status(core, status));
+            }
+            Owner::Text(text) => self.core.emit(Event::TextAnswered { text, status }),
+            Owner::Notice(id) => {
+                self.with_subscription(id, |own, core| own.handle_status(now, core, status));
             }
             Owner::Query(query) => {
                 self.core.emit(Event::Replied { query, status, response: None });

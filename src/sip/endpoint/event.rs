@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{OptionsId, QueryId, ReferId, RegisterId, SessionId};
+use super::{
+    Identity, OptionsId, QueryId, ReferId, RegisterId, SessionId, SubscriptionId, TextId, TextedId,
+};
 use crate::sip::dialog::DialogId;
 use crate::sip::digest::Account;
 use crate::sip::headers::{FieldError, Headers, Join, Name, NameAddr, Replaces};
@@ -133,6 +135,29 @@ pub enum Event {
     Options(Box<Options>),
     /// A phone says where it is to be reached: `answer_register`.
     Registering(Box<Registering>),
+    /// A peer says something (RFC 3428), within a session or outside: `answer_text`.
+    Texted(Box<Texted>),
+    /// What became of a MESSAGE of ours within a session, in the end.
+    TextAnswered {
+        /// Which.
+        text: TextId,
+        /// The final status; 408 or 503 made here for want of one.
+        status: StatusCode,
+    },
+    /// A peer wants to follow what we know (RFC 6665): `answer_subscribe`.
+    Subscribing(Box<Subscribing>),
+    /// A subscriber is to be told the state now, of which it knows nothing or not the last of it: `notify`.
+    NotifyDue {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Everything is to be told, not only what has changed.
+        whole: bool,
+    },
+    /// A subscription is over, however it ended; one that was refused too.
+    Unsubscribed {
+        /// Which.
+        subscription: SubscriptionId,
+    },
     /// What a request of ours outside of any call came to, in the end.
     Replied {
         /// Which.
@@ -231,6 +256,49 @@ pub struct Referred {
     pub peer: SocketAddr,
 }
 
+/// A MESSAGE that comes in.
+#[derive(Clone, Debug)]
+pub struct Texted {
+    /// To be given back with the answer.
+    pub text: TextedId,
+    /// The session it came in, if it came in one.
+    pub session: Option<SessionId>,
+    /// Whom it is for: the request-URI.
+    pub target: Uri,
+    /// The whole request, with what it says.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
+/// What we say within a session.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Whose words these are: the display name of `From`.
+    pub author: Option<String>,
+    /// Such as `text/plain`.
+    pub content_type: String,
+    /// What is said.
+    pub body: Bytes,
+}
+
+/// A SUBSCRIBE that comes in; refreshes are dealt with by the endpoint.
+#[derive(Clone, Debug)]
+pub struct Subscribing {
+    /// The new subscription.
+    pub subscription: SubscriptionId,
+    /// The session it came in, if it came in one.
+    pub session: Option<SessionId>,
+    /// The event package, such as `conference`, in lower case.
+    pub package: String,
+    /// What it is about: the request-URI.
+    pub target: Uri,
+    /// The whole request.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
 /// An OPTIONS that comes in outside any dialog.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -311,6 +379,8 @@ pub struct Invitation {
     pub to: NameAddr,
     /// Our offer; `None` asks the peer for one.
     pub offer: Option<Bytes>,
+    /// Who we are in the Contact; the user of `from` if `None`.
+    pub identity: Option<Identity>,
     /// What we are known by where this goes, to answer challenges in this session.
     pub account: Option<Arc<Account>>,
     /// More headers, such as `Route`, `Referred-By` or `Replaces`, in this order; `Max-Forwards`
@@ -344,6 +414,8 @@ pub struct Query {
     pub contact: Option<String>,
     /// More headers.
     pub headers: Vec<(String, String)>,
+    /// Content type and body, if it has one.
+    pub body: Option<(String, Bytes)>,
     /// What we are known by there.
     pub account: Option<Arc<Account>>,
 }

@@ -33,21 +33,23 @@ use crate::sip::dialog::{DialogId, Dialogs};
 use crate::sip::digest::Login;
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Layer, Owner, Reply, Request, ServerId};
+use crate::sip::notifier::{self, Subscription};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session};
 use crate::sip::timer::Deadlines;
 use crate::sip::transport::{Refusal, Transport};
 use crate::sip::{Message, Method, StatusCode, Uri};
 
+pub use crate::sip::dialog::Identity;
 pub use crate::sip::layer::Flow;
 pub use counters::{Counters, Counts};
 pub use event::{
     Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Query, Referred, Registering,
-    Rejection, Takes, Target,
+    Rejection, Subscribing, Takes, Target, Text, Texted,
 };
 pub use output::{
     OptionsId, Output, Packet, QueryId, ReferId, RegisterId, Resolve, ResolveId, SessionId,
-    Transmit,
+    SubscriptionId, TextId, TextedId, Transmit,
 };
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 
@@ -57,6 +59,7 @@ pub struct Endpoint {
     core: Core,
     sessions: BTreeMap<SessionId, Session>,
     refers: BTreeMap<ReferId, Refer>,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
 }
 
 /// What comes from the network and the clock.
@@ -65,7 +68,12 @@ impl Endpoint {
     pub fn new(settings: Settings, seed: u64, local: Box<dyn LocalAddress + Send>) -> Self {
         let layer = Layer::new(settings, seed, local);
         let core = Core { layer, dialogs: Dialogs::default(), deadlines: Deadlines::new() };
-        Self { core, sessions: BTreeMap::new(), refers: BTreeMap::new() }
+        Self {
+            core,
+            sessions: BTreeMap::new(),
+            refers: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+        }
     }
 
     /// Takes one message from the network.
@@ -129,6 +137,16 @@ impl Endpoint {
         self.insert_session(id, session);
         self.settle(now);
         id
+    }
+
+    /// Says otherwise who we are in the Contact of a session, from the next message on.
+    pub fn identify(&mut self, session: SessionId, identity: Identity) {
+        self.with_session(session, |session, core| session.identify(core, identity));
+    }
+
+    /// Says that a REFER outside of any session is addressed to a conference; before it is answered.
+    pub fn refer_to_focus(&mut self, refer: ReferId) {
+        self.with_refer(refer, |refer, _| refer.is_to_focus());
     }
 
     /// Tells a caller 101 to 199, with early media if there is `sdp`: reliably (RFC 3262) where the caller and
@@ -257,21 +275,56 @@ impl Endpoint {
         self.settle(now);
     }
 
+    /// Answers a `Subscribing`: who we are in the Contact of its dialog, or why not. `NotifyDue` follows at once.
+    pub fn answer_subscribe(
+        &mut self,
+        now: Instant,
+        subscription: SubscriptionId,
+        answer: Result<Identity, Rejection>,
+    ) {
+        let answer = answer.map_err(session::reply_of);
+        self.with_subscription(subscription, |own, core| own.answer(now, core, answer));
+        self.settle(now);
+    }
+
+    /// Says that what a subscriber knows is out of date: `NotifyDue` follows when it may be told.
+    pub fn note_news(&mut self, now: Instant, subscription: SubscriptionId) {
+        self.with_subscription(subscription, |own, core| own.note_news(now, core));
+    }
+
+    /// Answers a `NotifyDue`.
+    pub fn notify(&mut self, now: Instant, subscription: SubscriptionId, body: Bytes) {
+        self.with_subscription(subscription, |own, core| own.notify(now, core, body));
+        self.settle(now);
+    }
+
+    /// Ends a subscription; the subscriber is told the reason, such as `noresource` (RFC 6665 §4.1.3).
+    pub fn end_subscription(
+        &mut self,
+        now: Instant,
+        subscription: SubscriptionId,
+        reason: &'static str,
+    ) {
+        self.with_subscription(subscription, |own, core| own.end(now, core, reason));
+        self.settle(now);
+    }
+
     /// Sends application data within an established session (RFC 6086), such as DTMF.
     pub fn info(&mut self, now: Instant, session: SessionId, content_type: &str, body: Bytes) {
         self.with_session(session, |session, core| session.info(now, core, content_type, body));
         self.settle(now);
     }
 
-    /// Answers an `Options`: 200 with a session description if there is one, or a refusal.
+    /// Answers an `Options`: 200 that says who it is that was asked about, if that is known, or a refusal.
     pub fn answer_options(
         &mut self,
         now: Instant,
         options: OptionsId,
-        answer: Result<Option<Bytes>, Rejection>,
+        answer: Result<Option<Identity>, Rejection>,
     ) {
         let reply = match answer {
-            Ok(sdp) => self.capabilities().body(core::SDP, sdp),
+            Ok(Some(identity)) => self.capabilities().contact(&identity),
+            Ok(None) => self.capabilities(),
             Err(rejection) => session::reply_of(rejection),
         };
         self.core.reply(now, ServerId(options.0), reply);
@@ -279,7 +332,7 @@ impl Endpoint {
 
     /// Sends a request outside of any call: `Replied` follows.
     pub fn ask(&mut self, now: Instant, query: Query) -> QueryId {
-        let Query { method, target, from, mut to, call, contact, headers, account } = query;
+        let Query { method, target, from, mut to, call, contact, headers, body, account } = query;
         let id = QueryId(self.core.layer.next_id());
         to.params.remove("tag");
         let mut message = Message::request(method.clone(), target.uri.without_headers());
@@ -297,11 +350,43 @@ impl Endpoint {
         for (name, value) in headers {
             own.push(Name::new(&name), value);
         }
+        if let Some((content_type, body)) = body {
+            own.push(Name::ContentType, content_type);
+            message.body = body;
+        }
         let (owner, login) = (Owner::Query(id), account.map(Login::new));
+        let contact = contact.map(Identity::party);
         let request = Request { message, contact, owner, flow: target.flow, login };
         self.core.layer.send(now, request);
         self.settle(now);
         id
+    }
+
+    /// Says something within a session (RFC 3428): `TextAnswered` follows. `None` if there is none that stands.
+    pub fn text(&mut self, now: Instant, session: SessionId, text: Text) -> Option<TextId> {
+        let dialog = self.dialog_of(session)?;
+        let id = TextId(self.core.layer.next_id());
+        self.core.send_within(now, &dialog, (Method::Message, Owner::Text(id)), |message| {
+            let from = message.headers.from();
+            if let (Some(author), Ok(from)) = (text.author, from) {
+                message.headers.replace(Name::From, from.with_display(author).to_string());
+            }
+            message.headers.push(Name::ContentType, text.content_type);
+            message.body = text.body;
+        })?;
+        self.settle(now);
+        Some(id)
+    }
+
+    /// Answers a `Texted`: 200, 202 for what goes on its way later, or why not.
+    pub fn answer_text(
+        &mut self,
+        now: Instant,
+        text: TextedId,
+        answer: Result<StatusCode, Rejection>,
+    ) {
+        let reply = answer.map_or_else(session::reply_of, Reply::new);
+        self.core.reply(now, ServerId(text.0), reply);
     }
 
     /// Answers a `Registering`: 200 with these headers beside the date, or why not.
@@ -336,7 +421,7 @@ impl Endpoint {
 
     fn capabilities(&self) -> Reply {
         let reply = self.core.with_capabilities(Reply::new(StatusCode::OK));
-        reply.header("Accept", core::SDP).header("Allow-Events", "refer")
+        reply.header("Accept", core::SDP).header("Allow-Events", notifier::allow_events())
     }
 }
 
@@ -374,12 +459,18 @@ impl Endpoint {
         Transport::ALL.iter().any(|&transport| settings.ports(transport).of(local) == port)
     }
 
+    /// The port at which we are called at this address by this transport.
+    pub fn port_of(&self, transport: Transport, local: IpAddr) -> u16 {
+        self.core.layer.settings.ports(transport).of(local)
+    }
+
     /// How much is held now.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             dialogs: self.core.dialogs.len(),
             sessions: self.sessions.len(),
             refers: self.refers.len(),
+            subscriptions: self.subscriptions.len(),
             ..Counts::default()
         };
         self.core.layer.count(&mut counts);

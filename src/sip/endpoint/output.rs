@@ -70,6 +70,18 @@ pub struct SessionId(pub(in crate::sip) u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ReferId(pub(in crate::sip) u64);
 
+/// Names a subscription that a peer asked for; dead after `Unsubscribed`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SubscriptionId(pub(in crate::sip) u64);
+
+/// Names a MESSAGE that we send within a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TextId(pub(in crate::sip) u64);
+
+/// Names a MESSAGE of a peer that waits for its answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TextedId(pub(in crate::sip) u64);
+
 /// Names an OPTIONS request that waits for its answer.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct OptionsId(pub(in crate::sip) u64);

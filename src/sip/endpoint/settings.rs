@@ -36,6 +36,18 @@ pub struct Settings {
     pub sessions: usize,
     /// Implicit REFER subscriptions in both directions; above it REFER gets 503.
     pub refers: usize,
+    /// Subscriptions that peers ask for; above it SUBSCRIBE gets 503.
+    pub subscriptions: usize,
+    /// Those of them that one address may hold.
+    pub subscriptions_per_source: usize,
+    /// The shortest time that a subscription may be asked for; a shorter one gets 423.
+    pub subscribe_min: Duration,
+    /// The longest that it gets, and what it gets that asks for none.
+    pub subscribe_max: Duration,
+    /// The time from one NOTIFY of a subscription to the next, at least.
+    pub notify_interval: Duration,
+    /// Octets that a MESSAGE may say; a longer one gets 413.
+    pub text: usize,
     /// Dialogs that one of our INVITEs may fork into; responses from more branches are ignored.
     pub forks: usize,
     /// Redirections (3xx) that one of our invitations follows.
@@ -112,6 +124,12 @@ impl Default for Settings {
             transactions: 20_000,
             sessions: 10_000,
             refers: 2_000,
+            subscriptions: 2_000,
+            text: 8_192,
+            subscriptions_per_source: 500,
+            subscribe_min: Duration::from_mins(1),
+            subscribe_max: Duration::from_hours(1),
+            notify_interval: Duration::from_millis(500),
             forks: 16,
             redirects: 5,
             addresses: 8,

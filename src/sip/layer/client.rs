@@ -16,8 +16,9 @@ use super::{
     Answer, Destination, Flow, Hop, Indication, Key, Layer, Source, ack_of_failure, cancel_of,
     class_of,
 };
+use crate::sip::dialog::Identity;
 use crate::sip::digest::{Account, Login};
-use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, Transmit};
+use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, SubscriptionId, TextId, Transmit};
 use crate::sip::headers::Name;
 use crate::sip::timer::GIVE_UP;
 use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
@@ -33,8 +34,8 @@ pub(in crate::sip) struct RequestId(u64);
 #[derive(Debug)]
 pub(in crate::sip) struct Request {
     pub(in crate::sip) message: Message,
-    /// User part of the Contact to add, if it needs one.
-    pub(in crate::sip) contact: Option<String>,
+    /// The Contact to add, if it needs one.
+    pub(in crate::sip) contact: Option<Identity>,
     pub(in crate::sip) owner: Owner,
     /// Where the far side of its dialog was last heard from.
     pub(in crate::sip) flow: Option<Flow>,
@@ -46,7 +47,7 @@ pub(in crate::sip) struct Request {
 #[derive(Debug)]
 pub(in crate::sip) struct Challenged {
     pub(in crate::sip) message: Message,
-    pub(in crate::sip) contact: Option<String>,
+    pub(in crate::sip) contact: Option<Identity>,
     pub(in crate::sip) login: Login,
     /// Who asked, and whom its certificate names.
     way: (Destination, Option<String>),
@@ -63,6 +64,10 @@ pub(in crate::sip) enum Owner {
     Refer(ReferId),
     /// NOTIFY.
     Notify(ReferId),
+    /// MESSAGE within a session.
+    Text(TextId),
+    /// NOTIFY of a subscription that was asked for by SUBSCRIBE.
+    Notice(SubscriptionId),
     /// REGISTER, OPTIONS … outside of any call.
     Query(QueryId),
     /// BYE: whatever comes back, it is over.
@@ -480,8 +485,8 @@ impl Layer {
         let mut message = request.message.clone();
         obey_strict_router(&mut message);
         self.add_via(&mut message, destination, branch);
-        if let Some(user) = &request.contact {
-            let contact = self.contact(destination, user, request.message.uri());
+        if let Some(identity) = &request.contact {
+            let contact = self.contact(destination, identity, request.message.uri());
             message.headers.push(Name::Contact, contact);
         }
         let bytes = message.print();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::{Destination, Layer, Source};
+use crate::sip::dialog::Identity;
 use crate::sip::headers::{FieldError, Name};
 use crate::sip::transport::{self, Transport};
 use crate::sip::{Message, Method, ParseError, StatusCode};
@@ -15,8 +16,8 @@ pub(in crate::sip) struct Reply {
     pub(in crate::sip) status: StatusCode,
     reason: Option<String>,
     headers: Vec<(Name, Bytes)>,
-    /// User part of the Contact to add, if it needs one.
-    contact: Option<String>,
+    /// The Contact to add, if it needs one.
+    contact: Option<Identity>,
     body: Option<(&'static str, Bytes)>,
 }
 
@@ -35,8 +36,8 @@ impl Reply {
         self
     }
 
-    pub(in crate::sip) fn contact(mut self, user: &str) -> Self {
-        self.contact = Some(user.to_owned());
+    pub(in crate::sip) fn contact(mut self, identity: &Identity) -> Self {
+        self.contact = Some(identity.clone());
         self
     }
 
@@ -85,8 +86,8 @@ impl Layer {
         if status != StatusCode::TRYING {
             response.headers.add_to_tag(tag);
         }
-        if let Some(user) = contact {
-            let contact = self.contact(source.reply_to(request), &user, request.uri());
+        if let Some(identity) = contact {
+            let contact = self.contact(source.reply_to(request), &identity, request.uri());
             response.headers.push(Name::Contact, contact);
         }
         for (name, value) in headers {

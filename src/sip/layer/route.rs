@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::client::{Failure, SentAck};
 use super::flow::{Flow, Nat};
 use super::{Layer, RequestId};
+use crate::sip::dialog::Identity;
 use crate::sip::endpoint::{Output, Packet, Resolve, ResolveId, Transmit};
 use crate::sip::headers::{Name, NameAddr, Via};
 use crate::sip::message::Start;
@@ -199,12 +200,13 @@ impl Layer {
     pub(super) fn contact(
         &self,
         destination: Destination,
-        user: &str,
+        identity: &Identity,
         target: Option<&Uri>,
     ) -> String {
         let local = self.local_towards(destination);
+        let Identity { user, is_focus } = identity;
         let user = if user.is_empty() { &self.settings.user } else { user };
-        let user = Some(user).filter(|user| !user.is_empty());
+        let user = Some(user.as_str()).filter(|user| !user.is_empty());
         let uri = Uri::sip(user, &Host::Address(local.ip()), Some(local.port()));
         let transport = destination.transport;
         let is_sips =
@@ -217,7 +219,8 @@ impl Layer {
             Transport::Tls => ";transport=tls",
             Transport::Ws | Transport::Wss => ";transport=ws",
         };
-        format!("<{scheme}:{}{parameter}>", uri.after_scheme())
+        let feature = if *is_focus { ";isfocus" } else { "" };
+        format!("<{scheme}:{}{parameter}>{feature}", uri.after_scheme())
     }
 
     fn local_towards(&self, destination: Destination) -> SocketAddr {

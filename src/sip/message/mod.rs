@@ -6,6 +6,7 @@
 
 mod error;
 mod parse;
+pub mod peek;
 
 use bytes::{Bytes, BytesMut};
 

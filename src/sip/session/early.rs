@@ -101,8 +101,8 @@ impl Early {
         let mut reply = Reply::new(StatusCode::OK).body(SDP, Some(sdp.clone()));
         if is_update {
             dialog.refresh_target(request);
-            let user = dialog.user().to_owned();
-            reply = core.with_capabilities(reply.contact(&user));
+            let identity = dialog.identity().clone();
+            reply = core.with_capabilities(reply.contact(&identity));
         }
         core.reply(now, server, reply);
         Some(sdp)

@@ -331,7 +331,7 @@ pub(super) fn accept_refresh(
 ) {
     let Some(dialog) = core.dialogs.dialog_mut(within.dialog) else { return };
     dialog.refresh_target(within.request);
-    let reply = Reply::new(StatusCode::OK).contact(dialog.user());
+    let reply = Reply::new(StatusCode::OK).contact(dialog.identity());
     let mut reply = core.with_capabilities(reply);
     if let Some(timer) = timer {
         reply = timer.accept(now, core.layer.settings.session_expires, within.request, reply);

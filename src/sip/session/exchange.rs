@@ -206,7 +206,7 @@ impl Established {
             return;
         };
         dialog.refresh_target(request);
-        let reply = Reply::new(StatusCode::OK).contact(dialog.user()).body(SDP, Some(sdp));
+        let reply = Reply::new(StatusCode::OK).contact(dialog.identity()).body(SDP, Some(sdp));
         let reply = core.with_capabilities(reply);
         match request.method() {
             Some(Method::Invite) => {

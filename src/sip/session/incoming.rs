@@ -9,7 +9,7 @@ use super::established::{Established, Offer, Side};
 use super::reliable::{Content, Provisional, Reliable};
 use super::timer::SessionTimer;
 use super::{Ask, Refusal, State, Within, sdp_of};
-use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::dialog::{Dialog, DialogId, Identity};
 use crate::sip::endpoint::core::{Core, SDP};
 use crate::sip::endpoint::{Busy, Event, SessionId};
 use crate::sip::layer::{Reply, RequestId, ServerId};
@@ -20,7 +20,6 @@ use crate::sip::{Message, StatusCode};
 pub(super) struct Incoming {
     server: ServerId,
     dialog: DialogId,
-    user: String,
     offer: Offer,
     /// When we stop ringing.
     until: Instant,
@@ -41,12 +40,10 @@ impl Incoming {
         session: SessionId,
         (server, dialog, invite): (ServerId, Dialog, &Message),
     ) -> Self {
-        let user = dialog.user().to_owned();
         let offer = Offer::of(invite);
         Self {
             server,
             dialog: core.dialogs.insert_for_session(dialog, session),
-            user,
             offer,
             until: now + core.layer.settings.ring,
             repeat: None,
@@ -62,6 +59,15 @@ impl Incoming {
 
     pub(super) fn server(&self) -> ServerId {
         self.server
+    }
+
+    pub(super) fn dialog(&self) -> &DialogId {
+        &self.dialog
+    }
+
+    fn identity(&self, core: &Core) -> Identity {
+        let entry = core.dialogs.get(&self.dialog);
+        entry.map(|entry| entry.dialog.identity().clone()).unwrap_or_default()
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -103,12 +109,12 @@ impl Incoming {
         }
         // One description is enough: what was offered or answered for sure is not said again.
         let sdp = sdp.filter(|_| self.description.is_none());
-        let user = self.user.clone();
+        let identity = self.identity(core);
         if self.reliable.takes(sdp.as_ref()) {
             self.description = self.description.take().or_else(|| sdp.clone());
-            return self.reliable.send(now, core, Provisional { status, sdp, user });
+            return self.reliable.send(now, core, Provisional { status, sdp, identity });
         }
-        let reply = Reply::new(status).contact(&user).body(SDP, sdp);
+        let reply = Reply::new(status).contact(&identity).body(SDP, sdp);
         core.reply(now, self.server, reply.clone());
         self.repeat = Some((now + REPEAT, reply));
     }
@@ -118,7 +124,8 @@ impl Incoming {
             self.accepted = Some(sdp);
             return State::Incoming(self);
         }
-        let reply = core.with_capabilities(Reply::new(StatusCode::OK).contact(&self.user));
+        let contact = Reply::new(StatusCode::OK).contact(&self.identity(core));
+        let reply = core.with_capabilities(contact);
         let is_settled = self.description.is_some();
         let sdp = Some(sdp).filter(|_| !is_settled);
         let offer = if is_settled { Offer::InRequest } else { self.offer };

@@ -31,7 +31,7 @@ use established::{Closing, Established};
 use incoming::Incoming;
 use outgoing::Outgoing;
 
-use crate::sip::dialog::{Dialog, DialogId};
+use crate::sip::dialog::{Dialog, DialogId, Identity};
 use crate::sip::digest::Login;
 use crate::sip::endpoint::core::{Core, SDP};
 use crate::sip::endpoint::{Busy, Event, Invitation, Invited, Rejection, SessionId, Takes};
@@ -319,6 +319,19 @@ impl Session {
         };
     }
 
+    /// Says otherwise who we are in our Contact, from the next message on.
+    pub(super) fn identify(&mut self, core: &mut Core, identity: Identity) {
+        let dialog = match &mut self.state {
+            State::Incoming(incoming) => incoming.dialog(),
+            State::Established(established) => established.dialog(),
+            State::Outgoing(outgoing) => return outgoing.identify(identity),
+            State::Closing(_) | State::Over => return,
+        };
+        if let Some(dialog) = core.dialogs.dialog_mut(dialog) {
+            dialog.identify(identity);
+        }
+    }
+
     pub(super) fn ring(
         &mut self,
         now: Instant,
@@ -447,7 +460,8 @@ impl Session {
 pub(super) fn release(now: Instant, core: &mut Core, request: RequestId, response: &Message) {
     let Some(invite) = core.layer.request_sent(request) else { return };
     let (flow, login) = (core.layer.flow_of(request), core.layer.account_of(request));
-    let Some(mut dialog) = Dialog::of_response(invite, response, flow, "") else { return };
+    let nobody = Identity::default();
+    let Some(mut dialog) = Dialog::of_response(invite, response, flow, &nobody) else { return };
     let is_first = invite.headers.to().is_ok_and(|to| to.tag().is_none());
     let Ok(cseq) = response.headers.cseq() else { return };
     if cseq.method != Method::Invite {

@@ -11,7 +11,7 @@ use super::forks::{Forks, Order};
 use super::reliable::rack_of;
 use super::timer::SessionTimer;
 use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, Identity};
 use crate::sip::digest::{Account, Login};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
 use crate::sip::endpoint::{Event, Hunt, Invitation, Prack, SessionId, Target};
@@ -42,7 +42,7 @@ pub(super) struct Outgoing {
 
 #[derive(Debug)]
 struct Template {
-    user: String,
+    identity: Identity,
     from: String,
     to: String,
     call_id: String,
@@ -58,11 +58,13 @@ impl Outgoing {
     }
 
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
-        let Invitation { target, others, hunt, from, mut to, offer, headers, account } = call;
+        let Invitation { target, others, hunt, from, mut to, offer, headers, account, identity } =
+            call;
         to.params.remove("tag");
-        let user = from.uri.user_plain().map(std::borrow::Cow::into_owned);
+        let own = || Identity::party(from.uri.user_plain().unwrap_or_default());
+        let identity = identity.unwrap_or_else(own);
         let template = Template {
-            user: user.unwrap_or_else(|| core.layer.settings.user.clone()),
+            identity,
             from: from.with_tag(&core.layer.new_tag()).to_string(),
             to: to.to_string(),
             call_id: core.layer.new_call_id(),
@@ -85,6 +87,11 @@ impl Outgoing {
             redirects_left: core.layer.settings.redirects,
             until: now + core.layer.settings.ring,
         }
+    }
+
+    /// Says otherwise who we are, from the next message on.
+    pub(super) fn identify(&mut self, identity: Identity) {
+        self.template.identity = identity;
     }
 
     /// Notes that the INVITE, or an UPDATE before its answer, went out again under another name.
@@ -244,7 +251,7 @@ impl Outgoing {
     fn note_early(&mut self, core: &mut Core, id: SessionId, response: &Message) {
         let Some(invite) = core.layer.request_sent(self.request) else { return };
         let flow = core.layer.flow_of(self.request);
-        let dialog = Dialog::of_response(invite, response, flow, &self.template.user);
+        let dialog = Dialog::of_response(invite, response, flow, &self.template.identity);
         if let Some(mut dialog) = dialog {
             dialog.account.clone_from(&self.template.account);
             self.forks.note(core, id, dialog, response);
@@ -260,8 +267,9 @@ impl Outgoing {
     ) -> State {
         let invite = core.layer.request_sent(self.request);
         let flow = core.layer.flow_of(self.request);
-        let user = &self.template.user;
-        let dialog = invite.and_then(|invite| Dialog::of_response(invite, &response, flow, user));
+        let identity = &self.template.identity;
+        let dialog =
+            invite.and_then(|invite| Dialog::of_response(invite, &response, flow, identity));
         let Some(mut dialog) = dialog else {
             // Not even an ACK can be sent; the callee gives up when it misses that.
             return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
@@ -356,7 +364,7 @@ impl Template {
             headers.push(Name::ContentType, SDP);
             message.body = offer.clone();
         }
-        let contact = Some(self.user.clone());
+        let contact = Some(self.identity.clone());
         let owner = Owner::Session(id);
         let login = self.account.clone().map(Login::new);
         core.layer.send(now, Request { message, contact, owner, flow: to.flow, login })

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::sip::dialog::Identity;
 use crate::sip::endpoint::Prack;
 use crate::sip::endpoint::core::{Core, SDP};
 use crate::sip::headers::{CSeq, Name, RAck};
@@ -55,7 +56,7 @@ pub(super) struct Provisional {
     pub(super) status: StatusCode,
     pub(super) sdp: Option<Bytes>,
     /// User part of our Contact.
-    pub(super) user: String,
+    pub(super) identity: Identity,
 }
 
 /// A response whose PRACK is missing.
@@ -148,11 +149,11 @@ impl Reliable {
     }
 
     fn send_now(&mut self, now: Instant, core: &mut Core, provisional: Provisional) {
-        let Provisional { status, sdp, user } = provisional;
+        let Provisional { status, sdp, identity } = provisional;
         let content = if sdp.is_some() { Content::Sdp } else { Content::Nothing };
         let Some(request) = core.layer.request_of(self.server) else { return };
         let Ok(cseq) = request.headers.cseq() else { return };
-        let reply = Reply::new(status).contact(&user).body(SDP, sdp);
+        let reply = Reply::new(status).contact(&identity).body(SDP, sdp);
         let reply = core.with_capabilities(reply);
         let reply = reply.header(Name::Require, TAG).header(Name::RSeq, self.next.to_string());
         let acknowledgement = RAck { response: self.next, cseq };

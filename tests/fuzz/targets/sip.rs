@@ -7,8 +7,8 @@ use std::fmt::Display;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use plenary::sip::headers::{
-    CSeq, CallId, ContentType, Event, FieldError, MaxForwards, MinSe, NameAddr, RAck, Reason,
-    Replaces, RetryAfter, SessionExpires, SubscriptionState, Via,
+    CSeq, CallId, ContentType, Event, FieldError, Join, MaxForwards, MinSe, NameAddr, RAck, Reason,
+    Replaces, RetryAfter, SessionExpires, SubscriptionState, TargetDialog, Via,
 };
 use plenary::sip::transport::{note_source, response_target};
 use plenary::sip::{Limits, Message, Name, Uri};
@@ -56,6 +56,8 @@ fn read_values(message: &Message) {
             // A Call-ID is bytes; as text it is only for people.
             same(value, CallId::parse);
             same(value, Replaces::parse);
+            same(value, Join::parse);
+            same(value, TargetDialog::parse);
         }
         for address in message.headers.addresses(&header.name).flatten() {
             read_uri(&address.uri);
@@ -81,7 +83,10 @@ fn read_uri(uri: &Uri) {
     assert_eq!(with.param("transport").is_some(), uri.is_sip());
     assert_eq!(with.without_param("transport").param("transport"), None);
     assert!(!uri.without_headers().has_headers());
-    let _ = (uri.user_plain(), uri.headers().count(), uri.scheme());
+    let _ = (uri.user_plain(), uri.scheme());
+    let more = uri.with_header("Replaces", "a;b=\"\u{e9}%?&=@");
+    let added = usize::from(uri.is_sip());
+    assert_eq!(more.headers().count(), uri.headers().count() + added);
 }
 
 fn answer(message: &Message) {

@@ -41,6 +41,8 @@ pub struct Call {
     pub tones_hz: Vec<f64>,
     /// The call whose REFER made this one.
     pub referred_by: Option<String>,
+    /// The call in whose place this one comes (RFC 3891).
+    pub replaces: Option<String>,
 }
 
 pub enum Stage {
@@ -95,6 +97,21 @@ impl Call {
     pub fn contact_value(&self) -> String {
         let tcp = self.flow.transport == crate::command::Transport::Tcp;
         format!("<sip:{}@{}{}>", self.line, self.contact, if tcp { ";transport=tcp" } else { "" })
+    }
+
+    /// Its dialog as its far end sees it: what Replaces and Join say.
+    pub fn named(&self) -> String {
+        let (to_tag, from_tag) = (sip::tag(&self.remote).unwrap_or_default(), self.local_tag());
+        format!("{};to-tag={to_tag};from-tag={from_tag}", self.sip_call_id)
+    }
+
+    /// True if a Replaces that came names its dialog.
+    pub fn is_named_by(&self, replaces: &str) -> bool {
+        let mut parts = replaces.split(';').map(str::trim);
+        let tag = |name: &str| replaces.split(';').find_map(|part| part.trim().strip_prefix(name));
+        parts.next() == Some(&self.sip_call_id)
+            && tag("to-tag=") == Some(&self.local_tag())
+            && tag("from-tag=") == sip::tag(&self.remote).as_deref()
     }
 
     pub fn local_tag(&self) -> String {

@@ -105,8 +105,15 @@ pub enum Command {
         #[serde(default = "default_digit_ms")]
         duration_ms: u32,
     },
-    /// Blind transfer: asks the far side to call `to`.
-    Refer { call: String, to: String },
+    /// Transfer: asks the far side to call `to`, or whom the call `replaces` is with, in its place.
+    Refer {
+        call: String,
+        to: Option<String>,
+        replaces: Option<String>,
+        /// Whether reports are wanted (RFC 4488).
+        #[serde(default = "yes")]
+        reports: bool,
+    },
     /// Any other request inside the dialog.
     Request {
         call: String,
@@ -237,6 +244,12 @@ pub struct Dial {
     /// Header fields to add.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+    /// The call, of any line, whose far end is to put this one in its place.
+    #[serde(default)]
+    pub replaces: Option<String>,
+    /// The call, of any line, whose conversation this one is to come into.
+    #[serde(default)]
+    pub join: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -316,6 +329,10 @@ pub struct ListenFor {
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_level() -> f64 {

@@ -119,6 +119,37 @@ pub fn uri(value: &str) -> Option<String> {
     Some(typed.uri.to_string())
 }
 
+/// The URI of a Refer-To and the headers that it asks for, unescaped.
+pub fn refer_to(value: &str) -> (Option<String>, Vec<(String, String)>) {
+    let inner = value.split(['<', '>']).nth(1).unwrap_or(value);
+    let (address, headers) = inner.split_once('?').unwrap_or((inner, ""));
+    let pair = |header: &str| {
+        let (name, value) = header.split_once('=')?;
+        Some((name.to_owned(), unescaped(value)))
+    };
+    (uri(&format!("<{address}>")), headers.split('&').filter_map(pair).collect())
+}
+
+/// As a header in a URI holds it.
+pub fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
+fn unescaped(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let code = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        plain.push(code.map_or('%', char::from));
+        plain.push_str(piece.get(2..).unwrap_or_default());
+    }
+    plain
+}
+
 /// The top Via's branch.
 pub fn branch(headers: &Headers) -> Option<String> {
     let typed = rsip::headers::Via::new(value(headers, "Via")?).typed().ok()?;

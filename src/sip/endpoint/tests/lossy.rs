@@ -164,8 +164,13 @@ impl Users {
             | Event::ReferProgress { .. }
             | Event::Info { .. }
             | Event::Registering(_)
+            | Event::Options(_)
             | Event::Replied { .. }
-            | Event::Options(_) => {}
+            | Event::Texted(_)
+            | Event::TextAnswered { .. }
+            | Event::Subscribing(_)
+            | Event::NotifyDue { .. }
+            | Event::Unsubscribed { .. } => {}
         }
     }
 

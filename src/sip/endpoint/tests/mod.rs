@@ -14,4 +14,6 @@ mod noise;
 mod refers;
 mod refusals;
 mod script;
+mod subscriptions;
+mod texts;
 mod timers;

@@ -265,6 +265,7 @@ pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitat
         hunt: Hunt::Refused,
         account: None,
         headers: Vec::new(),
+        identity: None,
     }
 }
 
@@ -341,6 +342,15 @@ fn name(event: &Event) -> String {
         Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(body)),
         Event::Options(_) => "options".into(),
         Event::Registering(_) => "registering".into(),
+        Event::Subscribing(subscribing) => format!("subscribing {}", subscribing.package),
+        Event::NotifyDue { whole, .. } => {
+            format!("notify due{}", if *whole { " whole" } else { "" })
+        }
+        Event::Texted(texted) => {
+            format!("texted {}", String::from_utf8_lossy(&texted.request.body))
+        }
+        Event::TextAnswered { status, .. } => format!("text answered {status}"),
+        Event::Unsubscribed { .. } => "unsubscribed".into(),
         Event::Replied { status, .. } => format!("replied {status}"),
         Event::Ended { cause, .. } => format!("ended {cause:?}"),
     }

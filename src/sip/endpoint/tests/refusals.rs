@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::network::{Network, Weather, invited, sdp, short};
 use super::script::{heard, invite, peer, request, say, tag};
 use crate::sip::StatusCode;
-use crate::sip::endpoint::{Rejection, Settings};
+use crate::sip::endpoint::{Identity, Rejection, Settings};
 use crate::sip::headers::Name;
 
 #[test]
@@ -66,11 +66,14 @@ fn options_may_arrive_with_no_hops_left() {
         Some(crate::sip::endpoint::Event::Options(options)) => options.options,
         event => panic!("expected OPTIONS, found {event:?}"),
     };
-    net.act(0, |endpoint, now| endpoint.answer_options(now, options, Ok(Some(sdp("v=0")))));
+    net.act(0, |endpoint, now| {
+        endpoint.answer_options(now, options, Ok(Some(Identity::focus("hall"))));
+    });
 
     let answer = net.last_to(peer());
     assert_eq!(answer.status(), Some(StatusCode::OK));
-    assert_eq!(answer.body, "v=0");
+    let contact = answer.headers.contact().unwrap();
+    assert!(contact.params.contains("isfocus"), "{contact}");
     for name in [Name::Allow, Name::Accept, Name::Supported] {
         assert!(answer.headers.contains(&name), "{name} is missing");
     }

@@ -87,6 +87,16 @@ impl Phone {
         flow: Flow,
         request: &Request,
     ) -> Option<()> {
+        let replaces = sip::value(&request.headers, "Replaces");
+        let old = replaces.as_ref().map(|replaces| {
+            let found = self.calls.values().find(|call| call.is_named_by(replaces));
+            found.map(|call| call.name.clone())
+        });
+        if old == Some(None) {
+            let tag = self.random.token();
+            self.respond(line, flow, request, 481, &tag, Parts::default());
+            return Some(());
+        }
         let known = self.lines.get_mut(line)?;
         known.incoming += 1;
         let name = format!("{line}-{}", known.incoming);
@@ -116,12 +126,14 @@ impl Phone {
             tones_hz: behaviour.tones_hz.clone(),
             behaviour: behaviour.clone(),
             referred_by: None,
+            replaces: old.flatten(),
         };
         call.learn(&request.headers, false);
         self.calls.insert(name.clone(), call);
         let transport = if flow.transport == Transport::Tcp { "tcp" } else { "udp" };
         tell(json!({"event": "incoming", "line": line, "call": name, "from": from, "to": to,
             "uri": request.uri.to_string(), "offer": !request.body.is_empty(), "transport": transport,
+            "replaces": replaces,
             "referred_by": sip::value(&request.headers, "Referred-By")}));
         self.react(line, flow, request, &name, &behaviour);
         Some(())
@@ -292,7 +304,8 @@ impl Phone {
         let Some(call) = self.calls.get(name) else { return };
         let (line, tag) = (call.line.clone(), call.local_tag());
         let (choice, tones_hz) = (call.behaviour.on_refer, call.tones_hz.clone());
-        let target = sip::value(&request.headers, "Refer-To").and_then(|value| sip::uri(&value));
+        let target = sip::value(&request.headers, "Refer-To");
+        let (target, headers) = target.map(|value| sip::refer_to(&value)).unwrap_or_default();
         tell(json!({"event": "referred", "call": name, "to": target,
             "referred_by": sip::value(&request.headers, "Referred-By")}));
         let Some(to) = target else {
@@ -317,7 +330,9 @@ impl Phone {
                     codecs: None,
                     tones_hz,
                     late_offer: false,
-                    headers: Vec::new(),
+                    headers,
+                    replaces: None,
+                    join: None,
                 };
                 if let Err(error) = self.dial(dial, Some(name.to_owned())) {
                     tell(json!({"event": "failed", "call": name, "error": error}));

@@ -63,12 +63,24 @@ impl Phone {
             Command::Dtmf { call, digits, via, duration_ms } => {
                 self.dial_digits(&call, &digits, via, duration_ms)?;
             }
-            Command::Refer { call, to } => {
+            Command::Refer { call, to, replaces, reports } => {
                 let referrer = sip::uri(&self.call(&call)?.local).unwrap_or_default();
-                let parts = vec![
+                let to = match (to, replaces) {
+                    (to, Some(other)) => {
+                        let other = self.call(&other)?;
+                        let to = to.unwrap_or_else(|| other.target.clone());
+                        format!("{to}?Replaces={}", sip::escaped(&other.named()))
+                    }
+                    (Some(to), None) => to,
+                    (None, None) => return Err("to or replaces".to_owned()),
+                };
+                let mut parts = vec![
                     ("Refer-To".to_owned(), format!("<{to}>")),
                     ("Referred-By".to_owned(), format!("<{referrer}>")),
                 ];
+                if !reports {
+                    parts.push(("Refer-Sub".to_owned(), "false".to_owned()));
+                }
                 self.request_in_dialog(&call, Method::Refer, Purpose::Refer, parts, None)?;
             }
             Command::Request { call, method, content_type, body } => {
@@ -137,6 +149,12 @@ impl Phone {
         let codecs = dial.codecs.as_ref().unwrap_or(&behaviour.codecs).clone();
         let (media, session) = self.media(&dial.call, contact, &codecs, behaviour.ptime_ms)?;
         let branch = self.branch();
+        let mut headers = dial.headers.clone();
+        for (name, call) in [("Replaces", &dial.replaces), ("Join", &dial.join)] {
+            if let Some(call) = call {
+                headers.push((name.to_owned(), self.call(call)?.named()));
+            }
+        }
         let mut call = Call {
             name: dial.call.clone(),
             line: dial.line.clone(),
@@ -162,9 +180,10 @@ impl Phone {
             behaviour,
             tones_hz: dial.tones_hz,
             referred_by,
+            replaces: None,
         };
         let mut parts = call.parts(Method::Invite, &branch);
-        for (name, value) in &dial.headers {
+        for (name, value) in &headers {
             parts = parts.with(name, value);
         }
         if !dial.late_offer {
@@ -216,10 +235,13 @@ impl Phone {
             Ok(sdp) => {
                 call.media.play(&tones, DEFAULT_LEVEL_DB);
                 let codec = call.media.plan().map(|plan| plan.send.to_string());
-                let line = call.line.clone();
+                let (line, replaced) = (call.line.clone(), call.replaces.take());
                 let parts = Parts::default().with("Contact", contact).with("Allow", ALLOW).sdp(sdp);
                 self.respond(&line, flow, &invite, 200, &tag, parts);
                 tell(json!({"event": "answered", "call": name, "line": line, "codec": codec}));
+                if let Some(replaced) = replaced.filter(|name| self.calls.contains_key(name)) {
+                    self.hang_up(&replaced)?;
+                }
             }
             Err(error) => {
                 let line = call.line.clone();
