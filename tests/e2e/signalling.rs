@@ -91,11 +91,11 @@ fn an_unknown_method_is_refused_and_kills_nothing() {
     let answer = raw(&scene.bridge.sip.to_string(), "FROBNICATE", &scene.bridge.uri("standup"), "");
     anna.call.order(
         "request",
-        json!({"method": "MESSAGE", "content_type": "text/plain", "body": "hello"}),
+        json!({"method": "PUBLISH", "content_type": "text/plain", "body": "hello"}),
     );
 
     assert!(answer.starts_with("SIP/2.0 405 ") || answer.starts_with("SIP/2.0 501 "), "{answer}");
-    let refused = scene.phones.wait("response", |event| event["method"] == "MESSAGE");
+    let refused = scene.phones.wait("response", |event| event["method"] == "PUBLISH");
     assert!(refused["status"].as_u64().unwrap() >= 400, "{refused}");
     bert.call.expect(&[440], &[]);
     anna.call.expect(&[880], &[]);

@@ -51,13 +51,16 @@ fn ten_thousand_flows_leave_nothing_behind() {
     });
     let seen = seen.into_inner().unwrap();
     let never: Vec<_> = EventType::ALL.iter().filter(|kind| !seen.contains_key(kind)).collect();
-    // Nobody here has a password, to guess or to register with, and there are no trunks.
+    // Nobody here has a password, to guess or to register with, or says anything in writing, and there are no trunks.
     let users = [
         EventType::RegistrationAdded,
         EventType::RegistrationRemoved,
         EventType::RegistrationRejected,
         EventType::TrunkUp,
         EventType::TrunkDown,
+        EventType::MessageReceived,
+        EventType::MessageDelivered,
+        EventType::MessageFailed,
         EventType::SecurityBanAdded,
     ];
     assert_eq!(never, users.each_ref(), "of {seen:?}");

@@ -23,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     case("dblreq", NO_USER),
     case("semiuri", OK),
     case("transports", OK),
-    case("mpart01", NOT_SERVED),
+    case("mpart01", Understood(Some(404))),
     case("unreason", STRAY),
     case("noreason", STRAY),
     case("badinv01", BAD),
