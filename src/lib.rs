@@ -12,5 +12,6 @@ pub mod net;
 pub mod sdp;
 pub mod sip;
 mod start;
+pub mod webrtc;
 
 pub use start::{Running, StartError, bridge_settings, start};
