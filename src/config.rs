@@ -277,6 +277,11 @@ pub struct Media {
     pub csrc: bool,
     /// Whether RTP is encrypted with keys from the SDP.
     pub srtp: MediaSrtp,
+    /// Whether DTLS may make keys for RTP, and ICE is answered: without it no browser can join.
+    pub dtls: bool,
+    /// How long a handshake may take before the leg is hung up.
+    #[serde(with = "duration")]
+    pub dtls_timeout: Duration,
     /// 0 (cheap) to 10 (best).
     pub opus_complexity: u8,
     /// Bits a second, 6000 to 510000.
@@ -428,6 +433,7 @@ impl Config {
             "media.quality_recovered",
             "media.quality_degraded to 4.4",
         );
+        expect(!media.dtls_timeout.is_zero(), "media.dtls_timeout", "at least 1s");
         expect(media.contributors >= 1, "media.contributors", "at least 1");
         expect(media.opus_complexity <= 10, "media.opus_complexity", "0 to 10");
         expect(

@@ -28,6 +28,7 @@ use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
 use crate::sip::{Limits, Uri, endpoint};
+use crate::webrtc::Identity;
 
 /// Why the bridge did not start. Each says what to do.
 #[derive(Debug, Error)]
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The media threads cannot start.
     #[error("media threads: {0}")]
     Media(io::Error),
+    /// No certificate for DTLS can be made.
+    #[error("certificate for DTLS: {0}; media.dtls = false does without")]
+    Certificate(String),
     /// The operating system gives no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -118,7 +122,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
     let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
-    let options = media_options(config, seed()?);
+    let identity = config.media.dtls.then(|| identity(config.media.dtls_timeout)).transpose()?;
+    let options = media::Options { identity: identity.clone(), ..media_options(config, seed()?) };
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
     let (sip_udp, sip_streams) = (net.udp_addresses(), net.stream_addresses().to_vec());
     let tls = net.tls().clone();
@@ -127,8 +132,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         sip_udp.iter().chain(sip_streams.iter().map(|(_, at)| at)).map(SocketAddr::ip).collect(),
     );
     let clock = read_clock();
+    let fingerprint = identity.map(|identity| identity.fingerprint().clone());
     let bridge = Bridge::new(
-        bridge_settings(config, media.workers()),
+        bridge::Settings { fingerprint, ..bridge_settings(config, media.workers()) },
         endpoint_settings(config, &sip_udp, &sip_streams),
         clock,
         bridge_seed,
@@ -355,7 +361,22 @@ fn unless_zero(duration: Duration) -> Duration {
     if duration.is_zero() { Duration::MAX } else { duration }
 }
 
-/// What the configuration tells the bridge.
+/// A certificate that nobody vouches for but the SDP: made at each start, so that nothing is to be kept secret on disk.
+fn identity(timeout: Duration) -> Result<Arc<Identity>, StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Certificate(error.to_string());
+    // Two certificates of one name and number are refused by some browsers.
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).map_err(StartError::Randomness)?;
+    let key = rcgen::KeyPair::generate().map_err(|error| failed(&error))?;
+    let mut parameters =
+        rcgen::CertificateParams::new(Vec::new()).map_err(|error| failed(&error))?;
+    parameters.serial_number = Some(rcgen::SerialNumber::from_slice(&serial));
+    let certificate = parameters.self_signed(&key).map_err(|error| failed(&error))?;
+    let (certificate, key) = (certificate.der().to_vec(), key.serialize_der());
+    Identity::new(certificate, key, timeout).map(Arc::new).map_err(|error| failed(&error))
+}
+
+/// What the configuration tells the bridge, but for what is made at start: the fingerprint of our certificate.
 pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
     let Config { sip, media, rooms, limits, events, .. } = config;
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
@@ -422,6 +443,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             MediaSrtp::Offer => SrtpPolicy::Offer,
             MediaSrtp::Require => SrtpPolicy::Require,
         },
+        fingerprint: None,
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
         transfer_by_phones: sip.transfer_by_phones,

@@ -141,6 +141,7 @@ impl Phone {
             remote_rtcp: None,
             plan: StreamPlan::both_ways(PAYLOAD_TYPE, encoding),
             srtp: key.clone().map(|key| Box::new(SrtpKeys { send: key.clone(), receive: key })),
+            dtls: None,
         };
         media.try_send(Command::Configure { leg, stream }).unwrap();
         media.try_send(Command::Join { leg, mix: MixKey(1), contributors: 3 }).unwrap();

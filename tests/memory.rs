@@ -259,6 +259,7 @@ fn open(media: &mut Media, events: &mut Events, leg: MediaKey) {
         remote_rtcp: None,
         plan: StreamPlan::both_ways(96, Encoding::usual(Codec::Opus)),
         srtp: None,
+        dtls: None,
     };
     media.try_send(Command::Configure { leg, stream }).unwrap();
     media.try_send(Command::Join { leg, mix: MixKey(1), contributors: 3 }).unwrap();

@@ -218,6 +218,7 @@ fn disconnection(reason: LeftReason) -> &'static str {
         LeftReason::Busy | LeftReason::Declined => "busy",
         LeftReason::NoAnswer
         | LeftReason::MediaTimeout
+        | LeftReason::HandshakeFailed
         | LeftReason::Incompatible
         | LeftReason::Overloaded
         | LeftReason::NotFound

@@ -17,7 +17,7 @@ use crate::sip::headers::NameAddr;
 use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
-use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts};
+use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts, Web};
 use super::registrations::Callee;
 use super::room::reason_of;
 use super::signal::wire_name;
@@ -104,7 +104,8 @@ impl Bridge {
         let identity = room.and_then(|room| self.focus(room));
         let mut targets = targets.into_iter();
         let Some(target) = targets.next() else { return };
-        let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs);
+        let web = web_of(&target);
+        let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs, web);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let offer = negotiation.offer(leg.wish());
         leg.from = from.uri.to_string();
@@ -223,6 +224,13 @@ impl Bridge {
     }
 }
 
+/// A phone that is reached by WebSocket is a browser, and takes no other offer (RFC 7118 §5).
+fn web_of(target: &Target) -> Web {
+    let transport = target.uri.param("transport").and_then(Transport::parse);
+    let is_browser = transport.is_some_and(Transport::is_websocket);
+    if is_browser { Web::Offered } else { Web::NotOffered }
+}
+
 /// The From of our INVITE: a full URI, or a user at the address the peer sees.
 fn caller(from: &Caller, address: IpAddr) -> NameAddr {
     match from {
@@ -250,6 +258,7 @@ mod tests {
     use api::control::Command as Ask;
     use api::model::Invite;
 
+    use super::{Uri, Web, web_of};
     use crate::bridge::scene::Scene;
     use crate::bridge_settings;
     use crate::config::Config;
@@ -269,6 +278,18 @@ mod tests {
 
             assert!(updated.starts_with("SIP/2.0 200 "), "{updated}");
             assert_eq!(scene.remote.map(|remote| remote.port()), Some(port), "{fork}");
+        }
+    }
+
+    #[test]
+    fn a_phone_that_is_reached_by_websocket_is_offered_what_a_browser_takes() {
+        for (uri, web) in [
+            ("sip:x@abc.invalid;transport=ws", Web::Offered),
+            ("sip:x@abc.invalid;transport=WSS", Web::Offered),
+            ("sip:x@10.0.0.1;transport=tls", Web::NotOffered),
+            ("sip:x@10.0.0.1", Web::NotOffered),
+        ] {
+            assert_eq!(web_of(&Uri::parse(uri.as_bytes()).unwrap().into()), web, "{uri}");
         }
     }
 

@@ -66,7 +66,7 @@ pub(super) struct Leg {
     /// It returns what it is sent.
     pub(super) echo: Option<EchoPath>,
     pub(super) codec: Option<Format>,
-    /// How its media is encrypted.
+    /// How its media is encrypted; not before DTLS has made the keys, where it is to.
     pub(super) srtp: Option<&'static str>,
     pub(super) statistics: Statistics,
     pub(super) created_at: Timestamp,
@@ -113,6 +113,13 @@ impl Texts {
         let takes = message.headers.has_token(&Name::Allow, Method::Message.as_str());
         if takes { Self::Taken } else { Self::Refused }
     }
+}
+
+/// Whether our offer is for a browser: with DTLS and ICE.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Web {
+    Offered,
+    NotOffered,
 }
 
 /// Whether others may learn who a caller is (RFC 3323).
@@ -256,6 +263,11 @@ impl Leg {
     /// Whether our INVITE has no final response yet.
     pub(super) fn is_dialing(&self) -> bool {
         matches!(self.stage, Stage::Dialing | Stage::Ringing)
+    }
+
+    /// What it is to be offered, should its INVITE have no offer.
+    pub(super) fn web(&self) -> Web {
+        if self.transport.starts_with("ws") { Web::Offered } else { Web::NotOffered }
     }
 
     /// The most that our side wants to send and hear: a held leg could be played music, so we keep sending.

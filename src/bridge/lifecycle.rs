@@ -14,11 +14,11 @@ use rand_core::Rng;
 use serde_json::json;
 
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
-use crate::sdp::{self, MediaPlan, Negotiation};
+use crate::sdp::{self, DtlsPolicy, MediaPlan, Negotiation};
 
 use super::conference_info::entity_of;
 use super::followers::Roster;
-use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts};
+use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
 use super::room::Room;
 use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
 
@@ -108,6 +108,7 @@ impl Bridge {
         address: IpAddr,
         rtp_port: u16,
         codecs: &[Format],
+        web: Web,
     ) -> Negotiation {
         let mut key_seed = sdp::KeySeed::default();
         self.dice.fill_bytes(&mut key_seed.0);
@@ -121,6 +122,11 @@ impl Bridge {
             csrc: self.settings.csrc,
             comfort_noise: self.settings.comfort_noise,
             srtp: self.settings.srtp,
+            dtls: self
+                .settings
+                .fingerprint
+                .clone()
+                .map(|fingerprint| DtlsPolicy { fingerprint, offers: web == Web::Offered }),
             key_seed,
         })
     }
@@ -141,7 +147,9 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.codec = Some(plan.send.1.format);
         leg.hold.remote = plan.remote_holds;
-        leg.srtp = plan.srtp.as_ref().map(|keys| keys.send.suite().name());
+        if plan.dtls.is_none() {
+            leg.srtp = plan.srtp.as_ref().map(|keys| keys.send.suite().name());
+        }
         let streams = StreamPlan {
             send: plan.send,
             receive: plan.receive.clone(),
@@ -163,6 +171,7 @@ impl Bridge {
             remote_rtcp: plan.remote_rtcp,
             plan: streams,
             srtp: plan.srtp.clone().map(Box::new),
+            dtls: plan.dtls.clone(),
         };
         let configure = Command::Configure { leg: leg.media, stream };
         let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
@@ -515,6 +524,7 @@ fn bye_reason(reason: LeftReason) -> Option<String> {
         LeftReason::PeerLeft => "The other party hung up",
         LeftReason::NoAnswer => "No answer",
         LeftReason::MediaTimeout => "No media received",
+        LeftReason::HandshakeFailed => "Media could not be encrypted",
         LeftReason::Shutdown => "The server is stopping",
         LeftReason::Transferred => "Transferred",
         LeftReason::Replaced => "Replaced by another call",

@@ -38,6 +38,8 @@ pub(super) struct Counters {
     pub(super) joins: u64,
     pub(super) digits: u64,
     pub(super) media_timeouts: u64,
+    pub(super) handshakes: u64,
+    pub(super) handshakes_failed: u64,
     pub(super) ports_exhausted: u64,
     pub(super) commands: u64,
     pub(super) delay_ceilings: u64,
@@ -248,6 +250,16 @@ impl Bridge {
             ("plenary_joins_total", "Calls that joined another by Join.", counters.joins),
             ("plenary_digits_total", "Digits received.", counters.digits),
             ("plenary_media_timeouts_total", "Legs whose media stopped.", counters.media_timeouts),
+            (
+                "plenary_dtls_handshakes_total",
+                "DTLS handshakes that made keys.",
+                counters.handshakes,
+            ),
+            (
+                "plenary_dtls_handshakes_failed_total",
+                "DTLS handshakes that ended their legs.",
+                counters.handshakes_failed,
+            ),
             (
                 "plenary_ports_exhausted_total",
                 "Times no RTP port was free.",

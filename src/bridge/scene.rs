@@ -110,8 +110,24 @@ impl Scene {
         self.request("INVITE", name, self.calls, "")
     }
 
+    /// The answer to a call with this offer.
+    pub(super) fn invite(&mut self, name: &str, offer: &str) -> String {
+        self.calls += 1;
+        self.request_with("INVITE", name, (self.calls, ""), offer)
+    }
+
     pub(super) fn request(&mut self, method: &str, name: &str, call: u32, to_tag: &str) -> String {
         let body = if method == "INVITE" { SDP } else { "" };
+        self.request_with(method, name, (call, to_tag), body)
+    }
+
+    fn request_with(
+        &mut self,
+        method: &str,
+        name: &str,
+        (call, to_tag): (u32, &str),
+        body: &str,
+    ) -> String {
         let (length, headers) = (body.len(), &self.headers);
         let number = if method == "ACK" || to_tag.is_empty() { 1 } else { 2 };
         let text = format!(
@@ -173,16 +189,21 @@ impl Scene {
     /// A phone calls, is answered and acknowledges; gives its dialog as we hold it, and its leg.
     pub(super) fn joined(&mut self, name: &str) -> Talk {
         let answer = self.call(name);
+        self.acknowledged(&answer)
+    }
+
+    /// The phone that called last acknowledges this answer; gives its dialog as we hold it, and its leg.
+    pub(super) fn acknowledged(&mut self, answer: &str) -> Talk {
         let number = self.calls;
         assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
         let leg = self.happened.iter().find_map(|event| event.leg).unwrap();
         let talk = Talk {
             call_id: format!("call{number}@10.0.0.1"),
-            ours: tag(header(&answer, "To")).to_owned(),
+            ours: tag(header(answer, "To")).to_owned(),
             theirs: format!("f{number}"),
             leg,
         };
-        self.request("ACK", name, number, &format!(";tag={}", talk.ours));
+        self.request("ACK", "us", number, &format!(";tag={}", talk.ours));
         talk
     }
 

@@ -10,6 +10,7 @@ use mixer::codec::{Format, OpusOptions};
 use super::{AccessSettings, Rule, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
+use crate::webrtc::Fingerprint;
 
 /// Settings of the bridge; each is a key of the configuration.
 #[derive(Clone, Debug)]
@@ -77,6 +78,8 @@ pub struct Settings {
     pub csrc: bool,
     /// Whether media is encrypted.
     pub srtp: SrtpPolicy,
+    /// Of our certificate, if DTLS may encrypt it.
+    pub fingerprint: Option<Fingerprint>,
     /// How long a phone may ring where the caller does not say.
     pub ring_timeout: Duration,
     /// How long a transfer may go without news.

@@ -15,7 +15,7 @@ use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
 use super::followers::privacy_of;
-use super::leg::{KeySource, Stage, Texts};
+use super::leg::{KeySource, Leg, Stage, Texts, Web};
 use super::lifecycle::NewRoom;
 use super::room::Refusal;
 use super::routes::{Asking, Taken, user_or_number};
@@ -269,7 +269,8 @@ impl Bridge {
             return self.refuse_caller(id, status, reason);
         }
         let codecs = self.settings.codecs.clone();
-        let mut negotiation = self.negotiation(address, rtp_port, &codecs);
+        let web = self.legs.get(&id).map_or(Web::NotOffered, Leg::web);
+        let mut negotiation = self.negotiation(address, rtp_port, &codecs, web);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(session) = leg.session else { return };
         let wish = leg.wish();

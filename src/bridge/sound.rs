@@ -8,7 +8,7 @@ use api::model::{LeftReason, LegId, SipFailure};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::media::command::{EchoPath, Event, MediaKey, MixKey};
+use crate::media::command::{EchoPath, Event, Fault, MediaKey, MixKey};
 
 use super::leg::{self, Dial, Key, KeySource, Stage};
 use super::{Bridge, Output, quality};
@@ -26,6 +26,13 @@ impl Bridge {
                     leg.statistics.remote = Some(from);
                 }
             }
+            Event::Secured { leg, suite } => {
+                self.counters.handshakes += 1;
+                if let Some(leg) = self.leg_of(leg) {
+                    leg.srtp = Some(suite.name());
+                }
+            }
+            Event::HandshakeFailed { leg, fault } => self.handshake_failed(leg, fault),
             Event::Digit { leg, digit, duration } => {
                 if let Some(leg) = self.media.get(&leg).copied() {
                     self.pressed(leg, digit, duration, KeySource::Rtp);
@@ -175,6 +182,14 @@ impl Bridge {
         self.end_leg(id, LeftReason::MediaTimeout, None);
     }
 
+    /// There will be no media that could be believed: nothing is left to be held.
+    fn handshake_failed(&mut self, media: MediaKey, fault: Fault) {
+        self.counters.handshakes_failed += 1;
+        let Some(id) = self.leg_of(media).map(|leg| leg.id) else { return };
+        let sip = SipFailure { status: 488, reason: fault.to_string() };
+        self.end_leg(id, LeftReason::HandshakeFailed, Some(sip));
+    }
+
     fn measured(&mut self, media: MediaKey, statistics: crate::media::command::Statistics) {
         let Some(id) = self.media.get(&media).copied() else { return };
         self.counters.measured(media, &statistics);
@@ -198,3 +213,6 @@ impl Bridge {
         self.outputs.push_back(Output::Levels(seen));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,9 @@ pub use mixer::quality::{Cause, Quality};
 use mixer::room::TICK;
 pub use mixer::rtp::Naming;
 pub use mixer::slot::{EchoPath, Seat, StreamPlan, Vitals};
-pub use mixer::srtp::Keys as SrtpKeys;
+pub use mixer::srtp::{Keys as SrtpKeys, Suite};
+
+pub use crate::webrtc::{Association, Fault};
 
 /// A leg's media, named by the bridge; never reused.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -93,8 +95,10 @@ pub struct Stream {
     pub remote_rtcp: Option<SocketAddr>,
     /// What is sent and received.
     pub plan: StreamPlan,
-    /// The keys, if RTP and RTCP are encrypted.
+    /// The keys, if RTP and RTCP are encrypted and the SDP had them.
     pub srtp: Option<Box<SrtpKeys>>,
+    /// What is to make the keys, if they are encrypted so. Until then nothing is sent, and nothing is heard.
+    pub dtls: Option<Box<Association>>,
 }
 
 /// What the media threads report.
@@ -121,6 +125,20 @@ pub enum Event {
         leg: MediaKey,
         /// Where its media really comes from.
         from: SocketAddr,
+    },
+    /// The DTLS handshake made keys of this suite: media flows.
+    Secured {
+        /// The leg.
+        leg: MediaKey,
+        /// How packets are encrypted.
+        suite: Suite,
+    },
+    /// The DTLS handshake came to nothing: media never flows.
+    HandshakeFailed {
+        /// The leg.
+        leg: MediaKey,
+        /// Why.
+        fault: Fault,
     },
     /// A digit ended (or lasted too long); counted once in spite of repeats.
     Digit {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mixer::rtcp::Contributors;
@@ -16,6 +17,8 @@ use super::pace::Pace;
 use super::pool::PortPair;
 use super::secure::Secure;
 use super::socket::{Clock, Datagram, Inbox, Socket};
+use super::web::{News, Web, Wire};
+use crate::webrtc::{Identity, Kind};
 
 /// A leg from open to close; it moves between workers whole.
 #[derive(Debug)]
@@ -24,8 +27,12 @@ pub(super) struct Leg {
     ports: Ports,
     latch: Latch,
     stream: Option<Stream>,
-    /// Here if media is encrypted.
+    /// Here if media is encrypted and there are keys.
     secure: Option<Box<Secure>>,
+    /// Here if DTLS makes the keys.
+    web: Option<Box<Web>>,
+    /// Who we are in DTLS.
+    identity: Option<Arc<Identity>>,
     /// One bit for each payload type that is accepted.
     accepted: u128,
     /// The RTP clock of what is received, Hz.
@@ -83,13 +90,20 @@ pub(super) struct Upkeep<'a> {
 
 impl Leg {
     /// A leg whose ports are bound.
-    pub(super) fn new(now: Instant, key: MediaKey, ports: Ports, slot: Slot) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        key: MediaKey,
+        (ports, slot): (Ports, Slot),
+        identity: Option<Arc<Identity>>,
+    ) -> Self {
         Self {
             key,
             ports,
             latch: Latch::default(),
             stream: None,
             secure: None,
+            web: None,
+            identity,
             accepted: 0,
             rtp_clock: 8000,
             pace: Pace::default(),
@@ -116,19 +130,51 @@ impl Leg {
             self.heard = now;
             self.silent = false;
         }
-        self.latch.configure(stream.remote, stream.remote_rtcp);
-        self.ports.rtp.connect(self.latch.settled(now));
+        self.configure_security(now, &stream);
+        if !self.has_ice() {
+            self.latch.configure(stream.remote, stream.remote_rtcp);
+        }
+        self.settle(now);
         let types = stream.plan.receive.iter().map(|&(number, _)| number);
         let events = stream.plan.receive_events.iter().map(|&(number, _)| number);
         let noise = stream.plan.receive_noise.iter().copied();
         self.accepted = types.chain(events).chain(noise).fold(0, |bits, number| bits | bit(number));
         self.rtp_clock = stream.plan.receive.first().map_or(8000, |(_, format)| format.clock_rate);
+        slot.configure(now, &stream.plan);
+        self.stream = Some(stream);
+    }
+
+    /// Keys that DTLS has made stay while it makes others.
+    fn configure_security(&mut self, now: Instant, stream: &Stream) {
+        match (&mut self.web, &stream.dtls) {
+            (Some(web), Some(association)) => web.configure(now, association, stream.remote),
+            (web, association) => {
+                let fresh = association.as_ref().zip(self.identity.clone());
+                let fresh = fresh.map(|(association, identity)| {
+                    Web::new(now, identity, association, stream.remote)
+                });
+                let was_web = std::mem::replace(web, fresh.map(Box::new)).is_some();
+                if was_web || web.is_some() {
+                    self.secure = None;
+                }
+            }
+        }
         match (&mut self.secure, &stream.srtp) {
+            _ if stream.dtls.is_some() => {}
             (Some(secure), Some(keys)) => secure.rekey(keys),
             (secure, keys) => *secure = keys.clone().map(|keys| Box::new(Secure::new(*keys))),
         }
-        slot.configure(now, &stream.plan);
-        self.stream = Some(stream);
+    }
+
+    fn has_ice(&self) -> bool {
+        self.web.as_ref().is_some_and(|web| web.has_ice())
+    }
+
+    /// Connects the socket to who is latched for good. Where there is ICE, checks may come from anywhere.
+    fn settle(&mut self, now: Instant) {
+        if !self.has_ice() {
+            self.ports.rtp.connect(self.latch.settled(now));
+        }
     }
 
     /// Whether it needs care while it is in no mix.
@@ -140,10 +186,15 @@ impl Leg {
     pub(super) fn receive(&mut self, slot: &mut Slot, upkeep: &mut Upkeep<'_>) -> bool {
         let mut heard = false;
         for _ in 0..DATAGRAMS_MAX {
-            let Some(datagram) = upkeep.inbox.receive(&self.ports.rtp) else { break };
-            let (now, arrived) = (upkeep.clock.now, datagram.arrived);
+            let Upkeep { clock, inbox, report, outbox, .. } = &mut *upkeep;
+            let Some(datagram) = inbox.receive(&self.ports.rtp) else { break };
+            if self.web.is_some() && Kind::of(datagram.bytes) != Kind::Rtp {
+                self.handle_web(clock.now, datagram, report, outbox);
+                continue;
+            }
+            let (now, arrived) = (clock.now, datagram.arrived);
             let fields = rhythm(datagram.bytes);
-            heard |= self.handle_datagram(slot, datagram, upkeep.clock, upkeep.outbox);
+            heard |= self.handle_datagram(slot, datagram, *clock, outbox);
             if fields.is_some_and(|fields| self.pace.is_last(now, arrived, fields, self.rtp_clock))
             {
                 break;
@@ -191,9 +242,52 @@ impl Leg {
         true
     }
 
+    /// Takes what is for ICE or DTLS.
+    fn handle_web(
+        &mut self,
+        now: Instant,
+        Datagram { from, bytes, .. }: Datagram<'_>,
+        room: &mut Vec<u8>,
+        outbox: &mut Outbox,
+    ) {
+        let Some(web) = &mut self.web else { return };
+        let wire = &mut Wire { socket: &self.ports.rtp, room };
+        let news = match Kind::of(bytes) {
+            Kind::Stun => web.handle_stun(now, (from, bytes), wire),
+            Kind::Dtls => web.handle_dtls(now, (from, bytes), wire),
+            Kind::Rtp | Kind::Other => {
+                self.rejected += 1;
+                None
+            }
+        };
+        self.take_news(news, outbox);
+    }
+
+    fn take_news(&mut self, news: Option<News>, outbox: &mut Outbox) {
+        let leg = self.key;
+        match news {
+            Some(News::Nominated(remote)) => self.latch.configure(remote, None),
+            Some(News::Keys(keys)) => {
+                outbox.push(Event::Secured { leg, suite: keys.send.suite() });
+                self.secure = Some(Box::new(Secure::new(keys)));
+            }
+            Some(News::Failed(fault)) => outbox.push(Event::HandshakeFailed { leg, fault }),
+            None => {}
+        }
+    }
+
+    /// Whether nothing may be sent or heard that is not encrypted.
+    fn must_be_secure(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.dtls.is_some())
+    }
+
     /// What is in a datagram; a forged one is dropped before anything, the latch above all, learns of it.
     fn unprotect<'a>(&mut self, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
-        let Some(secure) = &mut self.secure else { return Some(bytes) };
+        let must_be_secure = self.must_be_secure();
+        let Some(secure) = &mut self.secure else {
+            self.rejected += u64::from(must_be_secure);
+            return (!must_be_secure).then_some(bytes);
+        };
         let opened = secure.unprotect(bytes);
         self.unauthentic += u64::from(opened.is_err());
         opened.ok()
@@ -213,7 +307,7 @@ impl Leg {
     pub(super) fn protect(&mut self, room: &mut [u8], len: usize) -> Option<usize> {
         match &mut self.secure {
             Some(secure) => secure.protect(room, len).ok(),
-            None => Some(len),
+            None => (!self.must_be_secure()).then_some(len),
         }
     }
 
@@ -237,7 +331,12 @@ impl Leg {
         upkeep: &mut Upkeep<'_>,
     ) {
         let Clock { now, wall } = upkeep.clock;
-        self.ports.rtp.connect(self.latch.settled(now));
+        self.settle(now);
+        if let Some(web) = &mut self.web {
+            let wire = &mut Wire { socket: &self.ports.rtp, room: upkeep.report };
+            let news = web.handle_timeout(now, wire);
+            self.take_news(news, upkeep.outbox);
+        }
         self.receive_rtcp(slot, upkeep);
         upkeep.report.clear();
         if slot.poll_rtcp(now, wall, heard, upkeep.report) {
@@ -263,9 +362,12 @@ impl Leg {
     }
 
     fn send_rtcp(&mut self, report: &mut Vec<u8>) {
-        if let Some(secure) = &mut self.secure
-            && secure.protect_rtcp(report).is_err()
-        {
+        let must_be_secure = self.must_be_secure();
+        let is_ready = match &mut self.secure {
+            Some(secure) => secure.protect_rtcp(report).is_ok(),
+            None => !must_be_secure,
+        };
+        if !is_ready {
             return;
         }
         let (socket, to) = match self.latch.rtcp_target() {

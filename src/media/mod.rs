@@ -25,6 +25,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod web;
 mod worker;
 
 use std::io;
@@ -51,6 +52,7 @@ pub use self::system::{DescriptorLimit, raise_descriptor_limit};
 use self::tally::Load;
 use self::watch::Watch;
 use self::worker::{Arrival, Links, Peer, Settings, Worker};
+use crate::webrtc::Identity;
 
 /// What the media threads are made with.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,8 @@ pub struct Options {
     pub asleep_after: Duration,
     /// How packets are sent and received.
     pub io: Io,
+    /// Who we are in DTLS; without it a leg that is to have it stays silent.
+    pub identity: Option<Arc<Identity>>,
     /// Commands that may wait at each worker; beyond, [`Media::try_send`] refuses.
     pub command_queue: usize,
     /// Events of each worker that may wait for the bridge; beyond, levels and statistics are dropped and the rest is kept back.
@@ -96,6 +100,7 @@ impl Default for Options {
             silence_after: Duration::from_secs(30),
             asleep_after: Duration::from_secs(5),
             io: Io::Auto,
+            identity: None,
             command_queue: 4_096,
             event_queue: 2_048,
         }
@@ -233,6 +238,7 @@ impl From<&Options> for Settings {
             silence_after: options.silence_after,
             asleep_after: options.asleep_after,
             backend: Backend::Plain,
+            identity: options.identity.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod secure;
 mod spread;
+mod web;
 
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
@@ -159,6 +160,7 @@ impl Phone {
                 ..StreamPlan::both_ways(0, Encoding { format: PCMU, ptime: TICK, opus })
             },
             srtp: None,
+            dtls: None,
         }
     }
 

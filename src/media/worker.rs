@@ -38,6 +38,7 @@ use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
 use super::tally::{Load, Tally};
 use super::watch::Watch;
+use crate::webrtc::Identity;
 
 /// What every worker is made with.
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub(super) struct Settings {
     /// A mix from whose legs no RTP came for so long sleeps.
     pub(super) asleep_after: Duration,
     pub(super) backend: Backend,
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 /// What comes from another worker: a leg, or word that there is none of that name.
@@ -285,7 +287,8 @@ impl Worker {
             Ok(ports) => {
                 let rtp_port = ports.pair().rtp();
                 let slot = Slot::new(self.slot_options(key));
-                let leg = Leg::new(self.clock.now, key, ports, slot);
+                let identity = self.settings.identity.clone();
+                let leg = Leg::new(self.clock.now, key, (ports, slot), identity);
                 self.take_in(Box::new(leg));
                 self.links.outbox.push(Event::Opened { leg: key, rtp_port });
             }

@@ -28,12 +28,16 @@ pub enum SrtpPolicy {
 }
 
 impl SrtpPolicy {
-    /// The protocols that are spoken under it.
-    pub(super) fn protocols(self) -> &'static str {
-        match self {
-            Self::Off => "RTP/AVP or RTP/AVPF",
-            Self::Accept | Self::Offer | Self::Require => {
+    /// The protocols that are spoken under it, with or without DTLS.
+    pub(super) fn protocols(self, dtls: bool) -> &'static str {
+        match (self, dtls) {
+            (Self::Off, false) => "RTP/AVP or RTP/AVPF",
+            (Self::Off, true) => "RTP/AVP, RTP/AVPF or UDP/TLS/RTP/SAVPF",
+            (Self::Accept | Self::Offer | Self::Require, false) => {
                 "RTP/AVP, RTP/AVPF, RTP/SAVP or RTP/SAVPF"
+            }
+            (Self::Accept | Self::Offer | Self::Require, true) => {
+                "RTP/AVP, RTP/AVPF, RTP/SAVP, RTP/SAVPF or UDP/TLS/RTP/SAVPF"
             }
         }
     }

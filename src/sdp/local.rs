@@ -8,6 +8,7 @@ use mixer::codec::{Format, OpusOptions};
 
 use crate::sdp::attribute::Direction;
 use crate::sdp::crypto::{Crypto, KeySeed, SrtpPolicy};
+use crate::sdp::dtls::{DtlsPolicy, Lines};
 use crate::sdp::extension::Mapping;
 use crate::sdp::format::Coding;
 use crate::sdp::session::{Media, Session};
@@ -31,8 +32,10 @@ pub struct Local {
     pub comfort_noise: bool,
     /// Whether they may be told who contributes to what they hear.
     pub csrc: bool,
-    /// Whether media is encrypted.
+    /// Whether media is encrypted with keys in the descriptions.
     pub srtp: SrtpPolicy,
+    /// Whether it may be encrypted with keys that DTLS makes.
+    pub dtls: Option<DtlsPolicy>,
     /// What our keys are drawn from; no two sessions may have the same.
     pub key_seed: KeySeed,
 }
@@ -54,6 +57,7 @@ pub(super) struct Audio<'a> {
     pub(super) ptime: Duration,
     pub(super) mux: bool,
     pub(super) cryptos: &'a [Crypto],
+    pub(super) dtls: Option<Lines<'a>>,
 }
 
 /// What an answer takes over from the offer's session level.
@@ -84,6 +88,10 @@ impl Local {
         line(&mut body, format_args!("t={timing}"));
         if let Some(mid) = bundle {
             line(&mut body, format_args!("a=group:BUNDLE {mid}"));
+        }
+        if audio.dtls.as_ref().is_some_and(|dtls| dtls.ice.is_some()) {
+            line(&mut body, format_args!("a=ice-lite"));
+            line(&mut body, format_args!("a=ice-options:ice2"));
         }
         for section in sections {
             match section {
@@ -118,10 +126,26 @@ impl Local {
         for crypto in audio.cryptos {
             line(body, format_args!("a=crypto:{crypto}"));
         }
+        if let Some(dtls) = &audio.dtls {
+            self.dtls(body, dtls);
+        }
         for mapping in audio.mappings {
             line(body, format_args!("a=extmap:{mapping}"));
         }
         line(body, format_args!("a={}", audio.direction));
+    }
+
+    /// RFC 8122 §5, RFC 4145 §4; RFC 8839 §5.1 to §5.4: our one candidate, with the priority of RFC 8445 §5.1.2.1.
+    fn dtls(&self, body: &mut String, dtls: &Lines<'_>) {
+        line(body, format_args!("a=setup:{}", dtls.setup.name()));
+        line(body, format_args!("a=fingerprint:{}", dtls.fingerprint));
+        if let Some(ice) = dtls.ice {
+            line(body, format_args!("a=ice-ufrag:{}", ice.ufrag));
+            line(body, format_args!("a=ice-pwd:{}", ice.password));
+            let (address, port) = (self.address, self.rtp_port);
+            line(body, format_args!("a=candidate:1 1 udp 2130706431 {address} {port} typ host"));
+            line(body, format_args!("a=end-of-candidates"));
+        }
     }
 
     fn family(&self) -> &'static str {
@@ -148,12 +172,12 @@ impl Section {
     }
 }
 
-impl Frame<'static> {
-    /// Of an offer: not bounded in time, no group.
-    pub(super) const OFFER: Self = Self { timing: "0 0", bundle: None };
-}
-
 impl<'a> Frame<'a> {
+    /// Of an offer: not bounded in time. A browser wants to hear of a group, if only of one (RFC 8829 §5.2.1).
+    pub(super) fn offer(bundle: Option<&'a str>) -> Self {
+        Self { timing: "0 0", bundle }
+    }
+
     /// Of an answer that takes `audio`. RFC 3264 §6: its t-line is the offer's. RFC 9143 §7.3.3: a BUNDLE group of
     /// `audio` alone is in order where `audio` leads the offered one.
     pub(super) fn of(offer: &'a Session, audio: &Media) -> Self {

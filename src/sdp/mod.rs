@@ -11,6 +11,7 @@
 
 mod attribute;
 mod crypto;
+mod dtls;
 mod extension;
 mod format;
 mod local;
@@ -20,6 +21,7 @@ mod session;
 
 pub use attribute::{Direction, Fmtp, Host, Origin, RtcpAddress, RtpMap};
 pub use crypto::{KeySeed, SrtpPolicy};
+pub use dtls::DtlsPolicy;
 pub use local::Local;
 pub use negotiate::Negotiation;
 pub use plan::{MediaPlan, Refusal};

@@ -24,17 +24,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use mixer::codec::{Codec, Format};
-use mixer::srtp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 
 use crate::sdp::attribute::{Direction, Host};
 use crate::sdp::crypto::{Crypto, SrtpPolicy};
+use crate::sdp::dtls::{self, Agreed, Protection, Setup};
 use crate::sdp::extension::{Extension, Mapping};
 use crate::sdp::format::{Coding, encoding};
 use crate::sdp::local::{Audio, Frame, Local, Section};
 use crate::sdp::plan::{MediaPlan, Refusal};
 use crate::sdp::session::{Media, Session};
+
+mod protection;
+
+use protection::agreed;
 
 /// The offers and answers of one leg: remembers the o-line, the m-lines and the plan in force.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub struct Negotiation {
     mappings: BTreeMap<u8, Extension>,
     /// What our keys are drawn from.
     dice: ChaCha12Rng,
+    /// Associations that there were.
+    associations: u32,
     standing: Standing,
     offered: Option<Offered>,
 }
@@ -70,6 +76,7 @@ struct Standing {
     sections: Vec<Section>,
     /// Our `a=crypto` line.
     crypto: Option<Crypto>,
+    dtls: Option<dtls::Standing>,
     plan: Option<MediaPlan>,
 }
 
@@ -79,6 +86,8 @@ struct Offered {
     codings: Vec<(u8, Coding)>,
     mappings: Vec<Mapping>,
     cryptos: Vec<Crypto>,
+    /// Here if DTLS was offered.
+    dtls: Option<dtls::Ours>,
     direction: Direction,
     before: Standing,
 }
@@ -92,8 +101,8 @@ struct Usable<'a> {
     codings: Vec<(u8, Coding)>,
     /// Header extensions that both speak.
     mappings: Vec<Mapping>,
-    /// Their `a=crypto` line that we take.
-    crypto: Option<Crypto>,
+    /// With their `a=crypto` line that we take, or what they say of DTLS.
+    protection: Protection<Crypto>,
     remote: SocketAddr,
     remote_rtcp: Option<SocketAddr>,
     /// Theirs; an old hold by address counts.
@@ -103,13 +112,17 @@ struct Usable<'a> {
 impl Negotiation {
     /// Starts with nothing agreed.
     pub fn new(local: Local) -> Self {
+        let offers_dtls = local.dtls.as_ref().is_some_and(|dtls| dtls.offers);
         let protocol = match local.srtp {
+            _ if offers_dtls => protection::DTLS[0],
             SrtpPolicy::Off | SrtpPolicy::Accept | SrtpPolicy::Offer => "RTP/AVP",
             SrtpPolicy::Require => "RTP/SAVP",
         };
-        let audio = Section::Audio { protocol: protocol.to_owned(), mid: None };
+        let mid = offers_dtls.then(|| "0".to_owned());
+        let audio = Section::Audio { protocol: protocol.to_owned(), mid };
         Self {
             dice: ChaCha12Rng::from_seed(local.key_seed.0),
+            associations: 0,
             local,
             version: 0,
             sent: Body::default(),
@@ -129,20 +142,23 @@ impl Negotiation {
     pub fn offer(&mut self, direction: Direction) -> Bytes {
         let codings = self.codings();
         let mappings = self.mappings();
-        let cryptos = self.cryptos();
+        let dtls = self.offered_dtls();
+        let cryptos = if dtls.is_some() { Vec::new() } else { self.cryptos() };
         let audio = Audio {
             codings: &codings,
             mappings: &mappings,
             cryptos: &cryptos,
+            dtls: dtls.as_ref().and_then(|ours| self.lines(Setup::ActPass, ours.ice.as_ref())),
             direction,
             ptime: self.local.ptime,
             mux: true,
         };
-        let body = self.local.body(&Frame::OFFER, &self.standing.sections, &audio);
+        let frame = Frame::offer(self.mid().filter(|_| dtls.is_some()));
+        let body = self.local.body(&frame, &self.standing.sections, &audio);
         self.numbers.extend(codings.iter().copied());
         self.note(&mappings);
         let before = self.standing.clone();
-        self.offered = Some(Offered { codings, mappings, cryptos, direction, before });
+        self.offered = Some(Offered { codings, mappings, cryptos, dtls, direction, before });
         self.print(body)
     }
 
@@ -156,11 +172,16 @@ impl Negotiation {
         let offered = self.offered.as_ref().ok_or(Refusal::NotOffered)?;
         let session = Session::parse(answer)?;
         let media = session.media().get(self.audio_index()).ok_or(Refusal::NoAudio)?;
-        let mut theirs = self.usable(&session, media, Some(&offered.cryptos))?;
-        let taken = theirs.crypto.as_ref();
+        let mut theirs = self.usable(&session, media, Some(offered))?;
+        let taken = theirs.protection.sdes();
         let crypto =
             offered.cryptos.iter().find(|ours| taken.is_some_and(|theirs| theirs.takes(ours)));
         let crypto = crypto.cloned();
+        let dtls = theirs.protection.dtls().map(|theirs| {
+            let ours = offered.dtls.as_ref().and_then(|ours| ours.ice.clone());
+            let ours = ours.filter(|_| theirs.ice.is_some());
+            self.associated(theirs, ours)
+        });
         theirs.mappings.retain(|theirs| {
             offered
                 .mappings
@@ -175,9 +196,15 @@ impl Negotiation {
             } else {
                 self.plan().is_some_and(|plan| plan.remote_holds)
             },
-            ..self.agree(&theirs, &receivable(&offered.codings, &theirs.codings), crypto.as_ref())
+            ..self.agree(
+                &theirs,
+                &receivable(&offered.codings, &theirs.codings),
+                agreed(crypto.as_ref(), &theirs, dtls.as_ref()),
+            )
         };
+        self.note_association(dtls.as_ref());
         self.standing.crypto = crypto;
+        self.standing.dtls = dtls;
         self.standing.plan = Some(plan.clone());
         Ok(plan)
     }
@@ -196,8 +223,13 @@ impl Negotiation {
         let (index, theirs) = self.choose(&session)?;
         let direction = theirs.direction.reversed().and(wanted);
         let remote_holds = !theirs.direction.receives();
-        let crypto = theirs.crypto.as_ref().map(|theirs| self.own_crypto(theirs));
-        let agreed = self.agree(&theirs, &theirs.codings, crypto.as_ref());
+        let crypto = theirs.protection.sdes().cloned().map(|theirs| self.own_crypto(&theirs));
+        let dtls = theirs.protection.dtls().map(|theirs| {
+            let ours = theirs.ice.is_some().then(|| self.own_credentials(theirs));
+            self.associated(theirs, ours)
+        });
+        let agreed = agreed(crypto.as_ref(), &theirs, dtls.as_ref());
+        let agreed = self.agree(&theirs, &theirs.codings, agreed);
         let plan = MediaPlan { direction, remote_holds, ..agreed };
 
         let mut sections: Vec<Section> = session.media().iter().map(Section::refused).collect();
@@ -206,6 +238,10 @@ impl Negotiation {
             codings: &theirs.codings,
             mappings: &theirs.mappings,
             cryptos: crypto.as_slice(),
+            dtls: dtls.as_ref().and_then(|dtls| {
+                let ours = &dtls.association;
+                self.lines(Setup::of(ours.role), ours.ice.as_ref())
+            }),
             direction,
             ptime: plan.send.1.ptime,
             mux: theirs.media.rtcp_mux(),
@@ -214,12 +250,14 @@ impl Negotiation {
 
         self.numbers.extend(theirs.codings.iter().copied());
         self.note(&theirs.mappings);
-        self.standing = Standing { sections, crypto, plan: Some(plan.clone()) };
+        self.note_association(dtls.as_ref());
+        self.standing = Standing { sections, crypto, dtls, plan: Some(plan.clone()) };
         // A refresh of the session offers the same again (RFC 4028 §7.4), and their answer may be another then.
         self.offered = Some(Offered {
             codings: theirs.codings,
             mappings: theirs.mappings,
             cryptos: self.standing.crypto.iter().cloned().collect(),
+            dtls: self.standing.dtls.as_ref().map(dtls::Standing::again),
             direction,
             before: self.standing.clone(),
         });
@@ -231,50 +269,6 @@ impl Negotiation {
         if let Some(offered) = self.offered.take() {
             self.standing = offered.before;
         }
-    }
-
-    /// The line that stands, or what we offer at first.
-    fn cryptos(&mut self) -> Vec<Crypto> {
-        if self.standing.plan.is_some() {
-            return self.standing.crypto.iter().cloned().collect();
-        }
-        match self.local.srtp {
-            SrtpPolicy::Off | SrtpPolicy::Accept => Vec::new(),
-            SrtpPolicy::Offer | SrtpPolicy::Require => Crypto::offered(&mut self.dice),
-        }
-    }
-
-    /// Our answer to this line of theirs: under the key in use, unless theirs is new.
-    fn own_crypto(&mut self, theirs: &Crypto) -> Crypto {
-        let keys = self.plan().and_then(|plan| plan.srtp.as_ref());
-        match keys.filter(|keys| keys.receive == theirs.key) {
-            Some(keys) => Crypto { tag: theirs.tag, key: keys.send.clone() },
-            None => theirs.answered(&mut self.dice),
-        }
-    }
-
-    /// The line of theirs that we take, in an answer one that takes `offered`; none where media may stay readable.
-    fn secure(&self, media: &Media, offered: Option<&[Crypto]>) -> Result<Option<Crypto>, Refusal> {
-        let policy = self.local.srtp;
-        let is_secure = is_protocol(media, &SECURE);
-        let is_spoken = is_protocol(media, &PLAIN) || is_secure && policy != SrtpPolicy::Off;
-        if !is_spoken {
-            return Err(Refusal::Protocol(media.protocol().to_owned(), policy.protocols()));
-        }
-        if policy == SrtpPolicy::Off {
-            return Ok(None);
-        }
-        let fits = |theirs: &Crypto| {
-            offered.is_none_or(|offered| offered.iter().any(|ours| theirs.takes(ours)))
-        };
-        let found = media.attributes("crypto").filter_map(Crypto::parse).find(fits);
-        // Who answers with another line than one of ours encrypts what we could not read.
-        let is_promised = offered.is_some_and(|offered| !offered.is_empty())
-            && media.attributes("crypto").next().is_some();
-        if found.is_none() && (is_secure || is_promised || policy == SrtpPolicy::Require) {
-            return Err(Refusal::NotEncrypted);
-        }
-        Ok(found)
     }
 
     /// Everything we speak, with a number each: the one it has in this session, else a free one.
@@ -350,6 +344,14 @@ impl Negotiation {
         agreed.or_else(|| self.numbers.iter().find(|&(_, &known)| known == coding).map(|(&n, _)| n))
     }
 
+    /// The name of our m-line in groups.
+    fn mid(&self) -> Option<&str> {
+        self.standing.sections.iter().find_map(|section| match section {
+            Section::Audio { mid, .. } => mid.as_deref(),
+            Section::Refused(_) => None,
+        })
+    }
+
     fn audio_index(&self) -> usize {
         let sections = &self.standing.sections;
         sections.iter().position(|section| matches!(section, Section::Audio { .. })).unwrap_or(0)
@@ -371,22 +373,27 @@ impl Negotiation {
         Err(refusal.unwrap_or(Refusal::NoAudio))
     }
 
-    /// What we can use of an m-line, in an answer to these `offered` keys.
+    /// What we can use of an m-line, in an answer to what was `offered`.
     fn usable<'a>(
         &self,
         session: &Session,
         media: &'a Media,
-        offered: Option<&[Crypto]>,
+        offered: Option<&Offered>,
     ) -> Result<Usable<'a>, Refusal> {
         if !media.kind().eq_ignore_ascii_case("audio") || media.port() == 0 {
             return Err(Refusal::NoAudio);
         }
-        let crypto = self.secure(media, offered)?;
+        let protection = self.protection(session, media, offered)?;
+        let has_ice = protection.dtls().is_some_and(|theirs| theirs.ice.is_some());
         let codings = self.common(media);
         let send = *audio(&codings).first().ok_or(Refusal::NoCommonCodec)?;
-        let host =
-            media.connection().or_else(|| session.connection()).ok_or(Refusal::NoConnection)?;
-        let address = self.reachable(host)?;
+        let host = media.connection().or_else(|| session.connection());
+        let address = match host {
+            // What a check comes from counts; this may be a name, of another family, or 0.0.0.0 (RFC 8839 §4.3.1).
+            _ if has_ice => self.unspecified(),
+            Some(host) => self.reachable(host)?,
+            None => return Err(Refusal::NoConnection),
+        };
         let direction = media.direction().or_else(|| session.direction()).unwrap_or_default();
         let mappings = Mapping::all(session, media);
         let spoken = mappings.iter().filter(|mapping| self.speaks(mapping.extension));
@@ -394,12 +401,12 @@ impl Negotiation {
             media,
             send,
             codings,
-            crypto,
+            protection,
             mappings: spoken.filter_map(Mapping::answered).collect(),
             remote: SocketAddr::new(address, media.port()),
             remote_rtcp: self.remote_rtcp(media, address),
             // RFC 3264 §8.4: the old way to hold, "send nothing to me".
-            direction: if address.is_unspecified() {
+            direction: if address.is_unspecified() && !has_ice {
                 direction.and(Direction::SendOnly)
             } else {
                 direction
@@ -430,12 +437,9 @@ impl Negotiation {
 
     /// An unspecified address is made one of our family: nothing goes there anyway.
     fn reachable(&self, host: Host) -> Result<IpAddr, Refusal> {
-        let (family, unspecified) = match self.local.address {
-            IpAddr::V4(_) => ("IPv4", IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            IpAddr::V6(_) => ("IPv6", IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        };
+        let family = if self.local.address.is_ipv4() { "IPv4" } else { "IPv6" };
         match host {
-            Host::Address(address) if address.is_unspecified() => Ok(unspecified),
+            Host::Address(address) if address.is_unspecified() => Ok(self.unspecified()),
             Host::Address(address)
                 if address.is_multicast()
                     || address == IpAddr::V4(Ipv4Addr::BROADCAST)
@@ -445,6 +449,13 @@ impl Negotiation {
             }
             Host::Address(address) => Ok(address),
             Host::Name(name) => Err(Refusal::Address(name, family)),
+        }
+    }
+
+    fn unspecified(&self) -> IpAddr {
+        match self.local.address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         }
     }
 
@@ -461,12 +472,7 @@ impl Negotiation {
     }
 
     /// The plan without its direction.
-    fn agree(
-        &self,
-        theirs: &Usable<'_>,
-        receive: &[(u8, Coding)],
-        crypto: Option<&Crypto>,
-    ) -> MediaPlan {
+    fn agree(&self, theirs: &Usable<'_>, receive: &[(u8, Coding)], agreed: Agreed) -> MediaPlan {
         let (number, format) = theirs.send;
         let send_events = events(&theirs.codings);
         let ours = (self.local.ptime, self.local.opus);
@@ -487,10 +493,8 @@ impl Negotiation {
                 .map(|(number, _)| number),
             level_id: theirs.id_of(Extension::Level),
             levels_id: theirs.id_of(Extension::Levels),
-            srtp: crypto.zip(theirs.crypto.as_ref()).map(|(ours, theirs)| srtp::Keys {
-                send: ours.key.clone(),
-                receive: theirs.key.clone(),
-            }),
+            srtp: agreed.srtp,
+            dtls: agreed.dtls,
             direction: Direction::Inactive,
             remote_holds: false,
         }
@@ -512,15 +516,6 @@ impl Usable<'_> {
         found.map(|mapping| mapping.id)
     }
 }
-
-fn is_protocol(media: &Media, known: &[&str]) -> bool {
-    known.iter().any(|known| media.protocol().eq_ignore_ascii_case(known))
-}
-
-/// RFC 3551 and RFC 4585.
-const PLAIN: [&str; 2] = ["RTP/AVP", "RTP/AVPF"];
-/// RFC 3711 and RFC 5124.
-const SECURE: [&str; 2] = ["RTP/SAVP", "RTP/SAVPF"];
 
 /// What may arrive after an answer: what is on both lists, by our numbers and, because many phones send by the numbers
 /// of their own answer (RFC 3264 §6.1 allows them to differ), by theirs too where those mean nothing else.

@@ -7,6 +7,7 @@ use mixer::srtp;
 
 use crate::sdp::attribute::Direction;
 use crate::sdp::session::ParseError;
+use crate::webrtc::Association;
 
 /// The agreed audio stream, as seen from our side.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +33,10 @@ pub struct MediaPlan {
     pub level_id: Option<u8>,
     /// Id of the header extension by which we tell them the levels of those whom they hear (RFC 6465).
     pub levels_id: Option<u8>,
-    /// The keys, if RTP and RTCP are encrypted.
+    /// The keys, if RTP and RTCP are encrypted with those of the descriptions.
     pub srtp: Option<srtp::Keys>,
+    /// What keys are to be made by, if they are encrypted with such. Then `remote` says nothing where ICE is agreed.
+    pub dtls: Option<Box<Association>>,
     /// Ours, after negotiation.
     pub direction: Direction,
     /// The far side put us on hold: it does not want to hear us.
@@ -52,12 +55,21 @@ pub enum Refusal {
     /// No m-line is an open audio stream.
     #[error("no audio stream")]
     NoAudio,
-    /// Audio only by a protocol that is not spoken here, such as `UDP/TLS/RTP/SAVPF`.
+    /// Audio only by a protocol that is not spoken here, such as `DCCP/RTP/AVP`.
     #[error("audio only by {0}, expected {1}")]
     Protocol(String, &'static str),
     /// `RTP/SAVP` or our policy wants encryption, and there is no `a=crypto` that we take.
     #[error("audio must be encrypted, expected an a=crypto line with a suite that is known here")]
     NotEncrypted,
+    /// DTLS-SRTP without the fingerprint of a certificate.
+    #[error("expected a=fingerprint with sha-256, sha-384 or sha-512")]
+    NoFingerprint,
+    /// DTLS-SRTP with a port of its own for RTCP.
+    #[error("audio by DTLS-SRTP expected with a=rtcp-mux")]
+    NoMux,
+    /// DTLS-SRTP that shall not begin yet, or unreadably so.
+    #[error("expected a=setup with actpass, active or passive")]
+    Setup,
     /// None of our codecs is on the list.
     #[error("no common audio codec")]
     NoCommonCodec,
@@ -77,6 +89,9 @@ impl Refusal {
             Self::NoAudio
             | Self::Protocol(..)
             | Self::NotEncrypted
+            | Self::NoFingerprint
+            | Self::NoMux
+            | Self::Setup
             | Self::NoCommonCodec
             | Self::Address(..) => 488,
         }
@@ -89,7 +104,13 @@ impl Refusal {
             Self::Protocol(..) => 302,
             Self::NoAudio => 304,
             Self::NoCommonCodec => 305,
-            Self::Malformed(_) | Self::NoConnection | Self::NotOffered | Self::NotEncrypted => 399,
+            Self::Malformed(_)
+            | Self::NoConnection
+            | Self::NotOffered
+            | Self::NotEncrypted
+            | Self::NoFingerprint
+            | Self::NoMux
+            | Self::Setup => 399,
         }
     }
 }

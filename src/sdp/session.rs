@@ -37,10 +37,11 @@ pub enum ParseError {
 pub struct Line(Bytes);
 
 impl fmt::Debug for Line {
-    /// A line with a key stays out of logs.
+    /// A line with a secret stays out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.attribute() {
             Some((name, _)) if name.eq_ignore_ascii_case("crypto") => f.write_str("a=crypto:…"),
+            Some((name, _)) if name.eq_ignore_ascii_case("ice-pwd") => f.write_str("a=ice-pwd:…"),
             _ => self.0.fmt(f),
         }
     }

@@ -358,6 +358,7 @@ impl Phone {
             csrc: true,
             comfort_noise: true,
             srtp,
+            dtls: None,
             key_seed,
             opus: OpusOptions::USUAL,
         })

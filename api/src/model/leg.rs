@@ -139,6 +139,8 @@ pub enum LeftReason {
     Overloaded,
     /// No media came for too long.
     MediaTimeout,
+    /// DTLS could not encrypt the media; `sip` says why.
+    HandshakeFailed,
     /// The dialog broke: no ACK, no answer to our requests.
     DialogLost,
     /// Nobody refreshed the session in time (RFC 4028).

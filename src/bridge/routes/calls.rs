@@ -21,7 +21,7 @@ use super::past::{Past, Why};
 use super::rule::forward_uri;
 use crate::bridge::call::Call;
 use crate::bridge::dial::Outbound;
-use crate::bridge::leg::{Caller, Controls, Dial, Stage};
+use crate::bridge::leg::{Caller, Controls, Dial, Leg, Stage, Web};
 use crate::bridge::room::{Refusal, reason_of};
 use crate::bridge::signal::status_code;
 use crate::bridge::{Bridge, Place, Subject};
@@ -158,7 +158,8 @@ impl Bridge {
         (address, rtp_port): (IpAddr, u16),
     ) {
         let codecs = self.settings.codecs.clone();
-        let mut negotiation = self.negotiation(address, rtp_port, &codecs);
+        let web = self.legs.get(&id).map_or(Web::NotOffered, Leg::web);
+        let mut negotiation = self.negotiation(address, rtp_port, &codecs, web);
         let Some(call) = self.waits_in(id) else { return };
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let answer = offer.map(|offer| negotiation.answer(offer, leg.wish())).transpose();

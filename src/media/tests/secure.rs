@@ -118,7 +118,7 @@ fn keys(number: u8, suite: Suite) -> [MasterKey; 2] {
 }
 
 /// Closes a leg; its last figures.
-fn end(bench: &mut Bench, leg: u64) -> Statistics {
+pub(super) fn end(bench: &mut Bench, leg: u64) -> Statistics {
     bench.so_far();
     bench.seen.clear();
     bench.send(Command::Close { leg: MediaKey(leg) });

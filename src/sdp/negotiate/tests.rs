@@ -537,7 +537,7 @@ fn opus() -> OpusOptions {
     OpusOptions { bitrate: 32_000, fec: true, ..OpusOptions::USUAL }
 }
 
-fn local(codecs: &[Format]) -> Local {
+pub(super) fn local(codecs: &[Format]) -> Local {
     Local {
         session_id: 7,
         address: "198.51.100.1".parse().unwrap(),
@@ -548,6 +548,7 @@ fn local(codecs: &[Format]) -> Local {
         csrc: true,
         comfort_noise: true,
         srtp: SrtpPolicy::Off,
+        dtls: None,
         key_seed: KeySeed([7; 32]),
     }
 }
@@ -742,7 +743,8 @@ fn two_of_us_agree_on_each_others_keys() {
         let (answer, theirs) = far.answer(&offer, Direction::SendRecv).unwrap();
         let ours = near.conclude(&answer).unwrap();
 
-        let swapped = theirs.srtp.map(|keys| srtp::Keys { send: keys.receive, receive: keys.send });
+        let swapped =
+            theirs.srtp.map(|keys| mixer::srtp::Keys { send: keys.receive, receive: keys.send });
         assert_eq!(ours.srtp, swapped);
         assert_eq!(ours.srtp.is_some(), is_secure);
     }
