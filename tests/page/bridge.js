@@ -18,12 +18,13 @@ const READY_MS = 30_000;
 const RTP = { first: 12_000, last: 16_000, block: 200 }; // away from what other tests and the default take
 
 export class Bridge {
-  /** Starts one and waits until it takes calls. */
-  static async start() {
+  /** Starts one with these settings of its file and waits until it takes calls. */
+  static async start(settings = '') {
     const bridge = new Bridge();
     bridge.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plenary-page-'));
-    fs.writeFileSync(path.join(bridge.folder, 'plenary.toml'), 'drain_grace = "1s"\n');
+    fs.writeFileSync(path.join(bridge.folder, 'plenary.toml'), `drain_grace = "1s"\n${settings}`);
     bridge.sip = `127.0.0.1:${await freePort()}`;
+    bridge.ws = `127.0.0.1:${await freePort()}`;
     bridge.api = `127.0.0.1:${await freePort()}`;
     bridge.rtp = await freeBlock();
     await bridge.run();
@@ -65,7 +66,7 @@ export class Bridge {
     const log = fs.openSync(path.join(this.folder, 'log'), 'a');
     this.child = spawn(BINARY, [
       'serve', '--config', 'plenary.toml', '--data', 'data', '--sip-udp', this.sip, '--sip-tcp', this.sip,
-      '--rtp-ports', this.rtp, '--public-ip', '127.0.0.1', '--api', this.api, '--api-key', KEY,
+      '--sip-ws', this.ws, '--rtp-ports', this.rtp, '--public-ip', '127.0.0.1', '--api', this.api, '--api-key', KEY,
     ], { cwd: this.folder, env: plainEnvironment(), stdio: ['ignore', log, log] });
     fs.closeSync(log);
     await once(this.child, 'spawn');

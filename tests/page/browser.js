@@ -16,8 +16,8 @@ const PATIENCE_MS = 40_000; // a busy machine, a slow phone; never waited for wh
 
 selectors.setTestIdAttribute('data-test');
 
-export function launch() {
-  return chromium.launch({ executablePath: browserPath(), args: FLAGS });
+export function launch(flags = []) {
+  return chromium.launch({ executablePath: browserPath(), args: [...FLAGS, ...flags] });
 }
 
 /** A tab on the page, with the tests' words for it. */
