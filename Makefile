@@ -5,7 +5,7 @@
 
 CARGO ?= cargo
 ARGS ?=
-# For each of the five targets: a minute in total.
+# For each of the seven targets: some 80 seconds in total.
 FUZZ_SECONDS ?= 12
 
 # Packages of their own, because their dependencies must not mix with the bridge's.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use mixer::codec::{Codec, Format, OpusOptions};
-use plenary::sdp::{Direction, KeySeed, Local, Negotiation, Session, SrtpPolicy};
+use plenary::sdp::{Direction, DtlsPolicy, KeySeed, Local, Negotiation, Session, SrtpPolicy};
+use plenary::webrtc::Fingerprint;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(session) = Session::parse(data) {
@@ -44,6 +45,7 @@ fn local() -> Local {
         comfort_noise: true,
         csrc: true,
         srtp: SrtpPolicy::Offer,
+        dtls: Some(DtlsPolicy { fingerprint: Fingerprint::of(b"ours"), offers: false }),
         key_seed: KeySeed([1; 32]),
     }
 }
