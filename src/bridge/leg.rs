@@ -24,7 +24,9 @@ use crate::sip::headers::Name;
 use crate::sip::uri::Uri;
 use crate::sip::{Message, Method};
 
-use super::{Place, Settings, quality};
+use super::identity::Identity;
+use super::policy::Infos;
+use super::{MediaRules, Place, Settings, quality};
 
 /// A live leg. It is dropped when it ends; [`super::history`] keeps what can be read afterwards.
 #[derive(Debug)]
@@ -51,6 +53,10 @@ pub(super) struct Leg {
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
     pub(super) negotiation: Option<Negotiation>,
+    /// Whether its phone takes digits by INFO.
+    pub(super) infos: Infos,
+    /// Media with whoever it is.
+    pub(super) media_rules: MediaRules,
     pub(super) controls: Controls,
     pub(super) hold: Hold,
     /// The answer that came before the 200, which may then carry none (RFC 6337 §3.1.1).
@@ -152,6 +158,8 @@ pub(super) enum Caller {
     User(String),
     /// Nobody said: this name at our address, or whoever a trunk knows us as.
     Unsaid(String),
+    /// Who called us, and goes on by a route.
+    Routed(Box<Identity>),
 }
 
 impl fmt::Display for Caller {
@@ -159,6 +167,7 @@ impl fmt::Display for Caller {
         match self {
             Self::Uri(uri) => uri.fmt(f),
             Self::User(user) | Self::Unsaid(user) => f.write_str(user),
+            Self::Routed(identity) => identity.shown().uri.fmt(f),
         }
     }
 }
@@ -258,6 +267,12 @@ impl Leg {
     /// Answered and not ended.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Up)
+    }
+
+    /// Whether it takes digits by RFC 4733.
+    pub(super) fn takes_events(&self) -> bool {
+        let plan = self.negotiation.as_ref().and_then(Negotiation::plan);
+        plan.is_some_and(|plan| plan.send_events.is_some())
     }
 
     /// Whether our INVITE has no final response yet.
