@@ -26,7 +26,9 @@ pub use callers::{Caller, media_rules, prices};
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
 pub use trunk::{Gateway, Headers, Trunk};
-pub use units::{Auto, CodecName, DigestName, Listeners, MediaSrtp, PortRange, Secret, User};
+pub use units::{
+    Auto, CodecName, DatabaseUrl, DigestName, Listeners, MediaSrtp, PortRange, Secret, User,
+};
 
 use wire::{duration, list, text};
 
@@ -49,6 +51,9 @@ pub struct Config {
     pub api_key: Auto<Secret>,
     /// Folder for what must survive a restart.
     pub data: PathBuf,
+    /// Postgres, if what must survive a restart is not to be in the folder.
+    #[serde(with = "text")]
+    pub database: Auto<DatabaseUrl>,
     /// How long calls may go on after SIGTERM.
     #[serde(with = "duration")]
     pub drain_grace: Duration,
@@ -74,6 +79,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered.
     pub events: Events,
+    /// What is kept for good, and for how long.
+    pub records: Records,
 }
 
 /// How log lines are written.
@@ -325,6 +332,10 @@ pub struct Limits {
     /// How long a call may last; zero: for ever.
     #[serde(with = "duration")]
     pub max_duration: Duration,
+    /// Users, those of the settings included.
+    pub users: usize,
+    /// Trunks, those of the settings included.
+    pub trunks: usize,
     /// Registrations at once.
     pub registrations: usize,
     /// Phones of one user at once; one more takes the place of the one that was refreshed longest ago.
@@ -359,6 +370,18 @@ pub struct Events {
     pub history: usize,
 }
 
+/// For how many days what is kept; 0: for good.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Records {
+    /// Legs that are over.
+    pub legs_days: u32,
+    /// Two-party calls that are over.
+    pub calls_days: u32,
+    /// Commands that came over the API.
+    pub audit_days: u32,
+}
+
 impl Default for Config {
     /// What `plenary.sample.toml` says.
     fn default() -> Self {
@@ -383,7 +406,7 @@ impl Config {
             }
         };
         for trunk in &self.trunks {
-            if let Some(expected) = trunk.complaint() {
+            if let Some((_, expected)) = trunk.complaint() {
                 expect(false, "trunks", &format!("{expected} in trunk \"{}\"", trunk.name));
             }
         }

@@ -9,17 +9,18 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
+use api::archive::{self, StoreFailure, Stored};
 use api::control;
 use api::event::Event;
 use api::events::EventLog;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::bridge::{Bridge, Clock, Input, Output, ResolveId};
+use crate::bridge::{Bridge, ChangeId, Clock, Input, Output, ResolveId};
 use crate::media::{self, Media, QueueFull};
 use crate::net::{self, Net};
 
@@ -42,6 +43,7 @@ pub(crate) struct Driver {
     pub(crate) media_events: media::Events,
     pub(crate) commands: mpsc::Receiver<control::Command>,
     pub(crate) log: EventLog,
+    pub(crate) store: archive::Desk,
     /// Changes each time that the bridge shall drain.
     pub(crate) stop: watch::Receiver<u32>,
 }
@@ -52,6 +54,8 @@ struct Desk {
     look_ups: JoinSet<(ResolveId, Vec<SocketAddr>)>,
     /// Media commands that found a full queue, in order.
     waiting: VecDeque<media::command::Command>,
+    /// What the store has not answered yet; the bridge bounds them.
+    stores: JoinSet<(ChangeId, Stored)>,
     meters: bool,
     drained: bool,
 }
@@ -62,6 +66,7 @@ impl Driver {
         let mut desk = Desk {
             look_ups: JoinSet::new(),
             waiting: VecDeque::new(),
+            stores: JoinSet::new(),
             meters: false,
             drained: false,
         };
@@ -85,6 +90,10 @@ impl Driver {
                 Some(found) = desk.look_ups.join_next() => match found {
                     Ok((id, addresses)) => Input::Resolved(id, addresses),
                     Err(error) => { warn!(%error, "look-up task failed"); continue }
+                },
+                Some(stored) = desk.stores.join_next() => match stored {
+                    Ok((change, answer)) => Input::Stored(change, answer),
+                    Err(error) => { warn!(%error, "a task that waited for the store failed"); continue }
                 },
                 Ok(()) = watchers.changed() => {
                     desk.switch_meters(*watchers.borrow_and_update() > 0);
@@ -119,6 +128,8 @@ impl Driver {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
                 }
+                Output::Store(id, change) => desk.keep(id, self.store.put(change)),
+                Output::Record(record) => self.store.note(record),
                 Output::Happened(happened) => tell_log(&self.log.push(happened)),
                 Output::Levels(levels) => self.log.publish_levels(&levels),
                 Output::Drained => desk.drained = true,
@@ -139,6 +150,16 @@ impl Driver {
 }
 
 impl Desk {
+    /// Waits for the store beside everything else.
+    fn keep(&mut self, id: ChangeId, taken: Result<oneshot::Receiver<Stored>, StoreFailure>) {
+        self.stores.spawn(async move {
+            match taken {
+                Ok(stored) => (id, stored.await.unwrap_or_else(|_| Err(StoreFailure::stopped()))),
+                Err(failure) => (id, Err(failure)),
+            }
+        });
+    }
+
     /// Levels are measured only while somebody watches.
     fn switch_meters(&mut self, on: bool) {
         if self.meters != on {

@@ -1,7 +1,7 @@
 //! Plenary: a SIP back-to-back user agent that hosts multi-party calls.
 //!
 //! [`start`] puts the parts together: [`net`] carries SIP bytes, [`bridge`] decides (over [`sip`] and [`sdp`]), [`media`] mixes, the
-//! `api` crate serves HTTP. Only the driver sees them all. `ARCHITECTURE.md` has the picture.
+//! `api` crate serves HTTP, [`store`] keeps what must survive a restart. Only the driver sees them all. `ARCHITECTURE.md` has the picture.
 
 pub mod bridge;
 pub mod config;
@@ -12,6 +12,7 @@ pub mod net;
 pub mod sdp;
 pub mod sip;
 mod start;
+pub mod store;
 pub mod webrtc;
 
 pub use start::{Running, StartError, bridge_settings, start};

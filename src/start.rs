@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::auth::Keys;
 use api::control;
 use api::events::{EventLog, LogSettings};
+use api::model::TrunkConfig;
 use mixer::codec::OpusOptions;
 use mixer::quality::AlarmOptions;
 use thiserror::Error;
@@ -18,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::bridge::{self, Bridge, Rule};
+use crate::bridge::{self, Bridge, Rule, TrunkFault};
 use crate::config::{self, Caller, ClientCertificate, Config, MediaIo, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
@@ -28,6 +29,7 @@ use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
 use crate::sip::{Limits, Uri, endpoint};
+use crate::store::{self, Place, Retention, Store, StoreError};
 use crate::webrtc::Identity;
 
 /// Why the bridge did not start. Each says what to do.
@@ -48,6 +50,9 @@ pub enum StartError {
     /// No certificate for DTLS can be made.
     #[error("certificate for DTLS: {0}; media.dtls = false does without")]
     Certificate(String),
+    /// What must survive a restart cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The operating system gives no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -118,6 +123,10 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let mut bridge_seed = [0; 32]; // Keys are drawn from it: as long as they are.
     getrandom::fill(&mut bridge_seed).map_err(StartError::Randomness)?;
     let key = key::api_key(config)?;
+    let store = Store::open(&place(config)).await?;
+    let kept = store.documents().await?;
+    let keys = Keys::admin_digest(key.digest);
+    keys.load(&kept);
     let listener = TcpListener::bind(config.api).await;
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
     let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
@@ -134,7 +143,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let clock = read_clock();
     let fingerprint = identity.map(|identity| identity.fingerprint().clone());
     let bridge = Bridge::new(
-        bridge::Settings { fingerprint, ..bridge_settings(config, media.workers()) },
+        bridge::Settings { kept, fingerprint, ..bridge_settings(config, media.workers()) },
         endpoint_settings(config, &sip_udp, &sip_streams),
         clock,
         bridge_seed,
@@ -149,6 +158,14 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(0);
     let (drained, is_drained) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
+    let retention = Retention {
+        legs: config.records.legs_days,
+        calls: config.records.calls_days,
+        audit: config.records.audit_days,
+    };
+    let (desk, writer, reader) = store::staff(store, retention);
+    tasks.spawn(writer.run());
+    tasks.spawn(reader.run());
     let driver = Driver {
         bridge,
         net,
@@ -157,18 +174,15 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         media_events,
         commands,
         log: log.clone(),
+        store: desk.clone(),
         stop: stopping,
     };
     tasks.spawn(async move {
         driver.run().await;
         drop(drained); // the API stops once there is nothing left to steer
     });
-    let api = api::Api {
-        control,
-        log,
-        keys: Keys::admin_digest(key.digest),
-        settings: api::Settings::default(),
-    };
+    let settings = api::Settings::default();
+    let api = api::Api { control, log, keys, desk, settings };
     tasks.spawn(async move {
         let until_drained = async { drop(is_drained.await) };
         api::serve(listener, api, until_drained).await;
@@ -220,6 +234,14 @@ fn reachable_ip(address: SocketAddr) -> IpAddr {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+    }
+}
+
+/// Where what must survive a restart is kept.
+fn place(config: &Config) -> Place {
+    match config.database.set() {
+        Some(url) => Place::Url(url.reveal().to_owned()),
+        None => Place::Folder(config.data.clone()),
     }
 }
 
@@ -417,6 +439,10 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         callers: config.callers.iter().map(Caller::limits).collect(),
         prices: config::prices(&config.prices),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
+        max_users: limits.users,
+        read_trunk,
+        max_trunks: limits.trunks,
+        kept: Vec::new(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         max_rooms: limits.rooms,
         max_legs: limits.legs,
@@ -450,6 +476,23 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         history: events.history,
         media_addresses: media_addresses.map(SocketAddr::ip).collect(),
     }
+}
+
+/// A trunk that is made over the API has the keys that one of the settings has.
+fn read_trunk(config: &TrunkConfig) -> Result<bridge::TrunkSettings, TrunkFault> {
+    let value = serde_json::Value::Object(config.0.clone());
+    let trunk: Trunk = serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string().replace('.', "/");
+        let detail = error.inner().to_string();
+        let named =
+            detail.split('`').nth(1).filter(|_| path == "?" || detail.starts_with("unknown"));
+        let pointer = format!("/{}", named.unwrap_or(&path).trim_start_matches('?'));
+        TrunkFault { pointer, detail }
+    })?;
+    if let Some((field, detail)) = trunk.complaint() {
+        return Err(TrunkFault { pointer: format!("/{field}"), detail });
+    }
+    Ok(trunk_settings(&trunk))
 }
 
 fn trunk_settings(trunk: &Trunk) -> bridge::TrunkSettings {

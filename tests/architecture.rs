@@ -45,6 +45,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "crate::sdp",
             "crate::media::command",
             "crate::webrtc",
+            "api::archive",
             "api::control",
             "api::event",
             "api::id",
@@ -66,13 +67,14 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
         ],
     ),
     ("media", &["crate::webrtc", "mixer"]),
-    ("store", &["api::model"]),
+    ("store", &["api::archive", "api::control", "api::id", "api::model"]),
     (
         "driver",
         &[
             "crate::net",
             "crate::bridge",
             "crate::media",
+            "api::archive",
             "api::control",
             "api::event",
             "api::events",

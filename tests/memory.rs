@@ -201,7 +201,11 @@ impl World {
                     self.wake = at;
                     return;
                 }
-                Output::Levels(_) | Output::Resolve { .. } | Output::Drained => {}
+                Output::Levels(_)
+                | Output::Resolve { .. }
+                | Output::Store(..)
+                | Output::Record(_)
+                | Output::Drained => {}
             }
         }
     }

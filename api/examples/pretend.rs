@@ -5,6 +5,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use api::archive::Queues;
 use api::auth::Keys;
 use api::control::{self, Command, ControlError, Reply};
 use api::event::{Data, EventType, Happened, Level};
@@ -24,6 +25,8 @@ use tokio::net::TcpListener;
 /// How many 100 ms steps a pretend phone rings.
 const RINGS_FOR: u64 = 25;
 
+const QUEUES: Queues = Queues { orders: 16, records: 16, reads: 16 };
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8088".to_owned());
@@ -32,7 +35,8 @@ async fn main() -> std::io::Result<()> {
     let (control, mut commands) = control::channel(256);
     let log = EventLog::new(LogSettings::default());
     let keys = Keys::admin("pretend");
-    let api = Api { control, log: log.clone(), keys, settings: Settings::default() };
+    let (desk, mut work) = api::archive::desk(QUEUES);
+    let api = Api { control, log: log.clone(), keys, desk, settings: Settings::default() };
     let mut bridge = Bridge { log, ..Bridge::new() };
     bridge.furnish();
     let mut steps = tokio::time::interval(Duration::from_millis(100));
@@ -41,6 +45,7 @@ async fn main() -> std::io::Result<()> {
         loop {
             tokio::select! {
                 Some(command) = commands.recv() => bridge.handle(command),
+                Some(order) = work.orders.recv() => drop(order.done.send(Ok(()))),
                 _ = steps.tick() => bridge.step(),
             }
         }
@@ -446,12 +451,20 @@ impl Bridge {
                 reply.send(Ok(api::samples::trace()));
             }
             Command::ListTrunks { reply, .. } => send(reply, &[api::samples::trunk()]),
-            Command::Trunk { reply, .. } => reply.send(Ok(api::samples::trunk())),
-            Command::ListRoutes { reply, .. } => send(reply, &[api::samples::route()]),
+            Command::Trunk { reply, .. }
+            | Command::CreateTrunk { reply, .. }
+            | Command::ReplaceTrunk { reply, .. } => reply.send(Ok(api::samples::trunk())),
+            Command::ListUsers { reply, .. } => send(reply, &[api::samples::user()]),
+            Command::CreateUser { reply, .. }
+            | Command::User { reply, .. }
+            | Command::UpdateUser { reply, .. } => reply.send(Ok(api::samples::user())),
+            Command::ListRoutes { reply, .. } => send(reply, &[api::samples::kept_route()]),
             Command::CreateRoute { reply, .. }
             | Command::Route { reply, .. }
-            | Command::ReplaceRoute { reply, .. } => reply.send(Ok(api::samples::route())),
-            Command::DeleteRoute { reply, .. } => reply.send(Ok(())),
+            | Command::ReplaceRoute { reply, .. } => reply.send(Ok(api::samples::kept_route())),
+            Command::DeleteRoute { reply, .. }
+            | Command::DeleteTrunk { reply, .. }
+            | Command::DeleteUser { reply, .. } => reply.send(Ok(())),
             Command::TestRoutes { reply, .. } => reply.send(Ok(api::samples::route_trace())),
             Command::ListRegistrations { reply, .. } => {
                 send(reply, &[api::samples::registration()]);

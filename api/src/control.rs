@@ -4,10 +4,11 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Message,
-    MessageId, Node, Page, PageQuery, Participant, Readiness, Registration, RegistrationId,
-    RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf, SendMessage, TestRoutes,
-    Trace, Transfer, Trunk, UpdateParticipant, UpdateRoom,
+    Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, Leg, LegId, LegStats,
+    Message, MessageId, Node, Page, PageQuery, Participant, Provisioned, Readiness, Registration,
+    RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf,
+    SendMessage, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdateRoom,
+    UpdateUser, User,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -24,6 +25,17 @@ impl<T> Reply<T> {
     /// Answers. A client that went away is normal.
     pub fn send(self, answer: Result<T, ControlError>) {
         drop(self.0.send(answer));
+    }
+}
+
+/// The revisions that a change is for (`If-Match`); none given: whichever there is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct IfMatch(pub Option<Vec<u64>>);
+
+impl IfMatch {
+    /// Whether it is for a resource of this revision.
+    pub fn allows(&self, revision: u64) -> bool {
+        self.0.as_ref().is_none_or(|revisions| revisions.contains(&revision))
     }
 }
 
@@ -204,26 +216,68 @@ pub enum Command {
         trunk: String,
         reply: Reply<Trunk>,
     },
+    CreateTrunk {
+        body: TrunkConfig,
+        reply: Reply<Trunk>,
+    },
+    /// By name, as the next.
+    ReplaceTrunk {
+        trunk: String,
+        body: TrunkConfig,
+        condition: IfMatch,
+        reply: Reply<Trunk>,
+    },
+    DeleteTrunk {
+        trunk: String,
+        condition: IfMatch,
+        reply: Reply<()>,
+    },
+    ListUsers {
+        query: PageQuery,
+        reply: Reply<Page<User>>,
+    },
+    CreateUser {
+        body: CreateUser,
+        reply: Reply<User>,
+    },
+    /// By name, as the next two.
+    User {
+        user: String,
+        reply: Reply<User>,
+    },
+    UpdateUser {
+        user: String,
+        body: UpdateUser,
+        condition: IfMatch,
+        reply: Reply<User>,
+    },
+    DeleteUser {
+        user: String,
+        condition: IfMatch,
+        reply: Reply<()>,
+    },
     ListRoutes {
         query: PageQuery,
-        reply: Reply<Page<Route>>,
+        reply: Reply<Page<Provisioned<Route>>>,
     },
     CreateRoute {
         body: Route,
-        reply: Reply<Route>,
+        reply: Reply<Provisioned<Route>>,
     },
     /// By name, as the next two.
     Route {
         route: String,
-        reply: Reply<Route>,
+        reply: Reply<Provisioned<Route>>,
     },
     ReplaceRoute {
         route: String,
         body: ReplaceRoute,
-        reply: Reply<Route>,
+        condition: IfMatch,
+        reply: Reply<Provisioned<Route>>,
     },
     DeleteRoute {
         route: String,
+        condition: IfMatch,
         reply: Reply<()>,
     },
     /// What would become of a call; none is placed.
@@ -266,6 +320,20 @@ pub enum ControlError {
         /// Stable name such as `room_name_taken`.
         code: &'static str,
         /// What is in the way and what to do.
+        detail: String,
+    },
+    /// 412: `If-Match` was for another revision.
+    #[error("this {what} has been changed since: it is at revision {revision}; read it again")]
+    Stale {
+        /// Kind of resource.
+        what: &'static str,
+        /// The one that there is.
+        revision: u64,
+    },
+    /// 503 with Retry-After: what must survive a restart could not be stored.
+    #[error("{detail}")]
+    Unstored {
+        /// What the store said.
         detail: String,
     },
     /// 422.

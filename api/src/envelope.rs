@@ -12,11 +12,12 @@ use crate::error::{ApiError, Problem};
 use crate::id::RequestId;
 
 /// Passes the client's `X-Request-Id` on, or makes one, and writes out the problem of a failure.
-pub(crate) async fn envelop(request: Request, next: Next) -> Response {
+pub(crate) async fn envelop(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(X_REQUEST_ID).filter(|id| acceptable(id)).cloned();
     let id = id.unwrap_or_else(new_id);
     let text = id.to_str().unwrap_or_default().to_owned();
     let span = info_span!("http", request_id = text, method = %request.method(), path = request.uri().path());
+    request.extensions_mut().insert(RequestName(text.clone()));
     let mut response = async {
         let response = next.run(request).await;
         debug!(status = response.status().as_u16(), "answered");
@@ -27,6 +28,10 @@ pub(crate) async fn envelop(request: Request, next: Next) -> Response {
     response.headers_mut().insert(X_REQUEST_ID, id);
     response
 }
+
+/// The id of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestName(pub(crate) String);
 
 fn acceptable(id: &HeaderValue) -> bool {
     (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)

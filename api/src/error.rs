@@ -67,6 +67,8 @@ pub(crate) enum ApiError {
     Unauthorized(&'static str),
     #[error("this key lacks the scope {}", .0.as_str())]
     Forbidden(Scope),
+    #[error("this key is bound to the rooms {0}")]
+    OutOfBounds(String),
     #[error("the body is not JSON: {0}")]
     MalformedJson(String),
     #[error("expected content type application/json, found {0}")]
@@ -101,7 +103,7 @@ fn summary(errors: &[FieldError]) -> String {
 
 impl ApiError {
     /// The one map from error to HTTP status.
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Control(ControlError::NotFound { .. }) => StatusCode::NOT_FOUND,
             Self::Control(ControlError::Conflict { .. }) | Self::IdempotencyKeyInUse => {
@@ -110,13 +112,17 @@ impl ApiError {
             Self::Control(ControlError::Invalid { .. })
             | Self::Content(_)
             | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Control(ControlError::Stale { .. }) => StatusCode::PRECONDITION_FAILED,
             Self::Control(
-                ControlError::Busy { .. } | ControlError::Saturated { .. } | ControlError::Stopping,
+                ControlError::Busy { .. }
+                | ControlError::Saturated { .. }
+                | ControlError::Unstored { .. }
+                | ControlError::Stopping,
             )
             | Self::TooManyStreams(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::EventsGone(_) => StatusCode::GONE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::OutOfBounds(_) => StatusCode::FORBIDDEN,
             Self::MalformedJson(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
             Self::NotJson(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -140,10 +146,14 @@ impl ApiError {
             Self::Control(ControlError::Saturated { .. }) => {
                 ("no_capacity", "No media capacity for more legs")
             }
+            Self::Control(ControlError::Stale { .. }) => ("stale", "Changed since it was read"),
+            Self::Control(ControlError::Unstored { .. }) => {
+                ("store_unavailable", "It could not be stored")
+            }
             Self::Control(ControlError::Stopping) => ("stopping", "The bridge is stopping"),
             Self::EventsGone(_) => ("events_gone", "These events can no longer be read"),
             Self::Unauthorized(_) => ("unauthorized", "A valid key is needed"),
-            Self::Forbidden(_) => ("forbidden", "This key may not do that"),
+            Self::Forbidden(_) | Self::OutOfBounds(_) => ("forbidden", "This key may not do that"),
             Self::MalformedJson(_) => ("malformed_json", "Body is not JSON"),
             Self::NotJson(_) => ("unsupported_media_type", "Wrong content type"),
             Self::TooLarge(_) => ("body_too_large", "Body too large"),

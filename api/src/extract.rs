@@ -1,5 +1,7 @@
 //! Extractors that refuse in our own words: bodies with a JSON Pointer to the fault, queries with the parameter, paths with 404.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -12,7 +14,7 @@ use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
 use crate::MAX_BODY;
-use crate::control::ControlError;
+use crate::control::{ControlError, IfMatch};
 use crate::error::{ApiError, FieldError};
 use crate::validate::{Faults, Validate};
 
@@ -132,12 +134,32 @@ async fn names_nothing<S: Send + Sync>(
 ) -> ApiError {
     let raw = RawPathParams::from_request_parts(parts, state).await.ok();
     let id = raw.as_ref().and_then(|raw| raw.iter().last());
-    let kind = id.and_then(|(key, _)| ["leg", "call"].into_iter().find(|kind| *kind == key));
+    let kind = id.and_then(|(key, _)| {
+        ["leg", "call", "message", "registration", "key"].into_iter().find(|kind| *kind == key)
+    });
     match (id, kind) {
         (Some((_, value)), Some(what)) => {
+            let what = if what == "key" { "api_key" } else { what };
             ControlError::NotFound { what, name: value.chars().take(80).collect() }.into()
         }
         _ => ApiError::Http { status: rejection.status(), detail: rejection.body_text() },
+    }
+}
+
+/// The revisions that `If-Match` names (RFC 9110 §13.1.1): `*` is any, and a tag that was never ours is none.
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let lines = parts.headers.get_all(header::IF_MATCH).iter();
+        let lines: Vec<&str> = lines.map(|line| line.to_str().unwrap_or_default()).collect();
+        let tags: Vec<&str> =
+            lines.iter().flat_map(|line| line.split(',')).map(str::trim).collect();
+        if tags.is_empty() || tags.contains(&"*") {
+            return Ok(Self(None));
+        }
+        let revision = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        Ok(Self(Some(tags.iter().filter_map(revision).collect())))
     }
 }
 

@@ -98,6 +98,14 @@ id!(
     NodeId, "node_"
 );
 id!(
+    /// Names a key of the API.
+    ApiKeyId, "key_"
+);
+id!(
+    /// Names an entry of the audit.
+    AuditId, "aud_"
+);
+id!(
     /// Names an instant message.
     MessageId, "msg_"
 );

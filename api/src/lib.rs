@@ -3,6 +3,7 @@
 //! This crate knows nothing of SIP or audio: the root crate fulfils its commands and writes its [`events::EventLog`].
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod auth;
 pub mod control;
 pub mod event;
@@ -15,6 +16,7 @@ mod envelope;
 mod error;
 mod extract;
 mod idempotency;
+mod keys;
 mod openapi;
 mod pcapng;
 mod routes;

@@ -1,5 +1,6 @@
 //! JSON shapes of the resources: what a GET shows and what a POST, PATCH or PUT may say. Times are RFC 3339 UTC.
 
+mod api_key;
 mod ban;
 mod call;
 mod leg;
@@ -7,13 +8,17 @@ mod message;
 mod node;
 mod page;
 mod participant;
+mod provisioned;
+mod record;
 mod registration;
 mod room;
 mod route;
 mod statistics;
 mod trace;
 mod trunk;
+mod user;
 
+pub use self::api_key::{ApiKey, CreateApiKey, NewApiKey, UpdateApiKey};
 pub use self::ban::Ban;
 pub use self::call::{Call, CallParty, CallState, CreateCall};
 pub use self::leg::{
@@ -24,6 +29,10 @@ pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
+pub use self::provisioned::{Provisioned, Source};
+pub use self::record::{
+    AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, StreamRecord,
+};
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::route::{
@@ -35,5 +44,6 @@ pub use self::statistics::{
     ReportedStats, SentStats, StreamQuality,
 };
 pub use self::trace::{Trace, TraceEntry};
-pub use self::trunk::{Trunk, TrunkGateway, TrunkState};
-pub use crate::id::{CallId, LegId, MessageId, NodeId, RegistrationId, RoomId};
+pub use self::trunk::{Trunk, TrunkConfig, TrunkGateway, TrunkState};
+pub use self::user::{CreateUser, UpdateUser, User};
+pub use crate::id::{ApiKeyId, AuditId, CallId, LegId, MessageId, NodeId, RegistrationId, RoomId};

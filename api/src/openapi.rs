@@ -71,6 +71,11 @@ fn add_examples(components: &mut Components) {
         ("LegStats", json!(samples::leg_stats())),
         ("Ban", json!(samples::ban())),
         ("Trace", json!(samples::trace())),
+        ("LegRecord", json!(samples::leg_record())),
+        ("CallRecord", json!(samples::call_record())),
+        ("AuditEntry", json!(samples::audit_entry())),
+        ("ApiKey", json!(samples::api_key())),
+        ("User", json!(samples::user())),
         ("Trunk", json!(samples::trunk())),
         ("Route", json!(samples::route())),
         ("Registration", json!(samples::registration())),
@@ -114,7 +119,10 @@ fn complete(path: &str, item: &mut PathItem) {
         let Some(operation) = operation else { continue };
         let locked = path.starts_with("/v1/") || path == "/metrics";
         let has_body = operation.request_body.is_some();
-        let facts = Facts { locked, has_body, has_name: path.contains('{') };
+        let is_conditional = operation.parameters.iter().flatten().any(
+            |parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "If-Match"),
+        );
+        let facts = Facts { locked, has_body, has_name: path.contains('{'), is_conditional };
         for (status, _, _) in PROBLEMS.iter().filter(|(_, _, applies)| applies(&facts)) {
             let response = RefOr::Ref(Ref::from_response_name(*status));
             operation.responses.responses.entry((*status).to_owned()).or_insert(response);
@@ -137,10 +145,12 @@ fn add_idempotency_key(operation: &mut Operation) {
 }
 
 /// What decides which problems an operation can answer.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Facts {
     locked: bool,
     has_body: bool,
     has_name: bool,
+    is_conditional: bool,
 }
 
 type Applies = fn(&Facts) -> bool;
@@ -152,6 +162,7 @@ const PROBLEMS: &[(&str, &str, Applies)] = &[
     ("403", "This key may not do that", |facts| facts.locked),
     ("404", "No such resource", |facts| facts.has_name),
     ("409", "Not possible in this state", |facts| facts.has_name || facts.has_body),
+    ("412", "`If-Match` is for another revision", |facts| facts.is_conditional),
     ("413", "The body is too large", |facts| facts.has_body),
     ("415", "The body is not declared as JSON", |facts| facts.has_body),
     ("422", "A field or parameter is not acceptable; `errors` points to it", |facts| facts.locked),

@@ -2,15 +2,17 @@
 
 use jiff::Timestamp;
 
+use crate::auth::Scope;
 use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
-    Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
-    Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
-    QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState, Route,
-    RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace,
-    RouteTrunk, SentStats, StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState,
-    Weekday,
+    ApiKey, ApiKeyId, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
+    DelayStats, Direction, LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Message,
+    MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
+    Provisioned, QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState,
+    Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime,
+    RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace, TraceEntry,
+    Trunk, TrunkGateway, TrunkState, User, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -257,6 +259,103 @@ pub fn registration() -> Registration {
     }
 }
 
+/// A key for a screen in the lobby.
+pub fn api_key() -> ApiKey {
+    let (ms, random) = parts(0x6b01_44d2_91c0_0009_5d09);
+    ApiKey {
+        id: ApiKeyId::new(ms, random),
+        name: "lobby screen".to_owned(),
+        scopes: vec![Scope::RoomsRead, Scope::EventsRead],
+        rooms: vec!["lobby".to_owned()],
+        created_at: time(0),
+        expires_at: None,
+        revision: MADE_MS.unsigned_abs(),
+    }
+}
+
+/// [`leg`], when it was over.
+pub fn leg_record() -> LegRecord {
+    let leg = leg();
+    let stream = |packets| StreamRecord {
+        packets,
+        mos_mean: Some(4.36),
+        mos_min: Some(4.18),
+        loss_percent: Some(0.1),
+        jitter_ms: Some(1.5),
+    };
+    LegRecord {
+        id: leg.id,
+        call: leg.call,
+        room: leg.room,
+        room_name: Some("board".to_owned()),
+        direction: leg.direction,
+        from: leg.from,
+        to: leg.to,
+        display_name: leg.display_name,
+        user: None,
+        trunk: Some("carrier".to_owned()),
+        transport: leg.transport,
+        sip_call_id: leg.sip_call_id,
+        codec: leg.codec,
+        srtp: leg.srtp,
+        created_at: leg.created_at,
+        answered_at: leg.answered_at,
+        ended_at: time(65),
+        duration_s: 60.0,
+        end_reason: LeftReason::HungUp,
+        sip: None,
+        replaced: None,
+        replaced_by: None,
+        received: stream(3000),
+        sent: stream(3001),
+        round_trip_ms: Some(18.0),
+    }
+}
+
+/// [`call`], when it was over.
+pub fn call_record() -> CallRecord {
+    let Call { id, legs, created_at, connected_at, sip, .. } = call();
+    CallRecord {
+        id,
+        legs,
+        created_at,
+        connected_at,
+        ended_at: time(65),
+        duration_s: 60.0,
+        end_reason: Some(LeftReason::HungUp),
+        sip,
+    }
+}
+
+/// That a route was made.
+pub fn audit_entry() -> AuditEntry {
+    let (ms, random) = parts(0x7e33_55c1_0a90_0010_8e10);
+    AuditEntry {
+        id: AuditId::new(ms, random),
+        time: time(0),
+        key: Some(api_key().id),
+        key_name: "provisioning".to_owned(),
+        method: "POST".to_owned(),
+        path: "/v1/routes".to_owned(),
+        status: 201,
+        request_id: "req_01JDC5E0000000000000000000".to_owned(),
+    }
+}
+
+/// A user with two phones.
+pub fn user() -> User {
+    User {
+        name: "alice".to_owned(),
+        display_name: Some("Alice".to_owned()),
+        may_register: true,
+        may_call: true,
+        phones: 2,
+        needs_password: false,
+        source: Source::Api,
+        revision: MADE_MS.unsigned_abs(),
+    }
+}
+
 /// A carrier of which one gateway is down.
 pub fn trunk() -> Trunk {
     let gateway = |uri: &str, state, round_trip_ms| {
@@ -275,6 +374,9 @@ pub fn trunk() -> Trunk {
         refused: None,
         calls: 3,
         max_calls: 30,
+        config: None,
+        source: Source::Settings,
+        revision: 0,
     }
 }
 
@@ -304,6 +406,11 @@ pub fn route() -> Route {
         times: vec![time],
         steps: vec![first, second],
     }
+}
+
+/// [`route`] as it is kept.
+pub fn kept_route() -> Provisioned<Route> {
+    Provisioned { item: route(), source: Source::Api, revision: MADE_MS.unsigned_abs() }
 }
 
 /// A call that this route takes.

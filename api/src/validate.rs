@@ -1,10 +1,12 @@
 //! What can be told of a request without asking the bridge: ranges, names, the shape of addresses.
 
+use crate::auth::Scope;
 use crate::error::{ApiError, FieldError};
 use crate::id::RoomId;
 use crate::model::{
-    CallParty, CreateCall, CreateRoom, EndRoom, Invite, PageQuery, ReplaceRoute, Route, RouteStep,
-    SendDtmf, SendMessage, TestRoutes, Transfer, UpdateParticipant, UpdateRoom,
+    CallParty, CreateApiKey, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, PageQuery,
+    RecordFormat, RecordQuery, ReplaceRoute, Route, RouteStep, SendDtmf, SendMessage, TestRoutes,
+    Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdateRoom, UpdateUser,
 };
 
 /// Content that can be checked on its own.
@@ -156,6 +158,59 @@ impl Validate for ReplaceRoute {
     }
 }
 
+/// Its keys are those of the settings, which the bridge reads.
+impl Validate for TrunkConfig {
+    fn validate(&self, faults: &mut Faults) {
+        let is_named = self.text("name").is_none_or(|name| !name.is_empty());
+        faults.expect(is_named, "/name", "expected 1 to 64 characters, none of them a slash");
+    }
+}
+
+impl Validate for CreateApiKey {
+    fn validate(&self, faults: &mut Faults) {
+        key(Some(&self.name), Some(&self.scopes), (Some(&self.rooms), faults));
+    }
+}
+
+impl Validate for UpdateApiKey {
+    fn validate(&self, faults: &mut Faults) {
+        key(self.name.as_deref(), self.scopes.as_deref(), (self.rooms.as_deref(), faults));
+    }
+}
+
+fn key(
+    name: Option<&str>,
+    scopes: Option<&[Scope]>,
+    (rooms, faults): (Option<&[String]>, &mut Faults),
+) {
+    text(name, "/name", faults);
+    faults.expect(name.is_none_or(|name| !name.is_empty()), "/name", "expected a name");
+    let has_one = scopes.is_none_or(|scopes| !scopes.is_empty());
+    faults.expect(has_one, "/scopes", "expected at least one scope");
+    let rooms = rooms.unwrap_or_default();
+    let found = format!("expected at most {MAX_LIST}, found {}", rooms.len());
+    faults.expect(rooms.len() <= MAX_LIST, "/rooms", &found);
+    for (index, room) in rooms.iter().enumerate() {
+        let is_one = is_room_name(room) || room.parse::<RoomId>().is_ok();
+        faults.expect(is_one, &format!("/rooms/{index}"), "expected a room's id or name");
+    }
+}
+
+impl Validate for CreateUser {
+    fn validate(&self, faults: &mut Faults) {
+        faults.expect(is_user_name(&self.name), "/name", USER_NAME);
+        password(Some(&self.password), faults);
+        text(self.display_name.as_deref(), "/display_name", faults);
+    }
+}
+
+impl Validate for UpdateUser {
+    fn validate(&self, faults: &mut Faults) {
+        password(self.password.as_deref(), faults);
+        text(self.display_name.as_deref(), "/display_name", faults);
+    }
+}
+
 impl Validate for TestRoutes {
     fn validate(&self, faults: &mut Faults) {
         let dialable =
@@ -210,10 +265,58 @@ impl PageQuery {
     }
 }
 
+impl RecordQuery {
+    /// Checks the limit, the cursor, and that only filters of these names are given.
+    pub(crate) fn checked<I: std::str::FromStr>(self, filters: &[&str]) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let is_page = self.format == RecordFormat::Json;
+        let most = if is_page { MAX_PAGE } else { u32::MAX };
+        if let Some(limit) = self.limit.filter(|limit| !(1..=most).contains(limit)) {
+            let detail = format!("expected 1 to {most}, found {limit}");
+            errors.push(FieldError::in_query("limit", detail));
+        }
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.parse::<I>().is_err()) {
+            errors.push(FieldError::in_query("cursor", NO_CURSOR));
+        }
+        let given = [
+            ("call", self.call.is_some()),
+            ("room", self.room.is_some()),
+            ("user", self.user.is_some()),
+            ("trunk", self.trunk.is_some()),
+            ("key", self.key.is_some()),
+        ];
+        for (name, _) in given.iter().filter(|(name, given)| *given && !filters.contains(name)) {
+            errors.push(FieldError::in_query(*name, "these records are not filtered by it"));
+        }
+        if errors.is_empty() { Ok(self) } else { Err(ApiError::Content(errors)) }
+    }
+}
+
+/// The id that a list goes on after.
+pub(crate) fn page_after<I: std::str::FromStr>(query: &PageQuery) -> Result<Option<I>, ApiError> {
+    let Some(cursor) = &query.cursor else { return Ok(None) };
+    let id = cursor.parse().map_err(|_| vec![FieldError::in_query("cursor", NO_CURSOR)]);
+    id.map(Some).map_err(ApiError::Content)
+}
+
 /// Whether callers can dial it, and it cannot be mistaken for an id.
 fn is_room_name(name: &str) -> bool {
     let dialable = |b: u8| b.is_ascii_alphanumeric() || b"-_.+~".contains(&b);
     (1..=64).contains(&name.len()) && name.bytes().all(dialable) && name.parse::<RoomId>().is_err()
+}
+
+/// What can stand in a SIP URI and in a path as it is.
+fn is_user_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+~".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn password(password: Option<&str>, faults: &mut Faults) {
+    let fits = |password: &str| {
+        (1..=128).contains(&password.chars().count()) && !password.chars().any(char::is_control)
+    };
+    let expected = "expected 1 to 128 characters, none of them control characters";
+    faults.expect(password.is_none_or(fits), "/password", expected);
 }
 
 fn room(room: Option<&str>, faults: &mut Faults) {
@@ -274,15 +377,21 @@ fn text(text: Option<&str>, pointer: &str, faults: &mut Faults) {
 }
 
 const ROOM_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~, and not an id";
+const USER_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~";
+const NO_CURSOR: &str = "expected the `next` of a page before, found something else";
 const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "opus", "L16"];
 const CONTRIBUTORS: (u32, u32) = (1, 64);
 /// How long a phone may ring, seconds.
 const RING_S: (u32, u32) = (1, 600);
+/// Rooms of a key.
+const MAX_LIST: usize = 100;
 /// Steps of a route.
 const MAX_STEPS: usize = 10;
 const GAIN_DB: (f32, f32) = (-60.0, 30.0);
 /// Most items on a page.
 pub(crate) const MAX_PAGE: u32 = 500;
+/// Items on a page where nobody says.
+pub(crate) const DEFAULT_PAGE: u32 = 50;
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 
 use super::command::{Answer, no_such, page};
+use super::users::{User, Wish};
 use super::{Bridge, Network, Subject};
 use crate::sip::digest::{Algorithm, Credentials, Gate, GateOptions, Verdict};
 use crate::sip::endpoint::{Packet, Rejection};
@@ -70,6 +71,8 @@ impl Default for AccessSettings {
 #[derive(Debug)]
 pub(super) struct Access {
     settings: AccessSettings,
+    /// Those of the settings and those that are kept.
+    pub(super) users: BTreeMap<String, User>,
     gate: Gate,
     guesses: BTreeMap<IpAddr, Guesses>,
     bans: BTreeMap<IpAddr, Banned>,
@@ -96,6 +99,8 @@ enum Denial {
     Challenge { is_stale: bool },
     /// A user that does not exist, or a wrong password.
     Wrong { user: String },
+    /// The user is who it says, and may not do that.
+    Forbidden { user: String },
     /// From there nobody can call: there are no users.
     Closed,
 }
@@ -109,14 +114,24 @@ impl Access {
             nonces: NONCES,
         };
         let gate = Gate::new(now, options, dice);
-        Self { settings, gate, guesses: BTreeMap::new(), bans: BTreeMap::new() }
+        let user = |(name, password): (&String, &String)| {
+            (name.clone(), User::new(name, password, &settings.realm))
+        };
+        let users = settings.users.iter().map(user).collect();
+        let settings = AccessSettings { users: BTreeMap::new(), ..settings };
+        Self { settings, users, gate, guesses: BTreeMap::new(), bans: BTreeMap::new() }
+    }
+
+    /// What passwords belong to.
+    pub(super) fn realm(&self) -> &str {
+        &self.settings.realm
     }
 
     /// Who sent a request: a user, or somebody from an open network.
     fn judge(
         &mut self,
         now: Instant,
-        request: &Message,
+        (wish, request): (Wish, &Message),
         peer: IpAddr,
     ) -> Result<Option<String>, Denial> {
         let said = request
@@ -126,18 +141,26 @@ impl Access {
             .find(|said| said.realm == self.settings.realm);
         let Some(said) = said else { return self.is_open(peer).map(|()| None) };
         let method = request.method().map_or("", Method::as_str);
-        let password = self.settings.users.get(&said.username).map(String::as_str);
-        match self.gate.check(now, (method, password), &said) {
-            Verdict::Known => Ok(Some(said.username)),
+        let secret = self.users.get(&said.username);
+        let secret = secret.and_then(|user| user.secret(said.algorithm, &said.realm));
+        match self.gate.check(now, (method, secret), &said) {
+            Verdict::Known => self.allow(wish, said.username).map(Some),
             Verdict::Stale => Err(Denial::Challenge { is_stale: true }),
             Verdict::Wrong => Err(Denial::Wrong { user: said.username }),
+        }
+    }
+
+    fn allow(&self, wish: Wish, user: String) -> Result<String, Denial> {
+        match self.users.get(&user) {
+            Some(known) if known.may(wish) => Ok(user),
+            _ => Err(Denial::Forbidden { user }),
         }
     }
 
     fn is_open(&self, peer: IpAddr) -> Result<(), Denial> {
         if self.settings.open_to.iter().any(|network| network.contains(peer)) {
             Ok(())
-        } else if self.settings.users.is_empty() {
+        } else if self.users.is_empty() {
             Err(Denial::Closed)
         } else {
             Err(Denial::Challenge { is_stale: false })
@@ -188,7 +211,8 @@ impl Bridge {
         peer: IpAddr,
     ) -> Result<Option<String>, Rejection> {
         let peer = peer.to_canonical();
-        self.access.judge(self.now, request, peer).map_err(|denial| self.denied(denial, peer))
+        let user = self.access.judge(self.now, (Wish::Call, request), peer);
+        user.map_err(|denial| self.denied(denial, peer))
     }
 
     /// The user who sent a request: whoever it comes from has to prove it.
@@ -198,19 +222,19 @@ impl Bridge {
         peer: IpAddr,
     ) -> Result<String, Rejection> {
         let peer = peer.to_canonical();
-        let unnamed = if self.access.settings.users.is_empty() {
+        let unnamed = if self.access.users.is_empty() {
             Denial::Closed
         } else {
             Denial::Challenge { is_stale: false }
         };
-        let user = self.access.judge(self.now, request, peer);
+        let user = self.access.judge(self.now, (Wish::Register, request), peer);
         let user = user.and_then(|user| user.ok_or(unnamed));
         user.map_err(|denial| self.denied(denial, peer))
     }
 
     /// True if there is a user of this name.
     pub(super) fn is_user(&self, name: &str) -> bool {
-        self.access.settings.users.contains_key(name)
+        self.access.users.contains_key(name)
     }
 
     fn denied(&mut self, denial: Denial, peer: IpAddr) -> Rejection {
@@ -218,7 +242,11 @@ impl Bridge {
         let is_stale = match denial {
             Denial::Challenge { is_stale } => is_stale,
             Denial::Closed => {
-                tracing::debug!(%peer, "refused: there are no sip.users, and sip.open_to does not let it call without");
+                tracing::debug!(%peer, "refused: there are no users, and sip.open_to does not let it call without");
+                return Rejection::new(StatusCode::FORBIDDEN);
+            }
+            Denial::Forbidden { user } => {
+                tracing::info!(%peer, user, "refused: this user may not do that");
                 return Rejection::new(StatusCode::FORBIDDEN);
             }
             Denial::Wrong { user } => {

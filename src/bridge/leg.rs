@@ -83,6 +83,10 @@ pub(super) struct Leg {
     pub(super) carries: Option<ReferId>,
     /// The leg whose seat it takes when it is answered.
     pub(super) replaces: Option<LegId>,
+    /// The leg whose seat it took.
+    pub(super) replaced: Option<LegId>,
+    /// The leg that took its seat.
+    pub(super) replaced_by: Option<LegId>,
     pub(super) last_key: Option<Key>,
 }
 

@@ -65,6 +65,8 @@ impl Bridge {
             transfer: None,
             carries: None,
             replaces: None,
+            replaced: None,
+            replaced_by: None,
             last_key: None,
         }
     }
@@ -293,10 +295,10 @@ impl Bridge {
             self.tell_media(Command::Close { leg: leg.media });
         }
         self.counters.ended(reason);
-        self.trunk_lost(&leg, reason);
         self.toll_ended(id);
         self.transfers_lose(&leg, reason, sip.as_ref());
         self.tell_gone(&leg, reason, sip.clone());
+        self.trunk_lost(&leg, reason);
         match leg.place {
             Place::Room(room) => {
                 self.left_room(room, id);
@@ -339,6 +341,7 @@ impl Bridge {
         }
         self.trace_mark(&view.sip_call_id, EventType::LegEnded, detail);
         self.happened(EventType::LegEnded, Subject::of(leg), Data::of(&view));
+        self.remember_leg(leg, &view);
         self.history.leg(view, quality::stats(&leg.statistics));
     }
 
@@ -476,6 +479,7 @@ impl Bridge {
         (view.end_reason, view.sip) = (Some(why.0), why.1);
         let subject = Subject { call: Some(id), ..Subject::default() };
         self.happened(EventType::CallEnded, subject, Data::of(&view));
+        self.remember_call(&view);
         self.history.call(view);
     }
 

@@ -42,6 +42,9 @@ pub(super) struct Counters {
     pub(super) handshakes_failed: u64,
     pub(super) ports_exhausted: u64,
     pub(super) commands: u64,
+    /// Changes that the store has taken, and that it has not.
+    pub(super) stored: u64,
+    pub(super) unstored: u64,
     pub(super) delay_ceilings: u64,
     pub(super) echoes: u64,
     /// Alarms by stream and cause.
@@ -258,6 +261,12 @@ impl Bridge {
                 "plenary_ban_drops_total",
                 "SIP messages from banned addresses, which were ignored.",
                 counters.ignored,
+            ),
+            ("plenary_stored_total", "Changes that were stored.", counters.stored),
+            (
+                "plenary_unstored_total",
+                "Changes that the store did not take: they were answered 503.",
+                counters.unstored,
             ),
             ("plenary_rooms_total", "Rooms made since the start.", counters.rooms_total),
             ("plenary_calls_total", "Two-party calls since the start.", counters.calls_total),

@@ -28,6 +28,7 @@ mod focus;
 mod followers;
 mod history;
 mod identity;
+mod keeping;
 mod leg;
 mod lifecycle;
 mod limits;
@@ -35,6 +36,7 @@ mod messages;
 mod metrics;
 mod policy;
 mod quality;
+mod records;
 mod registrations;
 mod room;
 mod routes;
@@ -48,12 +50,14 @@ mod tolls;
 mod trace;
 mod transfer;
 mod trunks;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::archive::{Change, Record, StoreFailure};
 use api::event::{Data, EventType, Happened, Level};
 use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
 use jiff::Timestamp;
@@ -71,14 +75,15 @@ use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
 pub use clock::Clock;
+pub use keeping::ChangeId;
 pub use policy::{Dtmf, MediaRules};
 pub use routes::{MAX_ROUTES, RouteFault, Rule};
 pub use settings::{Network, Pattern, Settings};
 pub use tolls::{CallerLimits, Prices};
 pub use trace::TraceSettings;
 pub use trunks::{
-    CallerId, CallerRules, HeaderRules, NumberFormat, NumberRules, TrunkGateway, TrunkLimits,
-    TrunkRules, TrunkSettings,
+    CallerId, CallerRules, HeaderRules, NumberFormat, NumberRules, TrunkFault, TrunkGateway,
+    TrunkLimits, TrunkRules, TrunkSettings,
 };
 
 pub use crate::sdp::SrtpPolicy;
@@ -90,6 +95,7 @@ use capacity::Capacity;
 use ending::Endings;
 use followers::Follower;
 use history::History;
+use keeping::Keeping;
 use leg::Leg;
 use messages::Messages;
 use metrics::Counters;
@@ -118,6 +124,8 @@ pub enum Input {
     Media(media::Event),
     /// Somebody asks over the API.
     Command(api::control::Command),
+    /// The answer to [`Output::Store`].
+    Stored(ChangeId, Result<(), StoreFailure>),
     /// Take no more calls, end the others after the grace time, then say [`Output::Drained`].
     Drain,
     /// The deadline of [`Output::WaitUntil`] has passed.
@@ -142,6 +150,10 @@ pub enum Output {
     },
     /// Tell the media threads.
     Media(media::Command),
+    /// Keep this for good: [`Input::Stored`] follows.
+    Store(ChangeId, Change),
+    /// Remember this; nobody waits for it.
+    Record(Record),
     /// Put this into the event log.
     Happened(Happened),
     /// Meter readings.
@@ -189,10 +201,13 @@ pub struct Bridge {
     endpoint: Endpoint,
     access: Access,
     registrar: Registrar,
-    trunks: Vec<Trunk>,
+    /// By numbers that are never given again.
+    trunks: BTreeMap<usize, Trunk>,
+    trunks_made: usize,
     tolls: Tolls,
     /// In the order in which they are tried.
     routes: Vec<Rule>,
+    keeping: Keeping,
     traces: Traces,
     sip_deadline: Option<Instant>,
     local: Shared,
@@ -249,6 +264,8 @@ enum Timer {
     Texts,
     /// A message has waited long enough for a phone.
     Message(MessageId),
+    /// The store takes too long.
+    Stored(ChangeId),
     /// The grace time of the drain is over.
     Drain,
 }
@@ -283,9 +300,11 @@ impl Bridge {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             access,
             registrar: Registrar::new(settings.registrar.clone()),
-            trunks: Vec::new(),
+            trunks: BTreeMap::new(),
+            trunks_made: 0,
             tolls: Tolls::new(settings.callers.clone(), settings.prices.clone()),
             routes: Vec::new(),
+            keeping: Keeping::default(),
             traces: Traces::new(settings.trace),
             sip_deadline: None,
             settings,
@@ -319,6 +338,7 @@ impl Bridge {
             counters: Counters::default(),
         };
         bridge.happened(EventType::NodeReady, Subject::default(), Data::of(&()));
+        bridge.open_users();
         bridge.open_trunks();
         bridge.open_routes();
         bridge.settle();
@@ -345,6 +365,7 @@ impl Bridge {
             Input::Resolved(ResolveId::Leg(leg), addresses) => self.resolved(leg, &addresses),
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
+            Input::Stored(change, answer) => self.stored(change, answer),
             Input::Drain => self.drain(),
             Input::Timeout => self.handle_timeout(),
             Input::Clock(clock) => self.clock = clock,
@@ -424,6 +445,7 @@ impl Bridge {
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
                 Timer::Texts => self.send_some_texts(),
                 Timer::Message(message) => self.waited_too_long(message),
+                Timer::Stored(change) => self.is_storing_too_long(change),
                 Timer::Drain => self.hang_up_all(),
             }
         }

@@ -85,7 +85,7 @@ impl Bridge {
         }
     }
 
-    fn registration_changed(&mut self, user: &str, change: &Change) {
+    pub(super) fn registration_changed(&mut self, user: &str, change: &Change) {
         let (kind, binding, why) = match change {
             Change::Added(binding) => (EventType::RegistrationAdded, binding, None),
             Change::Removed(binding, why) => {

@@ -18,13 +18,17 @@ pub use rule::{RouteFault, Rule};
 use std::fmt;
 use std::str::FromStr;
 
+use api::archive::{Change, Document, DocumentKind};
+use api::control::{IfMatch, Reply};
 use api::model::{
-    Page, PageQuery, ReplaceRoute, Route, RouteLook, RouteStep, RouteTrace, RouteTrunk, TestRoutes,
+    Page, PageQuery, Provisioned, ReplaceRoute, Route, RouteLook, RouteStep, RouteTrace,
+    RouteTrunk, TestRoutes,
 };
 use jiff::Timestamp;
 
 use super::Bridge;
 use super::command::{Answer, conflict, invalid, no_such, page};
+use super::keeping::{Deed, Later, may_change, source, unusable};
 use crate::sip::uri::Uri;
 use rule::Inquiry;
 
@@ -40,9 +44,19 @@ pub(super) struct Asking<'a> {
 }
 
 impl Bridge {
-    /// Takes up the routes of the settings.
+    /// Takes up the routes of the settings, and those that are kept.
     pub(super) fn open_routes(&mut self) {
         self.routes.clone_from(&self.settings.routes);
+        for (revision, route) in self.kept::<Route>(DocumentKind::Route) {
+            let name = route.name.clone();
+            match Rule::new(route) {
+                Ok(_) if self.rule(&name).is_ok() => {
+                    unusable(DocumentKind::Route, &name, &"the settings have one of this name");
+                }
+                Ok(rule) => self.routes.push(rule.kept(revision)),
+                Err(fault) => unusable(DocumentKind::Route, &name, &fault),
+            }
+        }
         self.sort_routes();
     }
 
@@ -125,46 +139,90 @@ impl Bridge {
         steps.iter().enumerate().filter_map(sent).collect()
     }
 
-    pub(super) fn api_list_routes(&self, query: &PageQuery) -> Answer<Page<Route>> {
-        let routes = self.routes.iter().rev().map(|rule| rule.route().clone());
-        page::page(query, routes, |route| Turn(route.order, route.name.clone()))
+    pub(super) fn api_list_routes(&self, query: &PageQuery) -> Answer<Page<Provisioned<Route>>> {
+        let routes = self.routes.iter().rev().map(view);
+        page::page(query, routes, |route| Turn(route.item.order, route.item.name.clone()))
     }
 
-    pub(super) fn api_route(&self, name: &str) -> Answer<Route> {
+    pub(super) fn api_route(&self, name: &str) -> Answer<Provisioned<Route>> {
+        self.rule(name).map(view)
+    }
+
+    fn rule(&self, name: &str) -> Answer<&Rule> {
         let found = self.routes.iter().find(|rule| rule.route().name == name);
-        found.map(|rule| rule.route().clone()).ok_or_else(|| no_such("route", name))
+        found.ok_or_else(|| no_such("route", name))
     }
 
-    pub(super) fn api_create_route(&mut self, route: Route) -> Answer<Route> {
-        if self.routes.iter().any(|rule| rule.route().name == route.name) {
+    pub(super) fn api_create_route(&mut self, route: Route, reply: Reply<Provisioned<Route>>) {
+        match self.may_create(&route).and_then(|()| self.checked(route)) {
+            Ok(rule) => self.keep_route(rule, reply),
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    fn may_create(&self, route: &Route) -> Answer<()> {
+        if self.rule(&route.name).is_ok() {
             let detail = format!("there is a route {}; PUT replaces it", route.name);
             return Err(conflict("route_name_taken", detail));
         }
-        if self.routes.len() >= MAX_ROUTES {
+        if self.routes.len() + self.changes_under_way(DocumentKind::Route) >= MAX_ROUTES {
             let detail = format!("there are {MAX_ROUTES} routes, as many as there may be");
             return Err(conflict("too_many_routes", detail));
         }
-        let rule = self.checked(route)?;
-        let route = rule.route().clone();
+        Ok(())
+    }
+
+    pub(super) fn api_replace_route(
+        &mut self,
+        (name, condition): (String, &IfMatch),
+        body: ReplaceRoute,
+        reply: Reply<Provisioned<Route>>,
+    ) {
+        let may = self.may_change_route(&name, condition);
+        match may.and_then(|()| self.checked(body.named(name))) {
+            Ok(rule) => self.keep_route(rule, reply),
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    pub(super) fn api_delete_route(&mut self, name: String, condition: &IfMatch, reply: Reply<()>) {
+        match self.may_change_route(&name, condition) {
+            Ok(()) => {
+                let change = Change::Remove(DocumentKind::Route, name);
+                self.store(change, Deed::Remove(Later::new(reply)));
+            }
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
+    fn may_change_route(&self, name: &str, condition: &IfMatch) -> Answer<()> {
+        let revision = self.rule(name)?.revision();
+        may_change(("route", name), revision, condition)
+    }
+
+    fn keep_route(&mut self, rule: Rule, reply: Reply<Provisioned<Route>>) {
+        let rule = rule.kept(self.next_revision());
+        let change = Change::Put(Document {
+            kind: DocumentKind::Route,
+            name: rule.route().name.clone(),
+            revision: rule.revision(),
+            body: serde_json::to_string(rule.route()).unwrap_or_default(),
+        });
+        self.store(change, Deed::PutRoute(Box::new(rule), Later::new(reply)));
+    }
+
+    /// A route that is stored.
+    pub(super) fn put_route(&mut self, rule: Rule) -> Provisioned<Route> {
+        let view = view(&rule);
+        self.remove_route(&rule.route().name);
         self.routes.push(rule);
         self.sort_routes();
-        Ok(route)
+        view
     }
 
-    pub(super) fn api_replace_route(&mut self, name: &str, body: ReplaceRoute) -> Answer<Route> {
-        let at = self.routes.iter().position(|rule| rule.route().name == name);
-        let at = at.ok_or_else(|| no_such("route", name))?;
-        let rule = self.checked(body.named(name.to_owned()))?;
-        let route = rule.route().clone();
-        self.routes[at] = rule;
-        self.sort_routes();
-        Ok(route)
-    }
-
-    pub(super) fn api_delete_route(&mut self, name: &str) -> Answer<()> {
-        let before = self.routes.len();
+    /// A route that the store has no more.
+    pub(super) fn remove_route(&mut self, name: &str) {
         self.routes.retain(|rule| rule.route().name != name);
-        if self.routes.len() < before { Ok(()) } else { Err(no_such("route", name)) }
     }
 
     /// A route whose fields can be, and whose trunks there are.
@@ -182,6 +240,11 @@ impl Bridge {
         }
         Ok(rule)
     }
+}
+
+fn view(rule: &Rule) -> Provisioned<Route> {
+    let (item, revision) = (rule.route().clone(), rule.revision());
+    Provisioned { item, source: source(revision), revision }
 }
 
 /// The user part of a URI, or the text itself: what routes look at.

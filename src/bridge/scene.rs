@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use api::archive::{Change, Record, StoreFailure};
 use api::control::{self, ControlError, Reply};
 use api::event::{EventType, Happened};
 use api::model::{CallParty, CreateCall, Leg, LegId};
 
-use super::{Bridge, Clock, Input, Output, Settings};
+use super::{Bridge, ChangeId, Clock, Input, Output, Settings};
 use crate::media::command::{Command, Event};
 use crate::sip::endpoint::{self, Packet};
 use crate::sip::transport::Transport;
@@ -31,8 +32,22 @@ pub(super) struct Scene {
     pub(super) peer: SocketAddr,
     /// More header lines of the next requests, each with its end.
     pub(super) headers: String,
+    /// What the store was told.
+    pub(super) stored: Vec<Change>,
+    pub(super) store: Disk,
+    /// What is to be remembered.
+    pub(super) records: Vec<Record>,
     /// From of requests outside of dialogs, without its tag.
     pub(super) from: &'static str,
+}
+
+/// How the store fares.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Disk {
+    Works,
+    Fails,
+    /// It does not answer.
+    Hangs,
 }
 
 impl Scene {
@@ -56,6 +71,9 @@ impl Scene {
             calls: 0,
             peer: SocketAddr::from(([10, 0, 0, 1], 5060)),
             headers: String::new(),
+            stored: Vec::new(),
+            store: Disk::Works,
+            records: Vec::new(),
             from: "<sip:phone@10.0.0.1>",
         };
         scene.drain();
@@ -81,6 +99,8 @@ impl Scene {
                     self.told.push(command);
                 }
                 Output::Happened(happened) => self.happened.push(happened),
+                Output::Store(id, change) => self.write(id, change),
+                Output::Record(record) => self.records.push(record),
                 Output::Drained => self.has_drained = true,
                 Output::WaitUntil(at) => {
                     self.deadline = at;
@@ -89,6 +109,18 @@ impl Scene {
                 Output::Levels(_) | Output::Resolve { .. } => {}
             }
         }
+    }
+
+    fn write(&mut self, id: ChangeId, change: Change) {
+        let answer = match self.store {
+            Disk::Works => {
+                self.stored.push(change);
+                Ok(())
+            }
+            Disk::Fails => Err(StoreFailure::Unavailable("no space left".to_owned())),
+            Disk::Hangs => return self.stored.push(change),
+        };
+        self.bridge.handle_input(self.now, Input::Stored(id, answer));
     }
 
     /// Ports are bound at once, and closed at once.

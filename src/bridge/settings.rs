@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use api::archive::Document;
+use api::model::TrunkConfig;
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, CallerLimits, Prices, Rule, TraceSettings, TrunkSettings};
+use super::{AccessSettings, CallerLimits, Prices, Rule, TraceSettings, TrunkFault, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
@@ -46,6 +48,14 @@ pub struct Settings {
     pub prices: Prices,
     /// Where calls that come in go.
     pub routes: Vec<Rule>,
+    /// Users, those of the settings included.
+    pub max_users: usize,
+    /// Reads a trunk that is made over the API as one of the settings is read.
+    pub read_trunk: fn(&TrunkConfig) -> Result<TrunkSettings, TrunkFault>,
+    /// Trunks, those of the settings included.
+    pub max_trunks: usize,
+    /// What the store has of users, trunks and routes.
+    pub kept: Vec<Document>,
     /// How much of calls is kept for reading.
     pub trace: TraceSettings,
     /// Rooms open at once.

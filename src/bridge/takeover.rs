@@ -180,6 +180,7 @@ impl Bridge {
         let from = self.legs.get(&id).map(|leg| leg.place);
         if let Some(leg) = self.legs.get_mut(&id) {
             inherit(leg, &seat);
+            leg.replaced = Some(old);
             (leg.place, leg.call, leg.carries) = (seat.place, seat.call, carries);
         }
         let to = seat.place;
@@ -198,7 +199,8 @@ impl Bridge {
 
     /// Hangs up the leg whose seat `by` has taken.
     pub(super) fn give_way(&mut self, old: LegId, by: LegId) {
-        let Some(leg) = self.legs.get(&old) else { return };
+        let Some(leg) = self.legs.get_mut(&old) else { return };
+        leg.replaced_by = Some(by);
         let (was_up, call) = (leg.is_up(), leg.call);
         self.counters.replaced += 1;
         self.leg_happened(EventType::LegReplaced, old, json!({ "by": by }));

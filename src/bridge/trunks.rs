@@ -8,6 +8,7 @@
 //! A trunk is up while it is registered, if it is to be, and one of its gateways is reachable, as far as that is known.
 
 mod calls;
+mod change;
 mod choose;
 mod counts;
 mod headers;
@@ -16,6 +17,8 @@ mod present;
 mod watch;
 
 pub(super) use calls::Passage;
+pub(super) use change::Made;
+pub use change::TrunkFault;
 use counts::Counts;
 pub use headers::HeaderRules;
 pub(super) use headers::passable;
@@ -28,11 +31,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::EventType;
-use api::model::{self, Direction, LegId, Page, PageQuery, TrunkState};
+use api::model::{self, Direction, LegId, Page, PageQuery, TrunkConfig, TrunkState};
 use serde_json::json;
 
 use super::bucket::Bucket;
 use super::command::{Answer, no_such, page};
+use super::keeping::source;
 use super::{Bridge, MediaRules, Network, Subject, with};
 use crate::sip::Uri;
 use crate::sip::digest::Account;
@@ -108,6 +112,10 @@ pub struct TrunkRules {
 #[derive(Debug)]
 pub(super) struct Trunk {
     settings: TrunkSettings,
+    /// As it was made over the API.
+    config: Option<TrunkConfig>,
+    /// 0: it is of the settings.
+    revision: u64,
     gateways: Vec<Gateway>,
     registration: Registration,
     legs: BTreeMap<LegId, Direction>,
@@ -188,6 +196,8 @@ impl Trunk {
             },
             counts: Counts::default(),
             settings,
+            config: None,
+            revision: 0,
             legs: BTreeMap::new(),
             told: TrunkState::Unknown,
         }
@@ -235,6 +245,9 @@ impl Trunk {
             },
             calls: u32::try_from(self.legs.len()).unwrap_or(u32::MAX),
             max_calls: u32::try_from(self.settings.max_calls).unwrap_or(u32::MAX),
+            config: self.config.as_ref().map(TrunkConfig::shown),
+            source: source(self.revision),
+            revision: self.revision,
         }
     }
 
@@ -248,45 +261,37 @@ impl Trunk {
 }
 
 impl Bridge {
-    /// Takes up the trunks of the settings.
-    pub(super) fn open_trunks(&mut self) {
-        for settings in self.settings.trunks.clone() {
-            let call_id = format!("{:032x}", self.random());
-            self.trunks.push(Trunk::new(self.now, settings, call_id));
-        }
-        for index in 0..self.trunks.len() {
-            self.register_trunk(index);
-            self.check_trunk(index);
-        }
-    }
-
     /// The trunk that calls from there.
     pub(super) fn trunk_at(&self, peer: IpAddr) -> Option<usize> {
-        self.trunks.iter().position(|trunk| trunk.has_address(peer))
+        self.trunk_where(|trunk| trunk.has_address(peer))
     }
 
     /// The trunk of this name.
     pub(super) fn trunk_named(&self, name: &str) -> Option<usize> {
-        self.trunks.iter().position(|trunk| trunk.settings.name == name)
+        self.trunk_where(|trunk| trunk.settings.name == name)
+    }
+
+    fn trunk_where(&self, is_it: impl Fn(&Trunk) -> bool) -> Option<usize> {
+        self.trunks.iter().find(|(_, trunk)| is_it(trunk)).map(|(index, _)| *index)
     }
 
     pub(super) fn trunk_name(&self, index: usize) -> Option<&str> {
-        self.trunks.get(index).map(|trunk| trunk.settings.name.as_str())
+        self.trunks.get(&index).map(|trunk| trunk.settings.name.as_str())
     }
 
     /// The room that calls of this trunk go to, if it has one.
     pub(super) fn trunk_room(&self, index: usize) -> Option<&str> {
-        self.trunks.get(index)?.settings.room.as_deref()
+        self.trunks.get(&index)?.settings.room.as_deref()
     }
 
     pub(super) fn trunk_rules(&self, index: usize) -> Option<&TrunkRules> {
-        self.trunks.get(index).map(|trunk| &trunk.settings.rules)
+        self.trunks.get(&index).map(|trunk| &trunk.settings.rules)
     }
 
     /// Says that a trunk is up or down, if that is news.
     fn tell_trunk(&mut self, index: usize) {
         let clock = self.clock;
-        let Some(trunk) = self.trunks.get_mut(index) else { return };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return };
         let state = trunk.state();
         if std::mem::replace(&mut trunk.told, state) == state {
             return;
@@ -308,13 +313,13 @@ impl Bridge {
     }
 
     pub(super) fn api_list_trunks(&self, query: &PageQuery) -> Answer<Page<model::Trunk>> {
-        let mut views: Vec<_> = self.trunks.iter().map(|trunk| trunk.view(self.clock)).collect();
+        let mut views: Vec<_> = self.trunks.values().map(|trunk| trunk.view(self.clock)).collect();
         views.sort_by(|one, other| one.name.cmp(&other.name));
         page::page(query, views.into_iter(), |trunk| trunk.name.clone())
     }
 
     pub(super) fn api_trunk(&self, name: &str) -> Answer<model::Trunk> {
-        let found = self.trunks.iter().find(|trunk| trunk.settings.name == name);
+        let found = self.trunks.values().find(|trunk| trunk.settings.name == name);
         found.map(|trunk| trunk.view(self.clock)).ok_or_else(|| no_such("trunk", name))
     }
 }

@@ -67,7 +67,11 @@ impl Loaded {
     fn value(&self, key: &str) -> String {
         let value = self.figment.find_value(key);
         match value {
-            Ok(Value::String(_, text)) if key == "api_key" && text != "auto" => "\"…\"".to_owned(),
+            Ok(Value::String(_, text))
+                if matches!(key, "api_key" | "database") && text != "auto" =>
+            {
+                "\"…\"".to_owned()
+            }
             Ok(Value::String(..)) if key == "sip.users" => "[\"…\"]".to_owned(),
             Ok(Value::Array(_, users)) if key == "sip.users" => {
                 format!("[{}]", vec!["\"…\""; users.len()].join(", "))

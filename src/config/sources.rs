@@ -52,6 +52,9 @@ pub struct Flags {
     /// Folder for what must survive a restart [default: plenary-data]
     #[arg(long, global = true, value_name = "DIR")]
     pub data: Option<String>,
+    /// Postgres instead of a file in that folder, as in `postgres://user:password@host/name`
+    #[arg(long, global = true, value_name = "URL")]
+    pub database: Option<String>,
     /// Media threads [default: cores]
     #[arg(long, global = true, value_name = "N")]
     pub media_workers: Option<String>,
@@ -80,6 +83,7 @@ impl Flags {
             ("api", "--api", self.api.clone()),
             ("api_key", "--api-key", self.api_key.clone()),
             ("data", "--data", self.data.clone()),
+            ("database", "--database", self.database.clone()),
             ("media.workers", "--media-workers", self.media_workers.clone()),
             ("log", "--log", self.log.clone()),
             ("log_format", "--log-format", self.log_format.clone()),
@@ -258,12 +262,6 @@ fn unknown_keys(
         .into_keys()
         .filter(|key| !known.contains_key(key))
         .map(|key| {
-            if PLANNED.contains(&key.as_str()) {
-                return format!(
-                    "{key} in {}: this version cannot do that yet; remove it",
-                    path.display()
-                );
-            }
             let nearest = nearest(&key, known.keys().cloned());
             format!("{key} in {}: no such setting, did you mean {nearest}?", path.display())
         })
@@ -319,6 +317,3 @@ pub(super) fn source(metadata: &Metadata) -> String {
         None => metadata.name.to_string(),
     }
 }
-
-/// Keys that are announced but do nothing yet: accepted silently, a bridge would seem to keep what it does not.
-const PLANNED: [&str; 1] = ["database"];

@@ -177,13 +177,13 @@ impl fmt::Debug for Trunk {
 
 impl Trunk {
     /// What is wrong with it: the field and what was expected.
-    pub(super) fn complaint(&self) -> Option<String> {
-        let expected = self.expected().map(ToOwned::to_owned);
+    pub fn complaint(&self) -> Option<(&'static str, String)> {
+        let expected = self.expected().map(|(field, expected)| (field, expected.to_owned()));
         let fault = || self.headers.rules().fault();
-        expected.or_else(|| fault().map(|fault| format!("{fault} in headers")))
+        expected.or_else(|| fault().map(|fault| ("headers", format!("{fault} in headers"))))
     }
 
-    fn expected(&self) -> Option<&'static str> {
+    fn expected(&self) -> Option<(&'static str, &'static str)> {
         let is_digits = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit());
         let is_sip = |text: &String| {
             Uri::parse(text.as_bytes())
@@ -191,34 +191,42 @@ impl Trunk {
         };
         let has_password = !self.password.is_empty();
         [
-            (!self.name.is_empty(), "expected a name"),
+            (!self.name.is_empty(), "name", "expected a name"),
             (
                 !self.gateways.is_empty() && self.gateways.iter().all(|one| is_sip(&one.uri)),
+                "gateways",
                 "expected gateways as in \"sip:sip.carrier.example\"",
             ),
             (
                 self.username.is_empty() != has_password,
+                "password",
                 "expected username and password, or neither",
             ),
-            (!self.register || has_password, "expected a username, since it is to register"),
-            (self.expires >= Duration::from_mins(1), "expected expires of at least 1m"),
-            (self.from.is_empty() || is_sip(&self.from), "expected from to be a sip: URI"),
-            (self.max_calls >= 1, "expected max_calls of at least 1"),
+            (
+                !self.register || has_password,
+                "username",
+                "expected a username, since it is to register",
+            ),
+            (self.expires >= Duration::from_mins(1), "expires", "expected expires of at least 1m"),
+            (self.from.is_empty() || is_sip(&self.from), "from", "expected from to be a sip: URI"),
+            (self.max_calls >= 1, "max_calls", "expected max_calls of at least 1"),
             (
                 is_digits(&self.country_code)
                     && self.country_code.len() <= 3
                     && !self.country_code.starts_with('0'),
+                "country_code",
                 "expected a country_code as in \"49\"",
             ),
             (
                 [&self.national_prefix, &self.international_prefix]
                     .iter()
                     .all(|prefix| is_digits(prefix) && prefix.len() <= 8),
+                "national_prefix",
                 "expected digits as national_prefix and international_prefix",
             ),
         ]
         .into_iter()
-        .find_map(|(holds, expected)| (!holds).then_some(expected))
+        .find_map(|(holds, field, expected)| (!holds).then_some((field, expected)))
     }
 
     /// The gateways as the bridge knows them.

@@ -116,6 +116,41 @@ impl FromStr for Secret {
     }
 }
 
+/// A Postgres database: `postgres://user:password@host/name`. It is not shown, since it may hold a password.
+#[derive(Clone, Eq, PartialEq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(…)")
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        if !is_postgres || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err("expected a URL as in postgres://user:password@host/name".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// A user and the password: `alice:secret`; [`fmt::Display`] is for writing it where it belongs.
 #[derive(Clone, Eq, PartialEq)]
 pub struct User {

@@ -398,7 +398,7 @@ impl World {
                     }
                 }
                 Output::Happened(event) => self.ledger.take(&event),
-                Output::Levels(_) => {}
+                Output::Levels(_) | Output::Store(..) | Output::Record(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
                     self.wake = at;

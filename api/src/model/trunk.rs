@@ -1,8 +1,13 @@
 //! Carriers and PBXs.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
+
+use super::Source;
 
 /// A carrier or PBX that calls go through.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -23,6 +28,42 @@ pub struct Trunk {
     pub calls: u32,
     /// The most there may be.
     pub max_calls: u32,
+    /// As it was made over the API, but for the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub config: Option<TrunkConfig>,
+    /// Who made it.
+    pub source: Source,
+    /// Rises with each change; also the `ETag`. 0 where it comes from the settings.
+    pub revision: u64,
+}
+
+/// A trunk as it is set up: an object with the keys of a `[[trunks]]` section of the settings, which `plenary.sample.toml` explains.
+/// `name` and `gateways` are needed; durations are texts as in `30s`; `password` is never shown.
+#[derive(Clone, Default, Deserialize, PartialEq, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub struct TrunkConfig(pub Map<String, Value>);
+
+impl TrunkConfig {
+    /// What stands at `key`, if that is a text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
+    }
+
+    /// Without what is secret.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        let public = self.0.iter().filter(|(key, _)| *key != "password");
+        Self(public.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+/// The password stays out of it.
+impl fmt::Debug for TrunkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TrunkConfig").field(&self.shown().0).finish()
+    }
 }
 
 /// One address of a trunk.

@@ -112,7 +112,7 @@ async fn stream(
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Shared { control, log, streams } = shared;
+    let Shared { control, log, streams, .. } = shared;
     let after = match headers.get(LAST_EVENT_ID) {
         Some(id) => Some(number(id.to_str().unwrap_or_default(), "Last-Event-ID")?),
         None => query.last_event_id.or_else(|| before(query.from_seq)),

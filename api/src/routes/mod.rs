@@ -1,5 +1,6 @@
 //! Every route, one file a resource. Handlers ask the bridge and say what it answered; nothing is decided here.
 
+mod api_keys;
 mod bans;
 mod calls;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
@@ -10,10 +11,12 @@ mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod participants;
+mod records;
 mod registrations;
 mod rooms;
 mod routing;
 mod trunks;
+mod users;
 
 use std::sync::Arc;
 
@@ -26,7 +29,8 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::{Keys, authorise};
+use crate::archive::Desk;
+use crate::auth::{Gate, Keys, authorise};
 use crate::control::Control;
 use crate::envelope::envelop;
 use crate::event::EventType;
@@ -45,6 +49,8 @@ pub struct Api {
     pub log: EventLog,
     /// Who is let in.
     pub keys: Keys,
+    /// Where what must survive a restart is handed in.
+    pub desk: Desk,
     /// Limits.
     pub settings: Settings,
 }
@@ -71,6 +77,8 @@ impl Default for Settings {
 pub(crate) struct Shared {
     control: Control,
     log: EventLog,
+    keys: Keys,
+    desk: Desk,
     streams: Streams,
 }
 
@@ -83,12 +91,13 @@ pub(crate) struct Streams {
 
 /// Every route of the API and the operator page, ready to serve or to call in a test.
 pub fn router(api: Api) -> Router {
-    let Api { control, log, keys, settings } = api;
+    let Api { control, log, keys, desk, settings } = api;
+    let gate = Gate { keys: keys.clone(), control: control.clone(), desk: desk.clone() };
     let streams = Streams {
         seats: Arc::new(Semaphore::new(settings.max_streams)),
         max: settings.max_streams,
     };
-    let shared = Shared { control, log, streams };
+    let shared = Shared { control, log, keys, desk, streams };
     let answers = Answers::new(settings.idempotency_keys);
     let (v1, metrics) = (v1(), OpenApiRouter::new().merge(node::metrics()));
     let document = openapi::document(
@@ -97,7 +106,7 @@ pub fn router(api: Api) -> Router {
         metrics.get_openapi().clone(),
     );
 
-    let locked = || from_fn_with_state(keys.clone(), authorise);
+    let locked = || from_fn_with_state(gate.clone(), authorise);
     let v1 = Router::from(v1).layer(from_fn_with_state(answers, replay)).layer(locked());
     let metrics = Router::from(metrics);
     let metrics = if settings.open_metrics { metrics } else { metrics.layer(locked()) };
@@ -122,6 +131,9 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(bans::routes())
         .merge(registrations::routes())
         .merge(messages::routes())
+        .merge(records::routes())
+        .merge(api_keys::routes())
+        .merge(users::routes())
         .merge(trunks::routes())
         .merge(routing::routes())
         .merge(events::routes());
@@ -131,6 +143,20 @@ fn v1() -> OpenApiRouter<Shared> {
 /// 201 with where the new resource is.
 fn created<T: Serialize>(location: &str, body: T) -> Response {
     (StatusCode::CREATED, [(header::LOCATION, path(location))], Json(body)).into_response()
+}
+
+/// 201 with where the new resource is, and its `ETag`.
+fn made<T: Serialize>(location: &str, revision: u64, body: T) -> Response {
+    ([(header::ETAG, etag(revision))], created(location, body)).into_response()
+}
+
+/// 200 with the `ETag`.
+fn tagged<T: Serialize>(revision: u64, body: T) -> Response {
+    ([(header::ETAG, etag(revision))], Json(body)).into_response()
+}
+
+fn etag(revision: u64) -> HeaderValue {
+    path(&format!("\"{revision}\""))
 }
 
 /// 202 with the resource in its new state, where it is, and the types of the events to expect.

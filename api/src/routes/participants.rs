@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Shared, accepted};
+use crate::auth::Bounds;
 use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
@@ -80,8 +81,10 @@ async fn update_all(
     State(control): State<Control>,
     Path(room): Path<String>,
     Params(Whom { role }): Params<Whom>,
+    bounds: Bounds,
     Json(body): Json<UpdateParticipant>,
 ) -> Result<Json<Page<Participant>>, ApiError> {
+    bounds.check(body.room.as_deref())?;
     let ask = |reply| Command::UpdateParticipants { room, role, body, reply };
     let items = control.ask(ask).await?;
     Ok(Json(Page { items, next: None }))
@@ -110,8 +113,10 @@ async fn show(
 async fn update(
     State(control): State<Control>,
     Path((room, leg)): Path<(String, LegId)>,
+    bounds: Bounds,
     Json(body): Json<UpdateParticipant>,
 ) -> Result<Json<Participant>, ApiError> {
+    bounds.check(body.room.as_deref())?;
     let ask = |reply| Command::UpdateParticipant { room, leg, body, reply };
     Ok(Json(control.ask(ask).await?))
 }

@@ -6,11 +6,11 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, created};
-use crate::control::{Command, Control};
+use super::{Shared, made, tagged};
+use crate::control::{Command, Control, IfMatch};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Page, PageQuery, ReplaceRoute, Route, RouteTrace, TestRoutes};
+use crate::model::{Page, PageQuery, Provisioned, ReplaceRoute, Route, RouteTrace, TestRoutes};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -21,67 +21,73 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 
 /// List routes
 ///
-/// In the order in which they are tried: those of the settings, and those made here since.
+/// In the order in which they are tried: those of the settings, and those made here.
 #[utoipa::path(get, path = "/routes", tag = "access", operation_id = "listRoutes",
-    params(PageQuery), responses((status = OK, body = Page<Route>)))]
+    params(PageQuery), responses((status = OK, body = Page<Provisioned<Route>>)))]
 async fn list(
     State(control): State<Control>,
     Params(query): Params<PageQuery>,
-) -> Result<Json<Page<Route>>, ApiError> {
+) -> Result<Json<Page<Provisioned<Route>>>, ApiError> {
     let query = query.checked(&[])?;
     Ok(Json(control.ask(|reply| Command::ListRoutes { query, reply }).await?))
 }
 
 /// Make a route
 ///
-/// For calls from now on, until the bridge is restarted; for longer it belongs into the settings.
+/// For calls from now on. Answered once it is stored.
 #[utoipa::path(post, path = "/routes", tag = "access", operation_id = "createRoute",
     request_body(content = Route, example = json!({
         "name": "night", "order": 10, "source": {"trunk": "carrier"},
         "times": [{"from": "18:00", "to": "08:00", "timezone": "Europe/Berlin"}],
         "steps": [{"user": "anna", "timeout_s": 20}, {"on": ["busy"], "reject": {"status": 486}}, {"room": "lobby"}]})),
-    responses((status = CREATED, body = Route, headers(("Location" = String)))))]
+    responses((status = CREATED, body = Provisioned<Route>,
+        headers(("Location" = String), ("ETag" = String)))))]
 async fn create(
     State(control): State<Control>,
     Json(body): Json<Route>,
 ) -> Result<Response, ApiError> {
     let route = control.ask(|reply| Command::CreateRoute { body, reply }).await?;
-    Ok(created(&format!("/v1/routes/{}", route.name), route))
+    Ok(made(&format!("/v1/routes/{}", route.item.name), route.revision, route))
 }
 
 /// Show a route
 #[utoipa::path(get, path = "/routes/{route}", tag = "access", operation_id = "getRoute",
-    params(("route" = String, Path, description = "Name")), responses((status = OK, body = Route)))]
+    params(("route" = String, Path, description = "Name")), responses((status = OK, body = Provisioned<Route>, headers(("ETag" = String)))))]
 async fn show(
     State(control): State<Control>,
     Path(route): Path<String>,
-) -> Result<Json<Route>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::Route { route, reply }).await?))
+) -> Result<Response, ApiError> {
+    let route = control.ask(|reply| Command::Route { route, reply }).await?;
+    Ok(tagged(route.revision, route))
 }
 
 /// Replace a route
 ///
-/// Calls that are under way go on as they began.
+/// Calls that are under way go on as they began. With `If-Match` only if it is still what it was.
 #[utoipa::path(put, path = "/routes/{route}", tag = "access", operation_id = "replaceRoute",
-    params(("route" = String, Path, description = "Name")),
+    params(("route" = String, Path, description = "Name"), ("If-Match" = Option<String>, Header)),
     request_body(content = ReplaceRoute, example = json!({"order": 10, "steps": [{"room": "lobby"}]})),
-    responses((status = OK, body = Route)))]
+    responses((status = OK, body = Provisioned<Route>, headers(("ETag" = String)))))]
 async fn replace(
     State(control): State<Control>,
     Path(route): Path<String>,
+    condition: IfMatch,
     Json(body): Json<ReplaceRoute>,
-) -> Result<Json<Route>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::ReplaceRoute { route, body, reply }).await?))
+) -> Result<Response, ApiError> {
+    let replace = |reply| Command::ReplaceRoute { route, body, condition, reply };
+    let route = control.ask(replace).await?;
+    Ok(tagged(route.revision, route))
 }
 
 /// Delete a route
 #[utoipa::path(delete, path = "/routes/{route}", tag = "access", operation_id = "deleteRoute",
-    params(("route" = String, Path, description = "Name")), responses((status = NO_CONTENT)))]
+    params(("route" = String, Path, description = "Name"), ("If-Match" = Option<String>, Header)), responses((status = NO_CONTENT)))]
 async fn delete(
     State(control): State<Control>,
     Path(route): Path<String>,
+    condition: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    control.ask(|reply| Command::DeleteRoute { route, reply }).await?;
+    control.ask(|reply| Command::DeleteRoute { route, condition, reply }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

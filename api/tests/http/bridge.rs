@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use api::archive::{self, Document, DocumentKind, Queues, Read, Record, Work};
 use api::auth::Keys;
 use api::control::{self, Command, ControlError};
 use api::event::{Data, Event, EventType, Happened};
@@ -23,6 +24,8 @@ pub(crate) struct House {
     pub(crate) api: Api,
     pub(crate) router: Router,
     asked: Arc<Mutex<Vec<String>>>,
+    /// What the store was told to remember.
+    pub(crate) noted: Arc<Mutex<Vec<Record>>>,
     _bridge: JoinSet<()>,
 }
 
@@ -67,8 +70,41 @@ pub(crate) fn house_where(
         }
     });
     let log = EventLog::new(LogSettings { capacity: 16, first_seq: 1, seed: 7 });
-    let api = Api { control, log, keys: Keys::admin(KEY), settings: Settings::default() };
-    House { router: api::router(api.clone()), api, asked, _bridge: bridge }
+    let (desk, work) = archive::desk(QUEUES);
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    bridge.spawn(store(work, Arc::clone(&noted)));
+    let (keys, settings) = (Keys::admin(KEY), Settings::default());
+    keys.load(&[kept_key()]);
+    let api = Api { control, log, keys, desk, settings };
+    House { router: api::router(api.clone()), api, asked, noted, _bridge: bridge }
+}
+
+/// A store that takes everything and remembers one of each.
+async fn store(mut work: Work, noted: Arc<Mutex<Vec<Record>>>) {
+    loop {
+        tokio::select! {
+            Some(order) = work.orders.recv() => drop(order.done.send(Ok(()))),
+            Some(record) = work.records.recv() => noted.lock().unwrap().push(record),
+            Some(read) = work.reads.recv() => match read {
+                Read::Legs(_, reply) => reply.send(Ok(page(samples::leg_record()))),
+                Read::Leg(_, reply) => reply.send(Ok(samples::leg_record())),
+                Read::Calls(_, reply) => reply.send(Ok(page(samples::call_record()))),
+                Read::Call(_, reply) => reply.send(Ok(samples::call_record())),
+                Read::Audit(_, reply) => reply.send(Ok(page(samples::audit_entry()))),
+            },
+            else => return,
+        }
+    }
+}
+
+pub(crate) const QUEUES: Queues = Queues { orders: 16, records: 64, reads: 16 };
+
+/// The sample key, as the store has it.
+fn kept_key() -> Document {
+    let mut body = json!(samples::api_key());
+    body["digest"] = json!("00".repeat(32));
+    let (kind, name) = (DocumentKind::ApiKey, samples::api_key().id.to_string());
+    Document { kind, name, revision: 1, body: body.to_string() }
 }
 
 fn answer(command: Command) {
@@ -99,6 +135,9 @@ fn answer(command: Command) {
         | Command::HangUpLeg { reply, .. }
         | Command::SendDtmf { reply, .. }
         | Command::RemoveRegistration { reply, .. }
+        | Command::DeleteRoute { reply, .. }
+        | Command::DeleteTrunk { reply, .. }
+        | Command::DeleteUser { reply, .. }
         | Command::LiftBan { reply, .. } => {
             reply.send(Ok(()));
         }
@@ -107,12 +146,17 @@ fn answer(command: Command) {
             reply.send(Ok(samples::trace()));
         }
         Command::ListTrunks { reply, .. } => reply.send(Ok(page(samples::trunk()))),
-        Command::Trunk { reply, .. } => reply.send(Ok(samples::trunk())),
-        Command::ListRoutes { reply, .. } => reply.send(Ok(page(samples::route()))),
+        Command::Trunk { reply, .. }
+        | Command::CreateTrunk { reply, .. }
+        | Command::ReplaceTrunk { reply, .. } => reply.send(Ok(samples::trunk())),
+        Command::ListUsers { reply, .. } => reply.send(Ok(page(samples::user()))),
+        Command::CreateUser { reply, .. }
+        | Command::User { reply, .. }
+        | Command::UpdateUser { reply, .. } => reply.send(Ok(samples::user())),
+        Command::ListRoutes { reply, .. } => reply.send(Ok(page(samples::kept_route()))),
         Command::CreateRoute { reply, .. }
         | Command::Route { reply, .. }
-        | Command::ReplaceRoute { reply, .. } => reply.send(Ok(samples::route())),
-        Command::DeleteRoute { reply, .. } => reply.send(Ok(())),
+        | Command::ReplaceRoute { reply, .. } => reply.send(Ok(samples::kept_route())),
         Command::TestRoutes { reply, .. } => reply.send(Ok(samples::route_trace())),
         Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
         Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
@@ -174,10 +218,15 @@ impl House {
 
 /// A request with the key; a body is JSON.
 pub(crate) fn request(method: Method, path: &str, body: &str) -> Request<Body> {
+    request_by(KEY, method, path, body)
+}
+
+/// The same with another key.
+pub(crate) fn request_by(key: &str, method: Method, path: &str, body: &str) -> Request<Body> {
     let builder = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::AUTHORIZATION, format!("Bearer {KEY}"));
+        .header(header::AUTHORIZATION, format!("Bearer {key}"));
     let builder = match body {
         "" => builder,
         _ => builder.header(header::CONTENT_TYPE, "application/json"),

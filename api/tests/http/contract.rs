@@ -99,6 +99,24 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/messages/MESSAGE", "", 200, "Message {"),
     ("GET", "/v1/trunks", "", 200, "ListTrunks"),
     ("GET", "/v1/trunks/carrier", "", 200, "Trunk { trunk: \"carrier\""),
+    ("POST", "/v1/trunks", r#"{"name":"c","gateways":["sip:c.test"]}"#, 201, "CreateTrunk"),
+    ("PUT", "/v1/trunks/carrier", r#"{"gateways":["sip:c.test"]}"#, 200, "ReplaceTrunk"),
+    ("DELETE", "/v1/trunks/carrier", "", 204, "DeleteTrunk { trunk: \"carrier\""),
+    ("GET", "/v1/records/legs?since=2026-01-01T00:00:00Z", "", 200, ""),
+    ("GET", "/v1/records/legs/LEG", "", 200, ""),
+    ("GET", "/v1/records/calls?format=csv", "", 200, ""),
+    ("GET", "/v1/records/calls/CALL", "", 200, ""),
+    ("GET", "/v1/audit?format=jsonl&limit=3", "", 200, ""),
+    ("GET", "/v1/api_keys?limit=2", "", 200, ""),
+    ("POST", "/v1/api_keys", r#"{"name":"k","scopes":["rooms:read"]}"#, 201, ""),
+    ("GET", "/v1/api_keys/KEY", "", 200, ""),
+    ("PATCH", "/v1/api_keys/KEY", r#"{"name":"k"}"#, 200, ""),
+    ("DELETE", "/v1/api_keys/KEY", "", 204, ""),
+    ("GET", "/v1/users", "", 200, "ListUsers"),
+    ("POST", "/v1/users", r#"{"name":"anna","password":"p"}"#, 201, "CreateUser"),
+    ("GET", "/v1/users/anna", "", 200, "User { user: \"anna\""),
+    ("PATCH", "/v1/users/anna", r#"{"may_call":false}"#, 200, "UpdateUser { user: \"anna\""),
+    ("DELETE", "/v1/users/anna", "", 204, "DeleteUser { user: \"anna\""),
     ("GET", "/v1/routes", "", 200, "ListRoutes"),
     ("POST", "/v1/routes", r#"{"name":"n","steps":[{"room":"b"}]}"#, 201, "CreateRoute"),
     ("GET", "/v1/routes/ROUTE", "", 200, "Route { route: \"ROUTE\""),
@@ -122,6 +140,7 @@ fn with_ids(path: &str) -> String {
     let registration = samples::registration().id.to_string();
     let message = samples::message().id.to_string();
     let path = path.replace("MESSAGE", &message);
+    let path = path.replace("KEY", &samples::api_key().id.to_string());
     path.replace("REGISTRATION", &registration).replace("LEG", &leg).replace("CALL", &call)
 }
 
@@ -160,9 +179,12 @@ async fn the_document_lists_exactly_the_routes_there_are() {
         .map(|(method, path, ..)| {
             let path = path.split('?').next().unwrap().replace("board", "{room}");
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
-            let path = path.replace("carrier", "{trunk}").replace("ROUTE", "{route}");
+            let path = path
+                .replace("anna", "{user}")
+                .replace("carrier", "{trunk}")
+                .replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
-            let path = path.replace("MESSAGE", "{message}");
+            let path = path.replace("MESSAGE", "{message}").replace("KEY", "{key}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();

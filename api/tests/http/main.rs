@@ -7,6 +7,7 @@ mod bridge;
 mod contract;
 mod failures;
 mod idempotency;
+mod keys;
 mod page;
 mod serve;
 mod stream;

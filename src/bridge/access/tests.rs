@@ -53,7 +53,8 @@ fn answer(nonce: &str, password: &str) -> String {
         count: 1,
         response: String::new(),
     };
-    said.response = said.algorithm.response(password, "INVITE", &said);
+    let secret = said.algorithm.secret("alice", "plenary", password);
+    said.response = said.algorithm.response(&secret, "INVITE", &said);
     let Credentials { username, realm, nonce, uri, cnonce, response, .. } = said;
     format!(
         "Authorization: Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \

@@ -17,6 +17,7 @@ use super::{Bridge, Draining};
 pub(super) type Answer<T> = Result<T, ControlError>;
 
 impl Bridge {
+    #[expect(clippy::too_many_lines, reason = "an arm for each command, and most have one line")]
     pub(super) fn handle_command(&mut self, command: Command) {
         self.counters.commands += 1;
         match command {
@@ -77,13 +78,31 @@ impl Bridge {
             Command::CallTrace { call, reply } => reply.send(self.api_call_trace(call)),
             Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),
             Command::Trunk { trunk, reply } => reply.send(self.api_trunk(&trunk)),
-            Command::ListRoutes { query, reply } => reply.send(self.api_list_routes(&query)),
-            Command::CreateRoute { body, reply } => reply.send(self.api_create_route(body)),
-            Command::Route { route, reply } => reply.send(self.api_route(&route)),
-            Command::ReplaceRoute { route, body, reply } => {
-                reply.send(self.api_replace_route(&route, body));
+            Command::CreateTrunk { body, reply } => self.api_create_trunk(body, reply),
+            Command::ReplaceTrunk { trunk, body, condition, reply } => {
+                self.api_replace_trunk((&trunk, &condition), body, reply);
             }
-            Command::DeleteRoute { route, reply } => reply.send(self.api_delete_route(&route)),
+            Command::DeleteTrunk { trunk, condition, reply } => {
+                self.api_delete_trunk(trunk, &condition, reply);
+            }
+            Command::ListUsers { query, reply } => reply.send(self.api_list_users(&query)),
+            Command::CreateUser { body, reply } => self.api_create_user(&body, reply),
+            Command::User { user, reply } => reply.send(self.api_user(&user)),
+            Command::UpdateUser { user, body, condition, reply } => {
+                self.api_update_user((&user, &condition), body, reply);
+            }
+            Command::DeleteUser { user, condition, reply } => {
+                self.api_delete_user(user, &condition, reply);
+            }
+            Command::ListRoutes { query, reply } => reply.send(self.api_list_routes(&query)),
+            Command::CreateRoute { body, reply } => self.api_create_route(body, reply),
+            Command::Route { route, reply } => reply.send(self.api_route(&route)),
+            Command::ReplaceRoute { route, body, condition, reply } => {
+                self.api_replace_route((route, &condition), body, reply);
+            }
+            Command::DeleteRoute { route, condition, reply } => {
+                self.api_delete_route(route, &condition, reply);
+            }
             Command::TestRoutes { body, reply } => reply.send(self.api_test_routes(&body)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),

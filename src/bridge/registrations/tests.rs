@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use api::control::Command;
+use api::archive::{Change, Document};
+use api::control::{Command, IfMatch};
 use api::model::Invite;
 
 use super::*;
@@ -56,6 +57,10 @@ impl Phone {
 
     /// Registers `named` with the password of `user`.
     fn register(&mut self, named: &str, user: &str) -> String {
+        self.register_with(named, user, &format!("{user}'s"))
+    }
+
+    fn register_with(&mut self, named: &str, user: &str, password: &str) -> String {
         let challenged = self.send(named, "");
         let nonce = challenged.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
         let mut said = Credentials {
@@ -68,7 +73,8 @@ impl Phone {
             count: 1,
             response: String::new(),
         };
-        said.response = said.algorithm.response(&format!("{user}'s"), "REGISTER", &said);
+        let secret = said.algorithm.secret(user, "plenary", password);
+        said.response = said.algorithm.response(&secret, "REGISTER", &said);
         let Credentials { response, .. } = said;
         let line = format!(
             "Authorization: Digest username=\"{user}\", realm=\"plenary\", nonce=\"{nonce}\", \
@@ -207,4 +213,116 @@ fn a_registration_ends_by_itself_or_over_the_api() {
     assert!(gone.is_err() && deadline <= phone.scene.now);
     assert_eq!(phone.kinds(), ["registration.removed"]);
     assert!(phone.list().is_empty());
+}
+
+impl Phone {
+    fn makes_user(&mut self, name: &str, password: &str) -> api::model::User {
+        let body = json!({ "name": name, "password": password });
+        let body = serde_json::from_value(body).unwrap();
+        self.scene.ask(|reply| Command::CreateUser { body, reply }).unwrap()
+    }
+
+    fn changes_user(&mut self, name: &str, body: serde_json::Value) -> api::model::User {
+        let (user, condition) = (name.to_owned(), IfMatch::default());
+        let body = serde_json::from_value(body).unwrap();
+        self.scene.ask(|reply| Command::UpdateUser { user, body, condition, reply }).unwrap()
+    }
+}
+
+#[test]
+fn a_user_made_over_the_api_registers_at_once_and_after_a_restart_and_no_password_is_kept() {
+    let mut phone = Phone::new();
+
+    phone.makes_user("carol", "her secret");
+    let registered = phone.register_with("carol", "carol", "her secret");
+    let kept: Vec<_> = phone.scene.stored.iter().map(put).collect();
+    let mut again = Phone::new();
+    again.scene = Scene::new(Settings { kept: kept.clone(), ..settings() });
+    let registered_again = again.register_with("carol", "carol", "her secret");
+
+    assert!(registered.starts_with("SIP/2.0 200 "), "{registered}");
+    assert!(registered_again.starts_with("SIP/2.0 200 "), "{registered_again}");
+    assert!(kept.iter().all(|document| !document.body.contains("her secret")), "{kept:?}");
+}
+
+fn put(change: &Change) -> Document {
+    match change {
+        Change::Put(document) => document.clone(),
+        Change::Remove(..) => panic!("expected a document"),
+    }
+}
+
+#[test]
+fn a_new_password_takes_effect_at_once() {
+    let mut phone = Phone::new();
+    phone.makes_user("carol", "old");
+    phone.register_with("carol", "carol", "old");
+
+    let changed = phone.changes_user("carol", json!({ "password": "new" }));
+    let told = phone.kinds();
+    let with_old = phone.register_with("carol", "carol", "old");
+    let with_new = phone.register_with("carol", "carol", "new");
+
+    assert_eq!((told, changed.phones), (vec!["registration.removed"], 0));
+    assert!(with_old.starts_with("SIP/2.0 401 "), "{with_old}");
+    assert!(with_new.starts_with("SIP/2.0 200 "), "{with_new}");
+}
+
+#[test]
+fn a_user_that_is_deleted_loses_its_registrations() {
+    let mut phone = Phone::new();
+    phone.makes_user("carol", "secret");
+    phone.register_with("carol", "carol", "secret");
+    let (user, condition) = ("carol".to_owned(), IfMatch::default());
+
+    phone.scene.ask(|reply| Command::DeleteUser { user, condition, reply }).unwrap();
+    let told = phone.kinds();
+    let refused = phone.register_with("carol", "carol", "secret");
+
+    assert_eq!(told, ["registration.removed"]);
+    assert!(phone.list().is_empty());
+    assert!(refused.starts_with("SIP/2.0 401 "), "{refused}");
+}
+
+#[test]
+fn what_a_user_may_not_do_is_refused() {
+    let mut phone = Phone::new();
+    phone.makes_user("carol", "secret");
+    phone.register_with("carol", "carol", "secret");
+
+    let changed = phone.changes_user("carol", json!({ "may_register": false }));
+    let refused = phone.register_with("carol", "carol", "secret");
+
+    assert_eq!(changed.phones, 0);
+    assert!(refused.starts_with("SIP/2.0 403 "), "{refused}");
+}
+
+#[test]
+fn users_of_the_settings_are_changed_there() {
+    let mut phone = Phone::new();
+    let (user, condition) = ("alice".to_owned(), IfMatch::default());
+    let query = api::model::PageQuery::default();
+
+    let refused =
+        phone.scene.ask(|reply| Command::DeleteUser { user, condition, reply }).unwrap_err();
+    let list = phone.scene.ask(|reply| Command::ListUsers { query, reply }).unwrap();
+
+    assert!(refused.to_string().contains("change it there and restart"), "{refused}");
+    let names: Vec<_> = list.items.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, ["bob", "alice"]);
+    assert!(list.items.iter().all(|user| user.source == api::model::Source::Settings));
+}
+
+#[test]
+fn a_user_of_another_realm_needs_a_new_password() {
+    let mut phone = Phone::new();
+    phone.makes_user("carol", "secret");
+    let kept: Vec<_> = phone.scene.stored.iter().map(put).collect();
+    let access = AccessSettings { realm: "elsewhere".to_owned(), ..settings().access };
+
+    let mut scene = Scene::new(Settings { access, kept, ..settings() });
+    let user = "carol".to_owned();
+    let shown = scene.ask(|reply| Command::User { user, reply }).unwrap();
+
+    assert!(shown.needs_password);
 }

@@ -496,6 +496,8 @@ impl Failure {
             }
             ControlError::NotFound { .. }
             | ControlError::Conflict { .. }
+            | ControlError::Stale { .. }
+            | ControlError::Unstored { .. }
             | ControlError::Stopping => (404, "No such trunk"),
         };
         Self::new(status, reason, RouteOutcome::Unreachable)

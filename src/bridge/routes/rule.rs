@@ -16,6 +16,8 @@ use crate::sip::uri::{Scheme, Uri};
 #[derive(Clone, Debug)]
 pub struct Rule {
     route: Route,
+    /// 0: of the settings.
+    revision: u64,
     network: Option<Network>,
     from: Option<Regex>,
     destination: Regex,
@@ -75,12 +77,23 @@ impl Rule {
         check_templates(&route.steps, &destination)?;
         let window = |(index, time)| Window::new(&format!("/times/{index}"), time);
         let times = route.times.iter().enumerate().map(window).collect::<Result<_, _>>()?;
-        Ok(Self { route, network, from, destination, times })
+        Ok(Self { route, revision: 0, network, from, destination, times })
     }
 
     /// The route as it was given.
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// As it is kept in the store.
+    #[must_use]
+    pub(in crate::bridge) fn kept(self, revision: u64) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// Rises with each change; 0: it is of the settings.
+    pub(in crate::bridge) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Routes are tried in this order.

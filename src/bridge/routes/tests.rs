@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use api::control::{Command, ControlError};
+use api::control::{Command, ControlError, IfMatch};
 use serde_json::{Value, json};
 
 use super::*;
@@ -242,15 +242,21 @@ fn routes_are_made_shown_in_order_replaced_and_deleted() {
     let second = scene.ask(|reply| Command::ListRoutes { query, reply }).unwrap();
     let body = serde_json::from_value(json!({"steps": [{"trunk": "unknown"}]})).unwrap();
     let route = "early".to_owned();
-    let faulty = scene.ask(|reply| Command::ReplaceRoute { route, body, reply });
+    let faulty = scene.ask(|reply| Command::ReplaceRoute {
+        route,
+        body,
+        condition: IfMatch::default(),
+        reply,
+    });
     let route = "early".to_owned();
-    let gone = scene.ask(|reply| Command::DeleteRoute { route, reply });
+    let gone =
+        scene.ask(|reply| Command::DeleteRoute { route, condition: IfMatch::default(), reply });
     let route = "early".to_owned();
     let shown = scene.ask(|reply| Command::Route { route, reply });
 
-    assert_eq!(made.unwrap(), body_of("early"));
+    assert_eq!(made.unwrap().item, body_of("early"));
     assert!(matches!(again, Err(ControlError::Conflict { code: "route_name_taken", .. })));
-    let names = [first, second].map(|page| page.items[0].name.clone());
+    let names = [first, second].map(|page| page.items[0].item.name.clone());
     assert_eq!(names, ["early", "late"]);
     assert!(
         matches!(&faulty, Err(ControlError::Invalid { pointer, .. }) if pointer == "/steps/0/trunk"),

@@ -28,15 +28,14 @@ impl Bridge {
         name: &str,
         (pointer, to): (&str, &str),
     ) -> Answer<(usize, Uri)> {
-        let index = self.trunks.iter().position(|trunk| trunk.settings.name == name);
-        let index = index.ok_or_else(|| no_such("trunk", name))?;
+        let index = self.trunk_named(name).ok_or_else(|| no_such("trunk", name))?;
         let user = dialled(to).ok_or_else(|| {
             let expected =
                 "expected a number such as +4930123456, a tel: or a sip: URI with a user";
             invalid(pointer, format!("{expected}, found {to}"))
         })?;
         let now = self.now;
-        let Some(trunk) = self.trunks.get_mut(index) else { return Err(no_such("trunk", name)) };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return Err(no_such("trunk", name)) };
         let (prefixes, numbers) = (&trunk.settings.prefixes, &trunk.settings.rules.numbers);
         let normal = numbers.normal(&user);
         let user = numbers.written(&user);
@@ -69,7 +68,7 @@ impl Bridge {
         number: &str,
         from: &str,
     ) -> Option<(String, String, String)> {
-        let trunk = self.trunks.get(index)?;
+        let trunk = self.trunks.get(&index)?;
         let numbers = &trunk.settings.rules.numbers;
         let user = dialled(number)?;
         let host = trunk.gateways.first()?.uri.host()?;
@@ -82,7 +81,7 @@ impl Bridge {
     /// Whether a trunk may bring one call more.
     pub(in crate::bridge) fn trunk_has_line(&mut self, index: usize) -> Result<(), Refusal> {
         let now = self.now;
-        let Some(trunk) = self.trunks.get_mut(index) else { return Ok(()) };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return Ok(()) };
         let Err(limit) = trunk.has_line(now) else { return Ok(()) };
         let reached = reached(&trunk.settings.name, limit);
         self.limit_refused(&reached, None);
@@ -94,13 +93,13 @@ impl Bridge {
         &self,
         index: usize,
     ) -> Option<(Duration, String)> {
-        let settings = &self.trunks.get(index)?.settings;
+        let settings = &self.trunks.get(&index)?.settings;
         Some((settings.limits.max_duration, settings.name.clone()))
     }
 
     /// Every gateway by which `dial` is reached, those that are there first, and what the INVITE says.
     pub(in crate::bridge) fn passage(&mut self, index: usize, dial: &Dial) -> Option<Passage> {
-        let trunk = self.trunks.get(index)?;
+        let trunk = self.trunks.get(&index)?;
         let user = dial.target.user_plain()?;
         let turns: Vec<_> = trunk.gateways.iter().map(|one| (one.priority, one.weight)).collect();
         let turns = choose::order(&turns, &mut self.dice);

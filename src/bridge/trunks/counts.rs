@@ -30,7 +30,7 @@ impl Bridge {
         leg: LegId,
         direction: Direction,
     ) {
-        if let Some(trunk) = self.trunks.get_mut(index) {
+        if let Some(trunk) = self.trunks.get_mut(&index) {
             trunk.legs.insert(leg, direction);
             *trunk.counts.attempts.entry(label(direction)).or_default() += 1;
         }
@@ -38,12 +38,12 @@ impl Bridge {
 
     /// The trunk that a leg goes through, or comes from.
     pub(in crate::bridge) fn trunk_of(&self, leg: LegId) -> Option<usize> {
-        self.trunks.iter().position(|trunk| trunk.legs.contains_key(&leg))
+        self.trunk_where(|trunk| trunk.legs.contains_key(&leg))
     }
 
     /// A leg was answered.
     pub(in crate::bridge) fn trunk_answered(&mut self, leg: LegId) {
-        for trunk in &mut self.trunks {
+        for trunk in self.trunks.values_mut() {
             if let Some(direction) = trunk.legs.get(&leg) {
                 *trunk.counts.answered.entry(label(*direction)).or_default() += 1;
             }
@@ -53,7 +53,7 @@ impl Bridge {
     /// A leg has gone.
     pub(in crate::bridge) fn trunk_lost(&mut self, leg: &Leg, reason: LeftReason) {
         let now = self.wall();
-        for trunk in &mut self.trunks {
+        for trunk in self.trunks.values_mut() {
             let Some(direction) = trunk.legs.remove(&leg.id) else { continue };
             if let Some(since) = leg.answered_at {
                 trunk.counts.talked +=
@@ -66,7 +66,7 @@ impl Bridge {
 
     /// A call from a trunk was refused before it had a leg.
     pub(in crate::bridge) fn trunk_refused(&mut self, index: usize, code: &str) {
-        if let Some(Trunk { counts, .. }) = self.trunks.get_mut(index) {
+        if let Some(Trunk { counts, .. }) = self.trunks.get_mut(&index) {
             *counts.attempts.entry(label(Direction::Inbound)).or_default() += 1;
             counts.fail(Direction::Inbound, code.to_owned());
         }
@@ -75,7 +75,7 @@ impl Bridge {
     pub(in crate::bridge) fn show_trunks(&self, page: &mut Page) {
         self.show_trunk_states(page);
         let total = |page: &mut Page, name: &str, of: fn(&Counts) -> &ByDirection| {
-            for trunk in &self.trunks {
+            for trunk in self.trunks.values() {
                 for (direction, count) in of(&trunk.counts) {
                     let trunk = trunk.settings.name.as_str();
                     page.row(name, &[("trunk", trunk), ("direction", direction)], count);
@@ -94,7 +94,7 @@ impl Bridge {
         total(page, name, |counts| &counts.answered);
         let name = "plenary_trunk_failed_total";
         page.head(name, "Those of them that were not, by cause.", "counter");
-        for trunk in &self.trunks {
+        for trunk in self.trunks.values() {
             let trunk_name = trunk.settings.name.as_str();
             for ((direction, cause), count) in &trunk.counts.failed {
                 let labels = [("trunk", trunk_name), ("direction", direction), ("cause", cause)];
@@ -103,7 +103,7 @@ impl Bridge {
         }
         let name = "plenary_trunk_talk_seconds_total";
         page.head(name, "How long answered calls of a trunk lasted that have ended.", "counter");
-        for trunk in &self.trunks {
+        for trunk in self.trunks.values() {
             let talked = trunk.counts.talked.as_secs_f64();
             page.row(name, &[("trunk", &trunk.settings.name)], talked);
         }
@@ -112,7 +112,7 @@ impl Bridge {
     fn show_trunk_states(&self, page: &mut Page) {
         let name = "plenary_trunk_calls";
         page.head(name, "Calls of a trunk now.", "gauge");
-        for trunk in &self.trunks {
+        for trunk in self.trunks.values() {
             for direction in [Direction::Inbound, Direction::Outbound] {
                 let calls = trunk.legs.values().filter(|own| **own == direction).count();
                 let trunk = trunk.settings.name.as_str();
@@ -121,7 +121,7 @@ impl Bridge {
         }
         let name = "plenary_trunk_up";
         page.head(name, "1 while calls can go through a trunk.", "gauge");
-        for trunk in &self.trunks {
+        for trunk in self.trunks.values() {
             let is_up = u8::from(trunk.state() == api::model::TrunkState::Up);
             page.row(name, &[("trunk", &trunk.settings.name)], is_up);
         }

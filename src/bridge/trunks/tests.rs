@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use api::control::{Command, ControlError};
 use api::event::EventType;
 use api::model::Invite;
@@ -7,6 +9,7 @@ use crate::bridge::scene::Scene;
 use crate::bridge::{Input, Settings};
 use crate::bridge_settings;
 use crate::config::Config;
+use crate::sip::digest::Account;
 
 fn uri(text: &str) -> Uri {
     Uri::parse(text.as_bytes()).unwrap()

@@ -13,7 +13,7 @@ use crate::sip::{Message, Method, StatusCode, Uri};
 impl Bridge {
     /// Registers with a trunk that wants it, or again.
     pub(in crate::bridge) fn register_trunk(&mut self, index: usize) {
-        let Some(trunk) = self.trunks.get_mut(index) else { return };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return };
         if trunk.registration.stand == Stand::Off || trunk.registration.asking.is_some() {
             return;
         }
@@ -21,10 +21,20 @@ impl Bridge {
         trunk.registration.asking = Some(self.endpoint.ask(self.now, query));
     }
 
+    /// Takes our registration with a trunk back. Nobody waits for the answer.
+    pub(super) fn unregister(&mut self, mut trunk: Trunk) {
+        if trunk.registration.stand == Stand::Off {
+            return;
+        }
+        let mut query = trunk.register_query();
+        query.headers = vec![(Name::Expires.to_string(), "0".to_owned())];
+        self.endpoint.ask(self.now, query);
+    }
+
     /// Asks every gateway of a trunk for a sign of life.
     pub(in crate::bridge) fn check_trunk(&mut self, index: usize) {
         let now = self.now;
-        let Some(trunk) = self.trunks.get_mut(index) else { return };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return };
         let check = trunk.settings.check;
         if check.is_zero() {
             return;
@@ -50,18 +60,19 @@ impl Bridge {
             trunk.registration.asking == Some(query)
                 || trunk.gateways.iter().any(|gateway| by_gateway(gateway.asking))
         };
-        let Some(index) = self.trunks.iter().position(asks) else { return };
-        if self.trunks[index].registration.asking == Some(query) {
+        let Some(index) = self.trunk_where(asks) else { return };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return };
+        if trunk.registration.asking == Some(query) {
             self.trunk_registered(index, status, response);
         } else {
-            self.trunks[index].checked(self.now, query, status);
+            trunk.checked(self.now, query, status);
         }
         self.tell_trunk(index);
     }
 
     fn trunk_registered(&mut self, index: usize, status: StatusCode, response: Option<&Message>) {
         let (now, dice) = (self.now, self.dice.next_u32());
-        let Some(trunk) = self.trunks.get_mut(index) else { return };
+        let Some(trunk) = self.trunks.get_mut(&index) else { return };
         let registration = &mut trunk.registration;
         registration.asking = None;
         if let Some(cseq) = response.and_then(|response| response.headers.cseq().ok()) {

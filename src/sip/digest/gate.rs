@@ -88,19 +88,20 @@ impl Gate {
         })
     }
 
-    /// Judges what came with a request of `method`; `password` is that of the user it names, if there is one.
+    /// Judges what came with a request of `method`; `secret` is that of the user it names for the algorithm and realm that it
+    /// names, if there is one.
     pub fn check(
         &mut self,
         now: Instant,
-        (method, password): (&str, Option<&str>),
+        (method, secret): (&str, Option<&str>),
         said: &Credentials,
     ) -> Verdict {
-        // Of nobody's password as much is computed, so that time does not tell who exists.
-        let expected = said.algorithm.response(password.unwrap_or_default(), method, said);
+        // Of nobody's secret as much is computed, so that time does not tell who exists.
+        let expected = said.algorithm.response(secret.unwrap_or_default(), method, said);
         let is_right = same(expected.as_bytes(), said.response.to_ascii_lowercase().as_bytes());
         let is_ours =
             said.realm == self.options.realm && self.options.algorithms.contains(&said.algorithm);
-        if password.is_none() || !is_right || !is_ours {
+        if secret.is_none() || !is_right || !is_ours {
             return Verdict::Wrong;
         }
         match self.read(now, &said.nonce) {

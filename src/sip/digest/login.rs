@@ -225,7 +225,8 @@ mod tests {
             let value = &values(&request, &Name::Authorization)[0];
             let said = Credentials::parse(value.as_bytes()).unwrap();
             assert_eq!(said.algorithm.name(), algorithm);
-            assert_eq!(said.response, said.algorithm.response("secret", "INVITE", &said));
+            let secret = said.algorithm.secret("alice", "c", "secret");
+            assert_eq!(said.response, said.algorithm.response(&secret, "INVITE", &said));
         }
     }
 

@@ -30,6 +30,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All of them, best first.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha512_256, Self::Md5];
+
     /// As it stands in a header.
     pub fn name(self) -> &'static str {
         match self {
@@ -41,9 +44,7 @@ impl Algorithm {
 
     /// Reads its name; the `-sess` variants are none of ours.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Sha256, Self::Sha512_256, Self::Md5]
-            .into_iter()
-            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
     }
 
     /// Lower-case hexadecimal of the hash of `parts` with colons between them.
@@ -56,12 +57,16 @@ impl Algorithm {
         }
     }
 
-    /// What the far side must have sent for `method` if it knows the password (RFC 7616 §3.4.1, qop `auth`).
-    pub fn response(self, password: &str, method: &str, said: &Credentials) -> String {
-        let secret = self.hash(&[&said.username, &said.realm, password]);
+    /// What stands for a user's password in a realm (RFC 7616 §3.4.2): as good as the password there, and of no use elsewhere.
+    pub fn secret(self, username: &str, realm: &str, password: &str) -> String {
+        self.hash(&[username, realm, password])
+    }
+
+    /// What the far side must have sent for `method` if it knows the [secret](Self::secret) (RFC 7616 §3.4.1, qop `auth`).
+    pub fn response(self, secret: &str, method: &str, said: &Credentials) -> String {
         let request = self.hash(&[method, &said.uri]);
         let count = format!("{:08x}", said.count);
-        self.hash(&[&secret, &said.nonce, &count, &said.cnonce, "auth", &request])
+        self.hash(&[secret, &said.nonce, &count, &said.cnonce, "auth", &request])
     }
 }
 

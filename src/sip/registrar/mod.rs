@@ -208,6 +208,13 @@ impl Registrar {
         changes.pop()
     }
 
+    /// Ends all bindings of a user.
+    pub fn drop_user(&mut self, user: &str) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.end(user, (|_: &Binding| true, Removal::Dropped), &mut changes);
+        changes.into_iter().map(|(_, change)| change).collect()
+    }
+
     fn end(
         &mut self,
         user: &str,
