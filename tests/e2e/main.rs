@@ -34,6 +34,7 @@ mod digits;
 mod fec;
 mod hold;
 mod ipv6;
+mod kept;
 mod levels;
 mod media;
 mod messages;

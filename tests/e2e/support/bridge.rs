@@ -23,6 +23,8 @@ pub struct Options {
     pub arguments: Vec<String>,
     /// Where SIP is spoken, all on one port; nothing is 127.0.0.1.
     pub hosts: Vec<IpAddr>,
+    /// A data folder that outlives it; nothing: one of its own.
+    pub data: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Bridge {
             .args(["--api", &api.to_string(), "--api-key", KEY])
             .args(["--log", "info,plenary=debug"])
             .arg("--data")
-            .arg(folder.join("data"))
+            .arg(options.data.unwrap_or_else(|| folder.join("data")))
             .arg("--config")
             .arg(&config)
             .args(&options.arguments)
@@ -186,6 +188,12 @@ impl Bridge {
     pub fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
         assert!(status.expect("kill runs").success());
+    }
+
+    /// SIGKILL: it cannot put anything in order.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
     }
 
     /// SIGHUP.

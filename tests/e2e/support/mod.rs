@@ -8,6 +8,7 @@ mod client;
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
 mod peer;
+mod postgres;
 mod sipp;
 mod sound;
 
@@ -17,10 +18,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use baresip::Baresip;
-pub use bridge::{Bridge, Options, binary, free_port};
+pub use bridge::{Bridge, Options, binary, free_port, fresh_folder};
 pub use certificates::Authority;
+pub use client::Response;
 pub use driver::{Call, Line, Phones, delay};
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
+pub use postgres::Postgres;
 pub use serde_json::{Value, json};
 pub use sipp::{Sipp, has_program};
 pub use sound::{Manner, Packet, Ports, Sound, buzz, tone};
