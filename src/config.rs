@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
 pub use trunk::Trunk;
-pub use units::{Auto, CodecName, DigestName, Listeners, PortRange, Secret, User};
+pub use units::{Auto, CodecName, DigestName, Listeners, NameServer, PortRange, Secret, User};
 
 use wire::{duration, list, text};
 
@@ -60,6 +60,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Signalling.
     pub sip: Sip,
+    /// How names are resolved.
+    pub dns: Dns,
     /// Audio.
     pub media: Media,
     /// How rooms come to be.
@@ -191,6 +193,9 @@ pub struct Sip {
     pub ban_time: Duration,
     /// Whether phones behind a NAT are answered where their messages come from.
     pub nat: bool,
+    /// For how long a peer without TCP gets large requests by UDP at once.
+    #[serde(with = "duration")]
+    pub udp_only_time: Duration,
     /// How long a phone may ring where the request does not say.
     #[serde(with = "duration")]
     pub ring_timeout: Duration,
@@ -224,6 +229,30 @@ pub struct Sip {
     /// The time from one NOTIFY of a subscription to the next, at least.
     #[serde(with = "duration")]
     pub notify_interval: Duration,
+}
+
+/// How names are resolved.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// Name servers; none: the system's.
+    #[serde(with = "list")]
+    pub servers: Vec<NameServer>,
+    /// How long a question may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Questions at once.
+    pub questions: usize,
+    /// Answers kept.
+    pub cache: usize,
+    /// The longest that the absence of a record is kept.
+    #[serde(with = "duration")]
+    pub negative_ttl: Duration,
+    /// Servers of a name that a request tries.
+    pub hosts: usize,
+    /// For how long one that failed is tried last.
+    #[serde(with = "duration")]
+    pub down_time: Duration,
 }
 
 /// Audio.
@@ -379,7 +408,7 @@ const SAMPLE: &str = include_str!("../plenary.sample.toml");
 impl Config {
     /// What types alone cannot say: each complaint as key and expectation.
     fn complaints(&self) -> Vec<(&'static str, String)> {
-        let Self { media, limits, events, sip, .. } = self;
+        let Self { media, limits, events, sip, dns, .. } = self;
         let mut complaints = Vec::new();
         let mut expect = |holds: bool, key: &'static str, expected: &str| {
             if !holds {
@@ -411,6 +440,7 @@ impl Config {
         }
         expect(routes.len() <= MAX_ROUTES, "routes", &format!("at most {MAX_ROUTES}"));
         sip.expect_sane(&mut expect);
+        dns.expect_sane(&mut expect);
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
         expect(
@@ -545,6 +575,14 @@ impl Sip {
         );
         expect(!self.ws_ping.is_zero(), "sip.ws_ping", "at least 1s");
         expect(!self.handshake_timeout.is_zero(), "sip.handshake_timeout", "at least 1s");
+    }
+}
+
+impl Dns {
+    fn expect_sane(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        expect(self.timeout >= Duration::from_millis(100), "dns.timeout", "at least 100ms");
+        expect(self.questions >= 1, "dns.questions", "at least 1");
+        expect((1..=64).contains(&self.hosts), "dns.hosts", "1 to 64");
     }
 }
 

@@ -23,7 +23,7 @@ use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, T
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
-use crate::net::{self, Files, Net, RoutingTable, Tls};
+use crate::net::{self, Family, Files, Net, Resolver, ResolverOptions, RoutingTable, Tls};
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
@@ -45,6 +45,9 @@ pub enum StartError {
     /// The media threads cannot start.
     #[error("media threads: {0}")]
     Media(io::Error),
+    /// The name servers cannot be asked.
+    #[error("DNS: {0}; set dns.servers")]
+    Dns(io::Error),
     /// No certificate for DTLS can be made.
     #[error("certificate for DTLS: {0}; media.dtls = false does without")]
     Certificate(String),
@@ -149,10 +152,13 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(0);
     let (drained, is_drained) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
+    let resolver = Resolver::new(resolver_options(config, &sip_udp, &sip_streams));
     let driver = Driver {
         bridge,
         net,
         packets,
+        resolver: resolver.map_err(StartError::Dns)?,
+        questions: config.dns.questions,
         media,
         media_events,
         commands,
@@ -257,6 +263,24 @@ fn net_options(config: &Config) -> net::Options {
     }
 }
 
+/// Addresses are asked for in the families that we listen in.
+fn resolver_options(
+    config: &Config,
+    udp: &[SocketAddr],
+    streams: &[(Transport, SocketAddr)],
+) -> ResolverOptions {
+    let mut own = udp.iter().chain(streams.iter().map(|(_, at)| at));
+    let v4 = own.clone().any(SocketAddr::is_ipv4).then_some(Family::V4);
+    let v6 = own.any(SocketAddr::is_ipv6).then_some(Family::V6);
+    ResolverOptions {
+        servers: config.dns.servers.iter().map(|server| server.0).collect(),
+        timeout: config.dns.timeout,
+        cache: config.dns.cache,
+        negative_ttl: config.dns.negative_ttl,
+        families: v4.into_iter().chain(v6).collect(),
+    }
+}
+
 /// An empty path is none.
 fn files(sip: &Sip) -> Files {
     let some = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
@@ -302,6 +326,10 @@ fn endpoint_settings(
         tls_ports: ports(&of(Transport::Tls), &any),
         ws_ports: ports(&of(Transport::Ws), &any),
         wss_ports: ports(&of(Transport::Wss), &any),
+        transports: transports(udp, streams),
+        servers: config.dns.hosts,
+        down_time: config.dns.down_time,
+        udp_only_time: config.sip.udp_only_time,
         message: limits(config),
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
@@ -321,6 +349,14 @@ fn endpoint_settings(
         notify_interval: config.sip.notify_interval,
         ..usual
     }
+}
+
+/// What DNS may choose: that which we can be answered and called back by.
+fn transports(udp: &[SocketAddr], streams: &[(Transport, SocketAddr)]) -> Vec<Transport> {
+    let listens = |transport| streams.iter().any(|(own, _)| *own == transport);
+    let udp = (!udp.is_empty()).then_some(Transport::Udp);
+    let streams = [Transport::Tcp, Transport::Tls].into_iter().filter(|own| listens(*own));
+    udp.into_iter().chain(streams).collect()
 }
 
 /// The first port of each family; where this transport has no listener of a family, that of another one.

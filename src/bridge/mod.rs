@@ -1,7 +1,7 @@
 //! The B2BUA, sans-IO: where SIP sessions, rooms, media and commands meet, and the product's rules live.
 //!
 //! One input, then drain: call a `handle_*`, then [`Bridge::poll_output`] until it yields [`Output::WaitUntil`].
-//! Side effects that can fail are requests out and results in: `Open` → `Opened | OpenFailed`, `Resolve` → addresses.
+//! Side effects that can fail are requests out and results in: `Open` → `Opened | OpenFailed`, `Resolve` → `Resolved`.
 //!
 //! ```text
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
@@ -61,6 +61,7 @@ use crate::media::command::{self as media, MediaKey, MixKey};
 use crate::sip::endpoint::{
     self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
 };
+use crate::sip::locate::{Answer, Question};
 use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
@@ -101,8 +102,8 @@ pub enum Input {
     Refused(Transport, Refusal),
     /// A connection is gone.
     Closed(Transport, SocketAddr),
-    /// The answer to [`Output::Resolve`]; empty when there is none.
-    Resolved(ResolveId, Vec<SocketAddr>),
+    /// What DNS says to a question of [`Output::Resolve`].
+    Resolved(ResolveId, Question, Answer),
     /// News of the media threads.
     Media(media::Event),
     /// Somebody asks over the API.
@@ -120,14 +121,12 @@ pub enum Input {
 pub enum Output {
     /// Send a SIP message.
     Transmit(Transmit),
-    /// Look up a host: [`Input::Resolved`] follows.
+    /// Ask DNS: [`Input::Resolved`] follows.
     Resolve {
-        /// To be given back.
+        /// To be given back, as the question is.
         id: ResolveId,
-        /// Host name.
-        host: String,
-        /// Port to put into the addresses.
-        port: u16,
+        /// What to ask.
+        question: Question,
     },
     /// Tell the media threads.
     Media(media::Command),
@@ -322,10 +321,12 @@ impl Bridge {
             }
             Input::Refused(transport, refusal) => self.endpoint.handle_refused(transport, refusal),
             Input::Closed(transport, peer) => self.connection_closed(transport, peer),
-            Input::Resolved(ResolveId::Sip(id), addresses) => {
-                self.endpoint.handle_resolved(self.now, id, addresses);
+            Input::Resolved(ResolveId::Sip(id), question, answer) => {
+                self.endpoint.handle_resolved(self.now, id, (&question, answer));
             }
-            Input::Resolved(ResolveId::Leg(leg), addresses) => self.resolved(leg, &addresses),
+            Input::Resolved(ResolveId::Leg(leg), question, answer) => {
+                self.dns_answered(leg, &question, answer);
+            }
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
             Input::Drain => self.drain(),
@@ -358,11 +359,8 @@ impl Bridge {
                     self.trace_sent(&transmit);
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
-                endpoint::Output::Resolve(resolve) => {
-                    let endpoint::Resolve { id, host, port, transport } = resolve;
-                    let port = port.unwrap_or_else(|| transport.default_port());
-                    let id = ResolveId::Sip(id);
-                    self.outputs.push_back(Output::Resolve { id, host, port });
+                endpoint::Output::Resolve(endpoint::Resolve { id, question }) => {
+                    self.outputs.push_back(Output::Resolve { id: ResolveId::Sip(id), question });
                 }
                 endpoint::Output::Event(event) => self.handle_signal(event),
                 endpoint::Output::WaitUntil(at) => {

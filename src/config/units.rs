@@ -1,7 +1,7 @@
 //! What a setting can be: each is read from text and written as the text that reads as the same.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use mixer::codec::{Codec, Format};
@@ -120,6 +120,27 @@ impl FromStr for User {
             }
             _ => Err("expected a name and a password as in \"alice:secret\"".to_owned()),
         }
+    }
+}
+
+/// A name server: an address, with a port where it is not 53.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NameServer(pub SocketAddr);
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let alone = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+        alone.or_else(|_| text.parse()).map(Self).map_err(|_| {
+            format!("expected an address as in \"192.0.2.53\" or \"192.0.2.53:5353\", found {text}")
+        })
     }
 }
 

@@ -4,6 +4,7 @@ mod accept;
 mod connection;
 mod gate;
 mod listen;
+mod resolve;
 mod route;
 mod seats;
 mod stream;
@@ -31,6 +32,7 @@ use connection::{Connection, Context, Key};
 use seats::Seats;
 use trace::Direction;
 
+pub use resolve::{Family, Resolver, ResolverOptions};
 pub use route::RoutingTable;
 pub use tls::{Files, Tls};
 
