@@ -6,7 +6,7 @@
 //!
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
-//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp` and `baresip`.
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip` and `dnsmasq`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -31,6 +31,7 @@ mod comfort;
 mod conference;
 mod dial_out;
 mod digits;
+mod dns;
 mod fec;
 mod hold;
 mod ipv6;

@@ -4,6 +4,7 @@ mod baresip;
 mod bridge;
 mod certificates;
 mod client;
+mod dns;
 #[path = "../../phone/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
@@ -19,10 +20,11 @@ use std::time::Duration;
 pub use baresip::Baresip;
 pub use bridge::{Bridge, Options, binary, free_port};
 pub use certificates::Authority;
+pub use dns::Dns;
 pub use driver::{Call, Line, Phones, delay};
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use serde_json::{Value, json};
-pub use sipp::{Sipp, has_program};
+pub use sipp::{RunningSipp, Sipp, has_program};
 pub use sound::{Manner, Packet, Ports, Sound, buzz, tone};
 
 /// A bridge and a box of phones.
