@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
 pub use trunk::Trunk;
-pub use units::{Auto, CodecName, DigestName, Listeners, NameServer, PortRange, Secret, User};
+pub use units::{
+    Auto, CodecName, DigestName, Listeners, NameServer, PortRange, Secret, Switch, User,
+};
 
 use wire::{duration, list, text};
 
@@ -70,6 +72,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered.
     pub events: Events,
+    /// Copies of SIP messages.
+    pub hep: Hep,
 }
 
 /// How log lines are written.
@@ -393,6 +397,25 @@ pub struct Events {
     pub history: usize,
 }
 
+/// Copies of SIP messages for a collector.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hep {
+    /// Its UDP address.
+    #[serde(with = "text")]
+    pub collector: Switch<SocketAddr>,
+    /// The number of this node there.
+    pub capture_id: u32,
+    /// What it asks for; empty: nothing.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Hep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hep").field("collector", &self.collector).finish_non_exhaustive()
+    }
+}
+
 impl Default for Config {
     /// What `plenary.sample.toml` says.
     fn default() -> Self {
@@ -408,7 +431,7 @@ const SAMPLE: &str = include_str!("../plenary.sample.toml");
 impl Config {
     /// What types alone cannot say: each complaint as key and expectation.
     fn complaints(&self) -> Vec<(&'static str, String)> {
-        let Self { media, limits, events, sip, dns, .. } = self;
+        let Self { media, limits, events, sip, dns, hep, .. } = self;
         let mut complaints = Vec::new();
         let mut expect = |holds: bool, key: &'static str, expected: &str| {
             if !holds {
@@ -474,6 +497,7 @@ impl Config {
         limits.expect_sane(&mut expect);
         expect(events.log_size >= 1, "events.log_size", "at least 1");
         expect(events.history >= 1, "events.history", "at least 1");
+        expect(hep.password.len() <= 255, "hep.password", "at most 255 octets");
         complaints
     }
 

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::bridge::{Bridge, Clock, Input, Output, ResolveId};
 use crate::media::{self, Media, QueueFull};
-use crate::net::{self, Net, Resolver};
+use crate::net::{self, Collector, Net, Resolver};
 use crate::sip::locate::{Answer, Question};
 
 /// How often the clock readings are taken anew.
@@ -35,6 +35,8 @@ pub(crate) struct Driver {
     pub(crate) net: Net,
     pub(crate) packets: mpsc::Receiver<net::Event>,
     pub(crate) resolver: Resolver,
+    /// Where copies of SIP messages go.
+    pub(crate) collector: Option<Collector>,
     /// Questions to DNS at once; one more counts as not answered.
     pub(crate) questions: usize,
     pub(crate) media: Media,
@@ -114,6 +116,11 @@ impl Driver {
         loop {
             match self.bridge.poll_output() {
                 Output::Transmit(transmit) => self.net.send(transmit),
+                Output::Capture(packet) => {
+                    if !self.collector.as_ref().is_some_and(|collector| collector.send(&packet)) {
+                        self.bridge.note_capture_lost();
+                    }
+                }
                 Output::Resolve { id, question } => self.ask_dns(desk, id, question),
                 Output::Media(command) => {
                     desk.waiting.push_back(command);

@@ -23,7 +23,9 @@ use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, T
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
-use crate::net::{self, Family, Files, Net, Resolver, ResolverOptions, RoutingTable, Tls};
+use crate::net::{
+    self, Collector, Family, Files, Net, Resolver, ResolverOptions, RoutingTable, Tls,
+};
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
@@ -48,6 +50,9 @@ pub enum StartError {
     /// The name servers cannot be asked.
     #[error("DNS: {0}; set dns.servers")]
     Dns(io::Error),
+    /// The collector of HEP3 cannot be reached.
+    #[error("hep.collector: {0}")]
+    Hep(io::Error),
     /// No certificate for DTLS can be made.
     #[error("certificate for DTLS: {0}; media.dtls = false does without")]
     Certificate(String),
@@ -152,12 +157,14 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(0);
     let (drained, is_drained) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
+    let collector = config.hep.collector.set().map(|at| Collector::connect(*at));
     let resolver = Resolver::new(resolver_options(config, &sip_udp, &sip_streams));
     let driver = Driver {
         bridge,
         net,
         packets,
         resolver: resolver.map_err(StartError::Dns)?,
+        collector: collector.transpose().map_err(StartError::Hep)?,
         questions: config.dns.questions,
         media,
         media_events,
@@ -414,7 +421,7 @@ fn identity(timeout: Duration) -> Result<Arc<Identity>, StartError> {
 
 /// What the configuration tells the bridge, but for what is made at start: the fingerprint of our certificate.
 pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
-    let Config { sip, media, rooms, limits, events, .. } = config;
+    let Config { sip, media, rooms, limits, events, hep, .. } = config;
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
     let listeners = [&sip.udp, &sip.tcp, &sip.tls, &sip.ws, &sip.wss];
     let media_addresses = listeners.into_iter().flat_map(|all| &all.0).filter(|a| specific(a));
@@ -452,6 +459,10 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         trunks: config.trunks.iter().map(trunk_settings).collect(),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
+        hep: hep.collector.set().map(|_| bridge::HepSettings {
+            capture_id: hep.capture_id,
+            password: hep.password.clone(),
+        }),
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),

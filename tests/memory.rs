@@ -201,7 +201,10 @@ impl World {
                     self.wake = at;
                     return;
                 }
-                Output::Levels(_) | Output::Resolve { .. } | Output::Drained => {}
+                Output::Levels(_)
+                | Output::Capture(_)
+                | Output::Resolve { .. }
+                | Output::Drained => {}
             }
         }
     }

@@ -25,6 +25,7 @@ mod dial;
 mod ending;
 mod focus;
 mod followers;
+mod hep;
 mod history;
 mod leg;
 mod lifecycle;
@@ -51,6 +52,7 @@ use std::time::{Duration, Instant};
 
 use api::event::{Data, EventType, Happened, Level};
 use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
+use bytes::Bytes;
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -67,6 +69,7 @@ use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
 pub use clock::Clock;
+pub use hep::HepSettings;
 pub use routes::{MAX_ROUTES, RouteFault, Rule};
 pub use settings::{Network, Pattern, Settings};
 pub use trace::TraceSettings;
@@ -80,6 +83,7 @@ use call::Call;
 use capacity::Capacity;
 use ending::Endings;
 use followers::Follower;
+use hep::Capture;
 use history::History;
 use leg::Leg;
 use messages::Messages;
@@ -121,6 +125,8 @@ pub enum Input {
 pub enum Output {
     /// Send a SIP message.
     Transmit(Transmit),
+    /// Send this datagram to the collector of HEP3, or tell [`Bridge::note_capture_lost`].
+    Capture(Bytes),
     /// Ask DNS: [`Input::Resolved`] follows.
     Resolve {
         /// To be given back, as the question is.
@@ -181,6 +187,8 @@ pub struct Bridge {
     /// In the order in which they are tried.
     routes: Vec<Rule>,
     traces: Traces,
+    /// Where copies of SIP messages go, if they do.
+    capture: Option<Capture>,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -269,6 +277,7 @@ impl Bridge {
             trunks: Vec::new(),
             routes: Vec::new(),
             traces: Traces::new(settings.trace),
+            capture: settings.hep.clone().map(Capture::new),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -344,6 +353,13 @@ impl Bridge {
             let deadlines = [timer, self.endings.due, self.sip_deadline, self.registrar.deadline()];
             Output::WaitUntil(deadlines.into_iter().flatten().min())
         })
+    }
+
+    /// Counts a datagram of [`Output::Capture`] that could not be sent.
+    pub fn note_capture_lost(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.lost += 1;
+        }
     }
 
     /// How much the SIP side holds now.

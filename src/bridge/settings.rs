@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, Rule, TraceSettings, TrunkSettings};
+use super::{AccessSettings, HepSettings, Rule, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
@@ -44,6 +44,8 @@ pub struct Settings {
     pub routes: Vec<Rule>,
     /// How much of calls is kept for reading.
     pub trace: TraceSettings,
+    /// How SIP messages are copied to a collector of HEP3; `None`: not at all.
+    pub hep: Option<HepSettings>,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

@@ -68,6 +68,9 @@ impl Loaded {
         let value = self.figment.find_value(key);
         match value {
             Ok(Value::String(_, text)) if key == "api_key" && text != "auto" => "\"…\"".to_owned(),
+            Ok(Value::String(_, text)) if key == "hep.password" && !text.is_empty() => {
+                "\"…\"".to_owned()
+            }
             Ok(Value::String(..)) if key == "sip.users" => "[\"…\"]".to_owned(),
             Ok(Value::Array(_, users)) if key == "sip.users" => {
                 format!("[{}]", vec!["\"…\""; users.len()].join(", "))

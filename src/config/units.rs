@@ -55,6 +55,49 @@ where
     }
 }
 
+/// A value, or `"off"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Switch<T> {
+    /// `"off"`
+    Off,
+    /// Anything else.
+    On(T),
+}
+
+impl<T> Switch<T> {
+    /// The value, unless it is off.
+    pub fn set(&self) -> Option<&T> {
+        match self {
+            Self::Off => None,
+            Self::On(value) => Some(value),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Switch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::On(value) => value.fmt(f),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for Switch<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let value = text.parse().map(Self::On);
+        value.map_err(|reason| format!("expected \"off\" or a value: {reason}"))
+    }
+}
+
 /// A text that is not shown; [`fmt::Display`] is for writing it where it belongs.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(String);

@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod gate;
+mod hep;
 mod listen;
 mod resolve;
 mod route;
@@ -32,6 +33,7 @@ use connection::{Connection, Context, Key};
 use seats::Seats;
 use trace::Direction;
 
+pub use hep::Collector;
 pub use resolve::{Family, Resolver, ResolverOptions};
 pub use route::RoutingTable;
 pub use tls::{Files, Tls};

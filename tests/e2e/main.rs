@@ -33,6 +33,7 @@ mod dial_out;
 mod digits;
 mod dns;
 mod fec;
+mod hep;
 mod hold;
 mod ipv6;
 mod levels;

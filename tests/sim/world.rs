@@ -399,7 +399,7 @@ impl World {
                     }
                 }
                 Output::Happened(event) => self.ledger.take(&event),
-                Output::Levels(_) => {}
+                Output::Levels(_) | Output::Capture(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
                     self.wake = at;
