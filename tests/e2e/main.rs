@@ -6,7 +6,7 @@
 //!
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
-//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip` and `dnsmasq`.
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `dnsmasq` and `kamailio`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -41,6 +41,7 @@ mod media;
 mod messages;
 mod operation;
 mod peers;
+mod proxy;
 mod refusals;
 mod registration;
 mod secure;

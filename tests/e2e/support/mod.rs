@@ -8,6 +8,7 @@ mod dns;
 #[path = "../../phone/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
+mod kamailio;
 mod peer;
 mod sipp;
 mod sound;
@@ -22,6 +23,7 @@ pub use bridge::{Bridge, Options, binary, free_port};
 pub use certificates::Authority;
 pub use dns::Dns;
 pub use driver::{Call, Line, Phones, delay};
+pub use kamailio::Kamailio;
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use serde_json::{Value, json};
 pub use sipp::{RunningSipp, Sipp, has_program};
