@@ -4,13 +4,14 @@
 //! is also that of its environment variable (`sip.udp`: `PLENARY_SIP_UDP`) and, where there is one, of its flag
 //! (`--sip-udp`). An unknown key is an error that names the nearest known one.
 
+mod callers;
 mod explain;
 mod sources;
 mod trunk;
 mod units;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -21,11 +22,12 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use serde::{Deserialize, Serialize};
 
+pub use callers::{Caller, media_rules, prices};
 pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
-pub use trunk::Trunk;
+pub use trunk::{Gateway, Headers, Trunk};
 pub use units::{
-    Auto, CodecName, DigestName, Listeners, NameServer, PortRange, Secret, Switch, User,
+    Auto, CodecName, DigestName, Listeners, MediaSrtp, NameServer, PortRange, Secret, Switch, User,
 };
 
 use wire::{duration, list, text};
@@ -60,6 +62,10 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     /// Where calls that come in go.
     pub routes: Vec<Route>,
+    /// What those who call may do.
+    pub callers: Vec<Caller>,
+    /// What a minute costs, by what a number begins with.
+    pub prices: BTreeMap<String, f64>,
     /// Signalling.
     pub sip: Sip,
     /// How names are resolved.
@@ -118,20 +124,6 @@ pub enum Prack {
     Supported,
     /// Of every phone.
     Required,
-}
-
-/// Whether media is encrypted.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MediaSrtp {
-    /// Never.
-    Off,
-    /// Where the far side offers it.
-    Accept,
-    /// So, and we offer it.
-    Offer,
-    /// Always, or there is no call.
-    Require,
 }
 
 /// Signalling.
@@ -363,6 +355,9 @@ pub struct Limits {
     pub participants_per_room: u32,
     /// New calls a second from outside.
     pub calls_per_second: u32,
+    /// How long a call may last; zero: for ever.
+    #[serde(with = "duration")]
+    pub max_duration: Duration,
     /// Registrations at once.
     pub registrations: usize,
     /// Phones of one user at once; one more takes the place of the one that was refreshed longest ago.
@@ -444,6 +439,11 @@ impl Config {
                 expect(false, "trunks", &format!("{expected} in trunk \"{}\"", trunk.name));
             }
         }
+        for expected in self.callers.iter().filter_map(Caller::complaint) {
+            expect(false, "callers", expected);
+        }
+        let are_money = self.prices.values().all(|price| callers::is_money(*price));
+        expect(are_money, "prices", "0 to 1000000 a minute");
         let names: BTreeSet<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
         expect(names.len() == self.trunks.len(), "trunks", "each name once");
         let mut routes = BTreeSet::new();

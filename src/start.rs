@@ -18,8 +18,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::bridge::{self, Bridge, Rule, SrtpPolicy};
-use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, Trunk};
+use crate::bridge::{self, Bridge, Rule};
+use crate::config::{self, Caller, ClientCertificate, Config, MediaIo, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
@@ -457,6 +457,8 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
         },
         trunks: config.trunks.iter().map(trunk_settings).collect(),
+        callers: config.callers.iter().map(Caller::limits).collect(),
+        prices: config::prices(&config.prices),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         hep: hep.collector.set().map(|_| bridge::HepSettings {
@@ -469,6 +471,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         media_workers,
         media_load: limits.media_load,
         calls_per_second: limits.calls_per_second,
+        max_duration: limits.max_duration,
         max_participants: limits.participants_per_room,
         contributors: media.contributors,
         agc: media.agc,
@@ -484,12 +487,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         },
         csrc: media.csrc,
         comfort_noise: media.comfort_noise,
-        srtp: match media.srtp {
-            MediaSrtp::Off => SrtpPolicy::Off,
-            MediaSrtp::Accept => SrtpPolicy::Accept,
-            MediaSrtp::Offer => SrtpPolicy::Offer,
-            MediaSrtp::Require => SrtpPolicy::Require,
-        },
+        srtp: media.srtp.policy(),
         fingerprint: None,
         ring_timeout: sip.ring_timeout,
         transfer_timeout: sip.transfer_timeout,
@@ -506,7 +504,7 @@ fn trunk_settings(trunk: &Trunk) -> bridge::TrunkSettings {
     let has_account = !username.is_empty();
     bridge::TrunkSettings {
         name: trunk.name.clone(),
-        gateways: trunk.gateway_uris(),
+        gateways: trunk.gateways(),
         account: has_account.then(|| Arc::new(Account { username, password })),
         registers: trunk.register,
         expires: trunk.expires,
@@ -516,6 +514,31 @@ fn trunk_settings(trunk: &Trunk) -> bridge::TrunkSettings {
         check: trunk.check,
         max_calls: trunk.max_calls,
         prefixes: trunk.prefixes.clone(),
+        rules: trunk_rules(trunk),
+        limits: bridge::TrunkLimits {
+            calls_per_second: trunk.calls_per_second,
+            max_duration: trunk.max_duration,
+        },
+    }
+}
+
+fn trunk_rules(trunk: &Trunk) -> bridge::TrunkRules {
+    bridge::TrunkRules {
+        trusted: trunk.trusted,
+        caller: bridge::CallerRules {
+            id: trunk.caller_id,
+            allowed: trunk.caller_ids.clone(),
+            name: trunk.caller_name,
+        },
+        headers: trunk.headers.rules(),
+        numbers: bridge::NumberRules {
+            country: trunk.country_code.clone(),
+            national: trunk.national_prefix.clone(),
+            international: trunk.international_prefix.clone(),
+            format: trunk.number_format,
+            user_phone: trunk.user_phone,
+        },
+        media: config::media_rules(&trunk.codecs, trunk.srtp, trunk.dtmf),
     }
 }
 

@@ -213,6 +213,9 @@ event_types! {
     TrunkUp = "trunk.up",
     /// They cannot; the trunk.
     TrunkDown = "trunk.down",
+    /// A limit has refused a call (`data.action`: `refused`, with `data.sip`) or ended one (`ended`): `data.scope` (`node`, `trunk`, `user` or `source`), `data.name`
+    /// of the trunk, user or address, `data.limit` (the setting).
+    LimitReached = "limit.reached",
     /// Somebody said something in writing; the message.
     MessageReceived = "message.received",
     /// A phone has taken a message; the message.

@@ -28,7 +28,7 @@ pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::route::{
     ReplaceRoute, Route, RouteDestination, RouteLook, RouteOutcome, RouteReject, RouteSource,
-    RouteStep, RouteTime, RouteTrace, TestRoutes, TestSource, Weekday,
+    RouteStep, RouteTime, RouteTrace, RouteTrunk, TestRoutes, TestSource, Weekday,
 };
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,

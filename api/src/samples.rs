@@ -9,7 +9,8 @@ use crate::model::{
     Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
     QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState, Route,
     RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace,
-    SentStats, StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, Weekday,
+    RouteTrunk, SentStats, StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState,
+    Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -260,7 +261,7 @@ pub fn registration() -> Registration {
 pub fn trunk() -> Trunk {
     let gateway = |uri: &str, state, round_trip_ms| {
         let uri = uri.to_owned();
-        TrunkGateway { uri, state, round_trip_ms }
+        TrunkGateway { uri, priority: 10, weight: 1, state, round_trip_ms }
     };
     Trunk {
         name: "carrier".to_owned(),
@@ -312,8 +313,16 @@ pub fn route_trace() -> RouteTrace {
     RouteTrace {
         route: Some(name.clone()),
         dialled: "+4930123456".to_owned(),
+        from: Some("+4315551234".to_owned()),
         looked_at: vec![RouteLook { route: name, fits: true, why }],
         steps,
+        trunks: vec![RouteTrunk {
+            step: 1,
+            trunk: "carrier".to_owned(),
+            number: "+4930123456".to_owned(),
+            dialled: "030123456".to_owned(),
+            from: "sip:+4930654321@carrier.example".to_owned(),
+        }],
     }
 }
 

@@ -214,7 +214,10 @@ fn disconnection(reason: LeftReason) -> &'static str {
         | LeftReason::Replaced
         | LeftReason::Cancelled
         | LeftReason::PeerLeft => "departed",
-        LeftReason::Kicked | LeftReason::RoomEnded | LeftReason::Shutdown => "booted",
+        LeftReason::Kicked
+        | LeftReason::RoomEnded
+        | LeftReason::LimitReached
+        | LeftReason::Shutdown => "booted",
         LeftReason::Busy | LeftReason::Declined => "busy",
         LeftReason::NoAnswer
         | LeftReason::MediaTimeout

@@ -20,11 +20,12 @@ use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
 use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts, Web};
+use super::policy::Infos;
 use super::registrations::Callee;
 use super::room::reason_of;
-use super::signal::wire_name;
+use super::signal::{user_of, wire_name};
 use super::trunks::Passage;
-use super::{Bridge, Output, Place, ResolveId, SIP_PORT, Timer};
+use super::{Bridge, MediaRules, Output, Place, ResolveId, SIP_PORT, Timer};
 use crate::sip::endpoint::LocalAddress as _;
 
 /// A leg to be made towards somebody.
@@ -44,6 +45,7 @@ struct Way {
     hunt: Hunt,
     from: NameAddr,
     account: Option<Arc<Account>>,
+    headers: Vec<(String, String)>,
 }
 
 impl Bridge {
@@ -61,11 +63,12 @@ impl Bridge {
         leg.named_by = NamedBy::api(display_name.is_some());
         leg.display_name = display_name;
         leg.controls = controls;
+        leg.media_rules = self.media_with(&dial);
         self.add_leg(leg);
         self.set_timer(timeout, Timer::Ring(id));
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
         if let Some(trunk) = dial.trunk {
-            self.note_trunk_leg(trunk, id);
+            self.note_trunk_leg(trunk, id, Direction::Outbound);
         }
         if dial.trunk.is_none()
             && let Callee::User(phones) = self.callee(&dial.target)
@@ -77,6 +80,18 @@ impl Bridge {
             self.look_up(id);
         }
         id
+    }
+
+    /// Media with whom a call goes to.
+    fn media_with(&self, dial: &Dial) -> MediaRules {
+        let rules = match dial.trunk {
+            Some(trunk) => self.trunk_rules(trunk).map(|rules| &rules.media),
+            None => match self.callee(&dial.target) {
+                Callee::User(_) => self.user_media(&user_of(&dial.target)),
+                Callee::Elsewhere => None,
+            },
+        };
+        rules.cloned().unwrap_or_default()
     }
 
     /// Takes what DNS says of the host to call.
@@ -119,17 +134,19 @@ impl Bridge {
 
     /// The ports are open: the INVITE goes out.
     pub(super) fn send_invite(&mut self, id: LegId, dial: &Dial, address: IpAddr, rtp_port: u16) {
-        let Some(Way { targets, hunt, from, account }) = self.way(dial, address) else {
+        let Some(way) = self.way(dial, address) else {
             let reason = "No phone of this user is registered".to_owned();
             let sip = SipFailure { status: 480, reason };
             return self.end_leg(id, LeftReason::Unreachable, Some(sip));
         };
+        let Way { targets, hunt, from, account, headers } = way;
         let room = self.legs.get(&id).and_then(|leg| leg.place.room());
         let identity = room.and_then(|room| self.focus(room));
         let mut targets = targets.into_iter();
         let Some(target) = targets.next() else { return };
         let web = web_of(&target);
-        let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs, web);
+        let rules = self.media_rules_of(id);
+        let mut negotiation = self.negotiation(&rules, (address, rtp_port), &dial.codecs, web);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let offer = negotiation.offer(leg.wish());
         leg.from = from.uri.to_string();
@@ -143,7 +160,7 @@ impl Bridge {
             offer: Some(offer),
             hunt,
             account,
-            headers: dial.headers.clone(),
+            headers,
             identity,
         };
         let session = self.endpoint.invite(self.now, invitation);
@@ -153,11 +170,10 @@ impl Bridge {
     }
 
     /// Where the call goes; `None` if nowhere: a user without a phone.
-    fn way(&self, dial: &Dial, address: IpAddr) -> Option<Way> {
+    fn way(&mut self, dial: &Dial, address: IpAddr) -> Option<Way> {
         if let Some(trunk) = dial.trunk {
-            let passage = self.passage(trunk, &dial.target, &dial.from)?;
-            let Passage { targets, from, account } = passage;
-            return Some(Way { targets, hunt: Hunt::Unreachable, from, account });
+            let Passage { targets, from, account, headers } = self.passage(trunk, dial)?;
+            return Some(Way { targets, hunt: Hunt::Unreachable, from, account, headers });
         }
         let targets = match self.callee(&dial.target) {
             Callee::Elsewhere => vec![dial.target.clone().into()],
@@ -165,7 +181,8 @@ impl Bridge {
         };
         let from = caller(&dial.from, address);
         let hunt = Hunt::Refused;
-        (!targets.is_empty()).then_some(Way { targets, hunt, from, account: None })
+        let headers = dial.headers.clone();
+        (!targets.is_empty()).then_some(Way { targets, hunt, from, account: None, headers })
     }
 
     /// A provisional answer: their phone rings, or there is media before the answer.
@@ -200,6 +217,7 @@ impl Bridge {
     pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>, response: &Message) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.texts = Texts::of(response);
+        leg.infos = Infos::of(response);
         // The Via that comes back is ours: it says how the request that was answered went out.
         if let Ok(via) = response.headers.via()
             && let Some(transport) = Transport::parse(&via.transport)
@@ -264,6 +282,7 @@ fn caller(from: &Caller, address: IpAddr) -> NameAddr {
         Caller::User(user) | Caller::Unsaid(user) => {
             NameAddr::new(Uri::sip(Some(user), &address.into(), None))
         }
+        Caller::Routed(identity) => identity.shown(),
     }
 }
 

@@ -10,12 +10,11 @@ use api::model::{LeftReason, LegId, RoomId};
 
 use super::Bridge;
 use super::conference_info::{ConferenceInfo, Presence, Scope, User, entity_of};
-use super::leg::{Leg, Privacy};
+use super::leg::Leg;
 use super::room::Room;
 use super::signal::{rejection, user_of};
 use crate::sip::endpoint::{Rejection, Subscribing, SubscriptionId};
-use crate::sip::headers::Name;
-use crate::sip::{Message, StatusCode, Uri};
+use crate::sip::{StatusCode, Uri};
 
 /// Somebody who is told of a room.
 #[derive(Debug)]
@@ -232,19 +231,6 @@ fn conference_uri(target: &Uri) -> String {
     let user = target.user_plain();
     let Some(host) = target.host() else { return target.to_string() };
     Uri::sip(user.as_deref(), host, target.port()).to_string()
-}
-
-/// Whether others may learn who a caller is (RFC 3323, RFC 3325).
-pub(super) fn privacy_of(request: &Message) -> Privacy {
-    let wanted = ["id", "user", "header"];
-    let asks = |value: &[u8]| {
-        let tokens = value.split(|&byte| byte == b';');
-        tokens
-            .map(<[u8]>::trim_ascii)
-            .any(|token| wanted.iter().any(|name| token.eq_ignore_ascii_case(name.as_bytes())))
-    };
-    let is_asked = request.headers.items(&Name::Privacy).any(asks);
-    if is_asked { Privacy::Hidden } else { Privacy::Shown }
 }
 
 /// Changed users of a room that are remembered; beyond them its followers are told everything once.

@@ -25,7 +25,9 @@ use crate::sip::locate::Locator;
 use crate::sip::uri::Uri;
 use crate::sip::{Message, Method};
 
-use super::{Place, Settings, quality};
+use super::identity::Identity;
+use super::policy::Infos;
+use super::{MediaRules, Place, Settings, quality};
 
 /// A live leg. It is dropped when it ends; [`super::history`] keeps what can be read afterwards.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ pub(super) struct Leg {
     pub(super) transport: &'static str,
     pub(super) sip_call_id: String,
     pub(super) negotiation: Option<Negotiation>,
+    /// Whether its phone takes digits by INFO.
+    pub(super) infos: Infos,
+    /// Media with whoever it is.
+    pub(super) media_rules: MediaRules,
     pub(super) controls: Controls,
     pub(super) hold: Hold,
     /// The answer that came before the 200, which may then carry none (RFC 6337 §3.1.1).
@@ -153,6 +159,8 @@ pub(super) enum Caller {
     User(String),
     /// Nobody said: this name at our address, or whoever a trunk knows us as.
     Unsaid(String),
+    /// Who called us, and goes on by a route.
+    Routed(Box<Identity>),
 }
 
 impl fmt::Display for Caller {
@@ -160,6 +168,7 @@ impl fmt::Display for Caller {
         match self {
             Self::Uri(uri) => uri.fmt(f),
             Self::User(user) | Self::Unsaid(user) => f.write_str(user),
+            Self::Routed(identity) => identity.shown().uri.fmt(f),
         }
     }
 }
@@ -259,6 +268,12 @@ impl Leg {
     /// Answered and not ended.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Up)
+    }
+
+    /// Whether it takes digits by RFC 4733.
+    pub(super) fn takes_events(&self) -> bool {
+        let plan = self.negotiation.as_ref().and_then(Negotiation::plan);
+        plan.is_some_and(|plan| plan.send_events.is_some())
     }
 
     /// Whether our INVITE has no final response yet.

@@ -19,8 +19,9 @@ use crate::sdp::{self, DtlsPolicy, MediaPlan, Negotiation};
 use super::conference_info::entity_of;
 use super::followers::Roster;
 use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
+use super::policy::Infos;
 use super::room::Room;
-use super::{Bridge, Draining, Place, Subject, Timer, quality, with};
+use super::{Bridge, Draining, MediaRules, Place, Subject, Timer, quality, with};
 
 impl Bridge {
     /// A leg without a session, in nobody's list yet.
@@ -44,6 +45,8 @@ impl Bridge {
             transport: "udp",
             sip_call_id: String::new(),
             negotiation: None,
+            infos: Infos::Refused,
+            media_rules: MediaRules::default(),
             controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
@@ -105,11 +108,14 @@ impl Bridge {
 
     pub(super) fn negotiation(
         &mut self,
-        address: IpAddr,
-        rtp_port: u16,
+        rules: &MediaRules,
+        (address, rtp_port): (IpAddr, u16),
         codecs: &[Format],
         web: Web,
     ) -> Negotiation {
+        // What was asked for this one call counts more than what is usual with whoever it is.
+        let is_usual = codecs == self.settings.codecs && !rules.codecs.is_empty();
+        let codecs = if is_usual { &rules.codecs[..] } else { codecs };
         let mut key_seed = sdp::KeySeed::default();
         self.dice.fill_bytes(&mut key_seed.0);
         Negotiation::new(sdp::Local {
@@ -121,7 +127,7 @@ impl Bridge {
             opus: self.settings.opus,
             csrc: self.settings.csrc,
             comfort_noise: self.settings.comfort_noise,
-            srtp: self.settings.srtp,
+            srtp: rules.srtp.unwrap_or(self.settings.srtp),
             dtls: self
                 .settings
                 .fingerprint
@@ -198,6 +204,9 @@ impl Bridge {
         let Some(leg) = self.legs.get(&id) else { return };
         let (place, call, carries) = (leg.place, leg.call, leg.carries);
         self.counters.answered += 1;
+        self.trunk_answered(id);
+        self.watch_duration(id);
+        self.toll_answered(id);
         self.seat(id, place);
         self.leg_happened(EventType::LegAnswered, id, json!({}));
         self.participant_happened(EventType::ParticipantJoined, id, json!({}));
@@ -284,6 +293,8 @@ impl Bridge {
             self.tell_media(Command::Close { leg: leg.media });
         }
         self.counters.ended(reason);
+        self.trunk_lost(&leg, reason);
+        self.toll_ended(id);
         self.transfers_lose(&leg, reason, sip.as_ref());
         self.tell_gone(&leg, reason, sip.clone());
         match leg.place {
@@ -525,6 +536,7 @@ fn bye_reason(reason: LeftReason) -> Option<String> {
         LeftReason::NoAnswer => "No answer",
         LeftReason::MediaTimeout => "No media received",
         LeftReason::HandshakeFailed => "Media could not be encrypted",
+        LeftReason::LimitReached => "The call lasted as long as it may",
         LeftReason::Shutdown => "The server is stopping",
         LeftReason::Transferred => "Transferred",
         LeftReason::Replaced => "Replaced by another call",

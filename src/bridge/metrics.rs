@@ -50,6 +50,8 @@ pub(super) struct Counters {
     opinions: [Histogram; 2],
     losses: [Histogram; 2],
     ended: BTreeMap<String, u64>,
+    /// By whose limit and which.
+    limited: BTreeMap<(&'static str, &'static str), u64>,
     workers: BTreeMap<usize, WorkerTotals>,
     media: MediaTotals,
     last: BTreeMap<MediaKey, Last>,
@@ -152,9 +154,11 @@ impl Counters {
     }
 
     pub(super) fn ended(&mut self, reason: LeftReason) {
-        let name = serde_json::to_value(reason).ok();
-        let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("failed");
-        *self.ended.entry(name.to_owned()).or_default() += 1;
+        *self.ended.entry(name_of(reason)).or_default() += 1;
+    }
+
+    pub(super) fn limited(&mut self, scope: &'static str, limit: &'static str) {
+        *self.limited.entry((scope, limit)).or_default() += 1;
     }
 
     pub(super) fn measured(&mut self, media: MediaKey, statistics: &Statistics) {
@@ -189,10 +193,17 @@ impl Counters {
     }
 }
 
+/// As the API writes it.
+pub(super) fn name_of(reason: LeftReason) -> String {
+    let name = serde_json::to_value(reason).ok();
+    name.as_ref().and_then(|name| name.as_str()).unwrap_or("failed").to_owned()
+}
+
 impl Bridge {
     pub(super) fn metrics(&self) -> String {
         let mut page = Page(String::with_capacity(8192));
         self.show_calls(&mut page);
+        self.show_trunks(&mut page);
         self.show_sip(&mut page);
         self.show_media(&mut page);
         self.show_quality(&mut page);
@@ -216,6 +227,11 @@ impl Bridge {
         page.head("plenary_legs_ended_total", "Legs ended, by reason.", "counter");
         for (reason, count) in &counters.ended {
             page.row("plenary_legs_ended_total", &[("reason", reason)], count);
+        }
+        let name = "plenary_limits_reached_total";
+        page.head(name, "Calls that a limit has refused or ended.", "counter");
+        for ((scope, limit), count) in &counters.limited {
+            page.row(name, &[("scope", scope), ("limit", limit)], count);
         }
         for (name, help, value) in [
             ("plenary_invites_total", "New calls that reached us.", counters.invited),
@@ -444,15 +460,15 @@ const MOS_BOUNDS: [f64; BOUNDS] = [2.0, 2.6, 3.1, 3.6, 4.0, 4.3];
 const LOSS_BOUNDS: [f64; BOUNDS] = [0.001, 0.005, 0.01, 0.03, 0.1, 0.3];
 
 /// The text being built.
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
-    fn head(&mut self, name: &str, help: &str, kind: &str) {
+    pub(super) fn head(&mut self, name: &str, help: &str, kind: &str) {
         let _always_ok = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
     /// Label values are ours or SIP tokens: nothing in them needs escaping but quotes and backslashes.
-    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn row(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<String> = labels
             .iter()
             .map(|(key, value)| {

@@ -14,6 +14,7 @@
 
 mod access;
 mod admission;
+mod arrival;
 mod bucket;
 mod call;
 mod capacity;
@@ -27,10 +28,13 @@ mod focus;
 mod followers;
 mod hep;
 mod history;
+mod identity;
 mod leg;
 mod lifecycle;
+mod limits;
 mod messages;
 mod metrics;
+mod policy;
 mod quality;
 mod registrations;
 mod room;
@@ -41,6 +45,7 @@ mod settings;
 mod signal;
 mod sound;
 mod takeover;
+mod tolls;
 mod trace;
 mod transfer;
 mod trunks;
@@ -70,10 +75,15 @@ use crate::sip::transport::{Refusal, Transport};
 pub use access::AccessSettings;
 pub use clock::Clock;
 pub use hep::HepSettings;
+pub use policy::{Dtmf, MediaRules};
 pub use routes::{MAX_ROUTES, RouteFault, Rule};
 pub use settings::{Network, Pattern, Settings};
+pub use tolls::{CallerLimits, Prices};
 pub use trace::TraceSettings;
-pub use trunks::TrunkSettings;
+pub use trunks::{
+    CallerId, CallerRules, HeaderRules, NumberFormat, NumberRules, TrunkGateway, TrunkLimits,
+    TrunkRules, TrunkSettings,
+};
 
 pub use crate::sdp::SrtpPolicy;
 
@@ -90,6 +100,7 @@ use messages::Messages;
 use metrics::Counters;
 use room::Room;
 use takeover::Past;
+use tolls::Tolls;
 use trace::Traces;
 use transfer::{Carried, Sent};
 use trunks::Trunk;
@@ -184,6 +195,7 @@ pub struct Bridge {
     access: Access,
     registrar: Registrar,
     trunks: Vec<Trunk>,
+    tolls: Tolls,
     /// In the order in which they are tried.
     routes: Vec<Rule>,
     traces: Traces,
@@ -230,6 +242,10 @@ enum Timer {
     Refer(ReferId),
     /// A transferor that did not hang up by itself.
     Transferor(LegId),
+    /// It has lasted as long as it may.
+    Longest(LegId),
+    /// Somebody's time or money of the day is used up.
+    Tolls,
     /// The grace time of a room is over.
     RoomEnd(RoomId),
     /// A trunk is to be registered with again.
@@ -275,6 +291,7 @@ impl Bridge {
             access,
             registrar: Registrar::new(settings.registrar.clone()),
             trunks: Vec::new(),
+            tolls: Tolls::new(settings.callers.clone(), settings.prices.clone()),
             routes: Vec::new(),
             traces: Traces::new(settings.trace),
             capture: settings.hep.clone().map(Capture::new),
@@ -414,6 +431,8 @@ impl Bridge {
                 Timer::Ring(leg) => self.rang_too_long(leg),
                 Timer::Refer(refer) => self.refer_timed_out(refer),
                 Timer::Transferor(leg) => self.transferor_lingers(leg),
+                Timer::Longest(leg) => self.lasted_too_long(leg),
+                Timer::Tolls => self.tolls_due(),
                 Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),

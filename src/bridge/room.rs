@@ -6,6 +6,7 @@ use api::model::{self, LeftReason, LegId, RoomId, RoomState};
 use jiff::Timestamp;
 
 use super::followers::Roster;
+use super::limits::{Limit, Scope};
 use crate::media::command::MixKey;
 
 /// An open room. Its legs are those whose place it is; they are not listed twice.
@@ -113,6 +114,8 @@ pub(super) enum Refusal {
     Contended,
     /// It is somebody else's, or none may be taken over.
     NotAllowed,
+    /// A limit of calls.
+    Limited(Limit, Scope),
 }
 
 impl Refusal {
@@ -132,6 +135,7 @@ impl Refusal {
             Self::NotEarly => (486, "The dialog is confirmed", None),
             Self::Contended => (491, "Another call takes it over", None),
             Self::NotAllowed => (403, "Not your dialog", None),
+            Self::Limited(limit, scope) => limit.answer(scope),
         }
     }
 
@@ -151,6 +155,7 @@ impl Refusal {
             Self::NotEarly => "not_early",
             Self::Contended => "contended",
             Self::NotAllowed => "not_allowed",
+            Self::Limited(limit, _) => limit.name(),
         }
     }
 }

@@ -19,7 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use api::model::{
-    Page, PageQuery, ReplaceRoute, Route, RouteLook, RouteStep, RouteTrace, TestRoutes,
+    Page, PageQuery, ReplaceRoute, Route, RouteLook, RouteStep, RouteTrace, RouteTrunk, TestRoutes,
 };
 use jiff::Timestamp;
 
@@ -86,8 +86,11 @@ impl Bridge {
             (None, Some(address)) => self.trunk_at(address.to_canonical()),
             (None, None) => None,
         };
-        let dialled = named("/to", &body.to)?;
-        let from = body.from.as_deref().map(|from| named("/from", from)).transpose()?;
+        let rules = trunk.and_then(|trunk| self.trunk_rules(trunk));
+        let normal =
+            |text| rules.map_or_else(|| String::clone(&text), |rules| rules.numbers.normal(&text));
+        let dialled = named("/to", &body.to).map(normal)?;
+        let from = body.from.as_deref().map(|from| named("/from", from).map(normal)).transpose()?;
         let asking = Asking {
             dialled: &dialled,
             from: from.as_deref().unwrap_or_default(),
@@ -106,7 +109,20 @@ impl Bridge {
         });
         let route = rule.map(|rule| rule.route().name.clone());
         let steps = rule.map(|rule| rule.steps(&dialled)).unwrap_or_default();
-        Ok(RouteTrace { route, dialled, looked_at, steps })
+        let trunks = self.sent_as(from.as_deref(), &steps);
+        Ok(RouteTrace { route, dialled, from, looked_at, steps, trunks })
+    }
+
+    /// What trunks are told of a call that comes to them.
+    fn sent_as(&self, from: Option<&str>, steps: &[RouteStep]) -> Vec<RouteTrunk> {
+        let sent = |(step, RouteStep { trunk, number, .. }): (usize, &RouteStep)| {
+            let (trunk, number) = (trunk.as_deref()?, number.as_deref()?);
+            let says =
+                self.trunk_says(self.trunk_named(trunk)?, number, from.unwrap_or_default())?;
+            let (number, dialled, from) = says;
+            Some(RouteTrunk { step, trunk: trunk.to_owned(), number, dialled, from })
+        };
+        steps.iter().enumerate().filter_map(sent).collect()
     }
 
     pub(super) fn api_list_routes(&self, query: &PageQuery) -> Answer<Page<Route>> {

@@ -31,6 +31,8 @@ pub(super) struct Scene {
     pub(super) peer: SocketAddr,
     /// More header lines of the next requests, each with its end.
     pub(super) headers: String,
+    /// From of requests outside of dialogs, without its tag.
+    pub(super) from: &'static str,
 }
 
 impl Scene {
@@ -54,6 +56,7 @@ impl Scene {
             calls: 0,
             peer: SocketAddr::from(([10, 0, 0, 1], 5060)),
             headers: String::new(),
+            from: "<sip:phone@10.0.0.1>",
         };
         scene.drain();
         scene
@@ -128,12 +131,12 @@ impl Scene {
         (call, to_tag): (u32, &str),
         body: &str,
     ) -> String {
-        let (length, headers) = (body.len(), &self.headers);
+        let (length, headers, from) = (body.len(), &self.headers, self.from);
         let number = if method == "ACK" || to_tag.is_empty() { 1 } else { 2 };
         let text = format!(
             "{method} sip:{name}@10.0.0.254 SIP/2.0\r\n\
              Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{method}{call}{number}\r\n\
-             From: <sip:phone@10.0.0.1>;tag=f{call}\r\nTo: <sip:{name}@10.0.0.254>{to_tag}\r\n\
+             From: {from};tag=f{call}\r\nTo: <sip:{name}@10.0.0.254>{to_tag}\r\n\
              Call-ID: call{call}@10.0.0.1\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
              Contact: <sip:phone@10.0.0.1:5060>\r\n{headers}Content-Type: application/sdp\r\n\
              Content-Length: {length}\r\n\r\n{body}"
@@ -230,15 +233,41 @@ impl Scene {
     }
 
     /// A phone sends a request within its dialog.
-    pub(super) fn within(&mut self, talk: &Talk, (method, number): (&str, u32), headers: &str) {
+    pub(super) fn within(&mut self, talk: &Talk, request: (&str, u32), headers: &str) {
+        self.within_with(talk, request, headers, "");
+    }
+
+    fn within_with(
+        &mut self,
+        talk: &Talk,
+        (method, number): (&str, u32),
+        headers: &str,
+        body: &str,
+    ) {
+        let length = body.len();
         let Talk { call_id, ours, theirs, .. } = talk;
         self.say(format!(
             "{method} sip:us@10.0.0.254 SIP/2.0\r\n\
              Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{method}{theirs}{number}\r\n\
              From: <sip:{theirs}@10.0.0.1>;tag={theirs}\r\nTo: <sip:us@10.0.0.254>;tag={ours}\r\n\
              Call-ID: {call_id}\r\nCSeq: {number} {method}\r\nMax-Forwards: 70\r\n\
-             Contact: <sip:{theirs}@10.0.0.1:5060>\r\n{headers}Content-Length: 0\r\n\r\n"
+             Contact: <sip:{theirs}@10.0.0.1:5060>\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
         ));
+    }
+
+    /// A phone offers something else by re-INVITE.
+    pub(super) fn reinvite(&mut self, talk: &Talk, offer: &str) {
+        self.within_with(talk, ("INVITE", 20), "Content-Type: application/sdp\r\n", offer);
+        self.within(talk, ("ACK", 20), "");
+    }
+
+    /// A phone sends INFO of a key.
+    pub(super) fn pressed(&mut self, talk: &Talk, body: &str) {
+        self.within_with(talk, ("INFO", 30), "Content-Type: application/dtmf-relay\r\n", body);
+    }
+
+    pub(super) fn bridge(&mut self) -> &mut Bridge {
+        &mut self.bridge
     }
 
     pub(super) fn wait(&mut self, time: std::time::Duration) {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, HepSettings, Rule, TraceSettings, TrunkSettings};
+use super::{
+    AccessSettings, CallerLimits, HepSettings, Prices, Rule, TraceSettings, TrunkSettings,
+};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
@@ -40,6 +42,10 @@ pub struct Settings {
     pub registrar: RegistrarOptions,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
+    /// What callers may do.
+    pub callers: Vec<CallerLimits>,
+    /// What calls of theirs cost.
+    pub prices: Prices,
     /// Where calls that come in go.
     pub routes: Vec<Rule>,
     /// How much of calls is kept for reading.
@@ -58,6 +64,8 @@ pub struct Settings {
     pub media_load: f32,
     /// New calls a second from outside; one more is told 503.
     pub calls_per_second: u32,
+    /// How long a call may last; zero: for ever.
+    pub max_duration: Duration,
     /// Seats of a room that does not say.
     pub max_participants: u32,
     /// How many are mixed at once in a room that does not say.

@@ -14,31 +14,21 @@ use crate::sip::status::StatusCode;
 use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
-use super::followers::privacy_of;
+use super::arrival::Arrival;
 use super::leg::{KeySource, Leg, Stage, Texts, Web};
 use super::lifecycle::NewRoom;
+use super::policy::Infos;
 use super::room::Refusal;
 use super::routes::{Asking, Taken, user_or_number};
 use super::takeover::Entry;
 use super::{Bridge, Subject};
-
-/// Somebody who may call, and where from.
-struct Arrival {
-    /// The leg that it will have.
-    id: LegId,
-    trunk: Option<usize>,
-    user: Option<String>,
-}
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
         match event {
             Event::Invited(invited) => self.invited(*invited),
             Event::Options(options) => {
-                let admitted = self.would_admit(&options.target);
-                let focus = self.names.get(&user_of(&options.target)).copied();
-                let focus = focus.and_then(|room| self.focus(room));
-                let answer = admitted.map(|()| focus).map_err(rejection);
+                let answer = self.would_answer(&options);
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
@@ -127,11 +117,16 @@ impl Bridge {
                 }
             },
         };
-        let arrival = Arrival { id: LegId::new(self.unix_ms(), self.random()), trunk, user };
+        let arrival = self.arrival(&invited, trunk, user);
         match self.entry_of(&invited, &arrival) {
             Ok(Some(entry)) => self.let_in(invited, arrival, entry),
             Ok(None) => {} // a route has refused it
-            Err((name, refusal)) => self.turn_away(&invited, &name, refusal),
+            Err((name, refusal)) => {
+                if let Some(trunk) = trunk {
+                    self.trunk_refused(trunk, refusal.code());
+                }
+                self.turn_away(&invited, &name, refusal);
+            }
         }
     }
 
@@ -139,27 +134,33 @@ impl Bridge {
     fn entry_of(
         &mut self,
         invited: &Invited,
-        Arrival { id, trunk, user }: &Arrival,
+        arrival: &Arrival,
     ) -> Result<Option<Entry>, (String, Refusal)> {
-        let dialled = user_of(&invited.target);
-        if trunk.is_some_and(|trunk| !self.trunk_has_line(trunk)) {
-            return Err((dialled, Refusal::Overloaded));
+        let Arrival { trunk, user, .. } = arrival;
+        let dialled = arrival.dialled.clone();
+        if let Some(trunk) = *trunk
+            && let Err(refusal) = self.trunk_has_line(trunk)
+        {
+            return Err((dialled, refusal));
         }
         if let Some(takes) = &invited.takes {
             let entry = self.admit_to(takes, invited, user.as_deref());
             return entry.map(Some).map_err(|refusal| (dialled, refusal));
         }
+        if let Err(reached) = self.may_come(&arrival.payers) {
+            return Err((dialled, Refusal::Limited(reached.limit, reached.scope)));
+        }
         let mut room = trunk.and_then(|trunk| self.trunk_room(trunk)).map(ToOwned::to_owned);
         let asking = Asking {
-            dialled: &user_or_number(&invited.target).unwrap_or_default(),
-            from: &user_or_number(&invited.from.uri).unwrap_or_default(),
+            dialled: &dialled,
+            from: &user_or_number(&arrival.caller.known().uri).unwrap_or_default(),
             trunk: *trunk,
             user: user.as_deref(),
             address: Some(invited.peer.ip().to_canonical()),
             at: self.wall(),
         };
         if let Some((name, steps)) = self.route_of(&asking) {
-            match self.take_route(invited, *id, (&name, steps)) {
+            match self.take_route(invited, arrival, (&name, steps)) {
                 Ok(Taken::Room(named)) => room = Some(named),
                 Ok(Taken::Call(call)) => return Ok(Some(Entry::call(call))),
                 Ok(Taken::Refused) => return Ok(None),
@@ -174,7 +175,8 @@ impl Bridge {
     }
 
     fn let_in(&mut self, invited: Invited, arrival: Arrival, entry: Entry) {
-        let Arrival { id, trunk, user } = arrival;
+        let Arrival { id, trunk, user, caller, payers, .. } = arrival;
+        self.caller_came(id, payers);
         if let Some(focus) = entry.place.room().and_then(|room| self.focus(room)) {
             self.endpoint.identify(invited.session, focus);
         }
@@ -183,17 +185,24 @@ impl Bridge {
         let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
         (leg.id, leg.user) = (id, user);
         leg.session = Some(invited.session);
-        leg.from = invited.from.uri.to_string();
-        leg.display_name.clone_from(&invited.from.display);
+        leg.from = caller.known().uri.to_string();
+        leg.display_name = caller.display().cloned();
+        let rules = match (trunk, &leg.user) {
+            (Some(trunk), _) => self.trunk_rules(trunk).map(|rules| &rules.media),
+            (None, Some(user)) => self.user_media(user),
+            (None, None) => None,
+        };
+        leg.media_rules = rules.cloned().unwrap_or_default();
         leg.texts = Texts::of(&invited.request);
-        leg.privacy = privacy_of(&invited.request);
+        leg.infos = Infos::of(&invited.request);
+        leg.privacy = caller.privacy();
         leg.to = invited.to.uri.to_string();
         leg.transport = wire_name(invited.transport);
         leg.sip_call_id =
             invited.request.headers.call_id().map(|id| id.to_string()).unwrap_or_default();
         self.sessions.insert(invited.session, leg.id);
         if let Some(trunk) = trunk {
-            self.note_trunk_leg(trunk, leg.id);
+            self.note_trunk_leg(trunk, leg.id, Direction::Inbound);
         }
         self.enter(&mut leg, entry);
         self.counters.legs_inbound += 1;
@@ -228,21 +237,6 @@ impl Bridge {
         Ok(self.create_room(NewRoom::ad_hoc(name.to_owned())))
     }
 
-    /// What an INVITE to this address would be told (RFC 3261 §11.2).
-    fn would_admit(&self, target: &Uri) -> Result<(), Refusal> {
-        self.has_line()?;
-        if self.room_for_legs() == 0 {
-            return Err(Refusal::Overloaded);
-        }
-        let name = user_of(target);
-        match self.names.get(&name) {
-            Some(room) => self.rooms[room].admit(),
-            None if name.is_empty() || self.is_factory(&name) => Ok(()),
-            None if self.settings.auto_create.matches(&name) => Ok(()),
-            None => Err(Refusal::NotFound),
-        }
-    }
-
     fn turn_away(&mut self, invited: &Invited, name: &str, refusal: Refusal) {
         let (status, reason, _) = refusal.answer();
         self.endpoint.reject(self.now, invited.session, rejection(refusal));
@@ -270,7 +264,8 @@ impl Bridge {
         }
         let codecs = self.settings.codecs.clone();
         let web = self.legs.get(&id).map_or(Web::NotOffered, Leg::web);
-        let mut negotiation = self.negotiation(address, rtp_port, &codecs, web);
+        let rules = self.media_rules_of(id);
+        let mut negotiation = self.negotiation(&rules, (address, rtp_port), &codecs, web);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(session) = leg.session else { return };
         let wish = leg.wish();

@@ -120,6 +120,7 @@ impl Bridge {
         leg.last_key = Some(Key { digit, source, at: now });
         let in_room = leg.place.room().is_some();
         self.counters.digits += 1;
+        self.relay_digit(id, digit, duration);
         let data = json!({
             "digit": digit, "duration_ms": duration.as_millis(), "source": source.as_str(),
         });

@@ -8,21 +8,32 @@
 //! A trunk is up while it is registered, if it is to be, and one of its gateways is reachable, as far as that is known.
 
 mod calls;
+mod choose;
+mod counts;
+mod headers;
+mod numbers;
+mod present;
 mod watch;
 
 pub(super) use calls::Passage;
+use counts::Counts;
+pub use headers::HeaderRules;
+pub(super) use headers::passable;
+pub use numbers::{NumberFormat, NumberRules};
+pub use present::{CallerId, CallerRules};
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::EventType;
-use api::model::{self, LegId, Page, PageQuery, TrunkState};
+use api::model::{self, Direction, LegId, Page, PageQuery, TrunkState};
 use serde_json::json;
 
+use super::bucket::Bucket;
 use super::command::{Answer, no_such, page};
-use super::{Bridge, Network, Subject, with};
+use super::{Bridge, MediaRules, Network, Subject, with};
 use crate::sip::Uri;
 use crate::sip::digest::Account;
 use crate::sip::endpoint::QueryId;
@@ -32,8 +43,8 @@ use crate::sip::endpoint::QueryId;
 pub struct TrunkSettings {
     /// What the API calls it.
     pub name: String,
-    /// Where it is reached, those to be tried first standing first.
-    pub gateways: Vec<Uri>,
+    /// Where it is reached.
+    pub gateways: Vec<TrunkGateway>,
     /// What it knows us by.
     pub account: Option<Arc<Account>>,
     /// Whether we register there, to be called.
@@ -52,6 +63,45 @@ pub struct TrunkSettings {
     pub max_calls: usize,
     /// What numbers may be called through it begin with; none: all.
     pub prefixes: Vec<String>,
+    /// What it is told of callers and calls, and how.
+    pub rules: TrunkRules,
+    /// What it is spared.
+    pub limits: TrunkLimits,
+}
+
+/// One address of a trunk as it is configured.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TrunkGateway {
+    /// Where.
+    pub uri: Uri,
+    /// Those of the lowest are tried first.
+    pub priority: u16,
+    /// How often it is the first among those of its priority, relative to the others.
+    pub weight: u16,
+}
+
+/// Limits of calls through a trunk, both ways.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TrunkLimits {
+    /// New calls a second; zero: any number.
+    pub calls_per_second: u32,
+    /// How long a call may last; zero: for ever.
+    pub max_duration: Duration,
+}
+
+/// What a trunk is told of callers and calls, and how.
+#[derive(Clone, Debug, Default)]
+pub struct TrunkRules {
+    /// Whether it is believed who calls, and told (RFC 3325).
+    pub trusted: bool,
+    /// Whom we say calls.
+    pub caller: CallerRules,
+    /// More headers, and fewer.
+    pub headers: HeaderRules,
+    /// How numbers are written.
+    pub numbers: NumberRules,
+    /// Codecs, encryption, digits.
+    pub media: MediaRules,
 }
 
 /// A trunk as it is.
@@ -60,7 +110,10 @@ pub(super) struct Trunk {
     settings: TrunkSettings,
     gateways: Vec<Gateway>,
     registration: Registration,
-    legs: BTreeSet<LegId>,
+    legs: BTreeMap<LegId, Direction>,
+    /// New calls that it may still have.
+    rate: Option<Bucket>,
+    counts: Counts,
     /// What was told of it last.
     told: TrunkState,
 }
@@ -68,6 +121,8 @@ pub(super) struct Trunk {
 #[derive(Debug)]
 struct Gateway {
     uri: Uri,
+    priority: u16,
+    weight: u16,
     reach: Reach,
     /// The OPTIONS that is under way, and since when.
     asking: Option<(QueryId, Instant)>,
@@ -107,9 +162,11 @@ enum Stand {
 }
 
 impl Trunk {
-    fn new(settings: TrunkSettings, call_id: String) -> Self {
-        let gateway = |uri: &Uri| Gateway {
-            uri: uri.clone(),
+    fn new(now: Instant, settings: TrunkSettings, call_id: String) -> Self {
+        let gateway = |gateway: &TrunkGateway| Gateway {
+            uri: gateway.uri.clone(),
+            priority: gateway.priority,
+            weight: gateway.weight,
             reach: Reach::Unknown,
             asking: None,
             round_trip: None,
@@ -125,8 +182,13 @@ impl Trunk {
                 asking: None,
                 stand,
             },
+            rate: match settings.limits.calls_per_second {
+                0 => None,
+                rate => Some(Bucket::new(now, rate)),
+            },
+            counts: Counts::default(),
             settings,
-            legs: BTreeSet::new(),
+            legs: BTreeMap::new(),
             told: TrunkState::Unknown,
         }
     }
@@ -148,6 +210,8 @@ impl Trunk {
     fn view(&self, clock: super::Clock) -> model::Trunk {
         let gateway = |gateway: &Gateway| model::TrunkGateway {
             uri: gateway.uri.to_string(),
+            priority: gateway.priority,
+            weight: gateway.weight,
             state: match gateway.reach {
                 Reach::Unknown => TrunkState::Unknown,
                 Reach::Yes => TrunkState::Up,
@@ -188,7 +252,7 @@ impl Bridge {
     pub(super) fn open_trunks(&mut self) {
         for settings in self.settings.trunks.clone() {
             let call_id = format!("{:032x}", self.random());
-            self.trunks.push(Trunk::new(settings, call_id));
+            self.trunks.push(Trunk::new(self.now, settings, call_id));
         }
         for index in 0..self.trunks.len() {
             self.register_trunk(index);
@@ -213,6 +277,10 @@ impl Bridge {
     /// The room that calls of this trunk go to, if it has one.
     pub(super) fn trunk_room(&self, index: usize) -> Option<&str> {
         self.trunks.get(index)?.settings.room.as_deref()
+    }
+
+    pub(super) fn trunk_rules(&self, index: usize) -> Option<&TrunkRules> {
+        self.trunks.get(index).map(|trunk| &trunk.settings.rules)
     }
 
     /// Says that a trunk is up or down, if that is news.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use mixer::codec::{Codec, Format};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::bridge::SrtpPolicy;
 use crate::config::wire::List;
 use crate::sip::digest::Algorithm;
 
@@ -95,6 +96,32 @@ where
         }
         let value = text.parse().map(Self::On);
         value.map_err(|reason| format!("expected \"off\" or a value: {reason}"))
+    }
+}
+
+/// Whether media is encrypted.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaSrtp {
+    /// Never.
+    Off,
+    /// Where the far side offers it.
+    Accept,
+    /// So, and we offer it.
+    Offer,
+    /// Always, or there is no call.
+    Require,
+}
+
+impl MediaSrtp {
+    /// As the bridge knows it.
+    pub fn policy(self) -> SrtpPolicy {
+        match self {
+            Self::Off => SrtpPolicy::Off,
+            Self::Accept => SrtpPolicy::Accept,
+            Self::Offer => SrtpPolicy::Offer,
+            Self::Require => SrtpPolicy::Require,
+        }
     }
 }
 

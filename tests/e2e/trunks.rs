@@ -81,3 +81,47 @@ fn a_route_takes_a_phone_to_the_carrier_and_back_to_a_room_where_nobody_answers(
     assert_eq!(bridge.get("/v1/rooms/lobby")["participants"], 1);
     help.finish();
 }
+
+#[test]
+fn a_trunk_registers_with_one_who_asks_for_a_password_in_each_way_and_stays_registered() {
+    assert!(has_program("sipp"), "install sipp (Debian: sip-tester)");
+    let (registrar, uri) = Sipp::callee("registrar.xml");
+    let gateway = uri.replace("sipp@", "");
+    let registrar =
+        std::thread::spawn(|| registrar.args(&["-m", "1", "-timeout", "60"]).expect_success());
+
+    let bridge = bridge(&format!(
+        "gateways = [\"{gateway}\"]\nusername = \"4930\"\npassword = \"secret\"\nregister = true\ncheck = \"0s\""
+    ));
+    let up = bridge.get_until("/v1/trunks/carrier", |trunk| trunk["state"] == "up");
+    let first = up["registered_until"].clone();
+
+    registrar.join().unwrap(); // it has been asked again before what it granted was over
+    let trunk = bridge.get_until("/v1/trunks/carrier", |trunk| trunk["registered_until"] != first);
+    assert_eq!((&trunk["state"], &trunk["refused"]), (&json!("up"), &json!(null)), "{trunk}");
+    assert_eq!(bridge.count("trunk.down", |_| true), 0);
+}
+
+#[test]
+fn a_route_rings_a_registered_user_and_both_hear_each_other() {
+    assert!(has_program("baresip"), "install baresip (Debian: baresip-core)");
+    let config = "[sip]\nusers = [\"alice:secret\"]\ndigest = [\"MD5\"]\n\
+                  [[routes]]\nname = \"sales\"\ndestination = { exact = \"sales\" }\n\
+                  steps = [{ user = \"alice\" }]\n";
+    let bridge = Bridge::start(Options { config: config.to_owned(), ..Options::default() });
+    let registrar = bridge.sip.to_string();
+
+    let alice = Baresip::registered("alice", &registrar, 660, ";auth_pass=secret");
+    bridge.wait("registration.added", |event| event["data"]["user"] == "alice");
+    let bob = Baresip::call("bob", &bridge.uri("sales"), 1000);
+    let connected = bridge.wait("call.connected", |_| true);
+    for leg in connected["data"]["legs"].as_array().unwrap() {
+        let leg = leg.as_str().unwrap();
+        bridge.get_until(&format!("/v1/legs/{leg}/stats"), |stats| {
+            stats["received"]["packets"].as_u64() > Some(150)
+        });
+    }
+    let (alice, bob) = (alice.finish(), bob.finish());
+
+    assert!(alice.holds(1000) && bob.holds(660), "{} {}", alice.level_db(1000), bob.level_db(660));
+}

@@ -141,6 +141,8 @@ pub enum LeftReason {
     MediaTimeout,
     /// DTLS could not encrypt the media; `sip` says why.
     HandshakeFailed,
+    /// It lasted as long as it may.
+    LimitReached,
     /// The dialog broke: no ACK, no answer to our requests.
     DialogLost,
     /// Nobody refreshed the session in time (RFC 4028).

@@ -123,6 +123,9 @@ pub struct RouteStep {
     /// Seconds to let it ring (1 to 600); default `sip.ring_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<u32>,
+    /// Those of 603, 607 and 608 after which the next step is tried all the same; otherwise they end the call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub continue_on: Vec<u16>,
 }
 
 /// How a call is refused.
@@ -144,8 +147,10 @@ pub enum RouteOutcome {
     Busy,
     /// It rang for too long, or 408.
     NoAnswer,
-    /// Any other refusal but 603, 607 and 608, by which somebody declines.
+    /// Any other refusal but 603, 607 and 608.
     Unreachable,
+    /// 603, 607 or 608, where the step says to `continue_on` it.
+    Declined,
 }
 
 /// `PUT /v1/routes/{route}`: a route without its name.
@@ -213,10 +218,29 @@ pub struct RouteTrace {
     pub route: Option<String>,
     /// What was dialled, as routes see it.
     pub dialled: String,
+    /// Who calls, as routes see it.
+    pub from: Option<String>,
     /// Every route that was looked at, in order.
     pub looked_at: Vec<RouteLook>,
     /// Where the call goes, one after the other, with what was dialled put in.
     pub steps: Vec<RouteStep>,
+    /// What each trunk among them is told.
+    pub trunks: Vec<RouteTrunk>,
+}
+
+/// What a trunk is told of a call.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RouteTrunk {
+    /// Of which step, from 0.
+    pub step: usize,
+    /// Which trunk.
+    pub trunk: String,
+    /// Who is called, in E.164 if that can be told.
+    pub number: String,
+    /// The same as the trunk is told.
+    pub dialled: String,
+    /// Who it is told calls: From.
+    pub from: String,
 }
 
 /// One route that was looked at.

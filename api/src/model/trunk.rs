@@ -30,6 +30,10 @@ pub struct Trunk {
 pub struct TrunkGateway {
     /// Where.
     pub uri: String,
+    /// Those of the lowest are tried first.
+    pub priority: u16,
+    /// How often it is the first among those of its priority, relative to the others.
+    pub weight: u16,
     /// By its last answer to OPTIONS.
     pub state: TrunkState,
     /// How long that took.

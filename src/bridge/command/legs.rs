@@ -11,8 +11,7 @@ use serde_json::json;
 
 use crate::bridge::quality::stats;
 use crate::bridge::room::Refusal;
-use crate::bridge::{Bridge, leg};
-use crate::media::command::Command;
+use crate::bridge::{Bridge, Dtmf, leg};
 
 use super::page::{Wanted, page};
 use super::participants::sip_uri;
@@ -162,14 +161,16 @@ impl Bridge {
         }
         let ms = within("/duration_ms", body.duration_ms.unwrap_or(DIGIT_MS), 40..=2000)?;
         let leg = self.up(id)?;
-        let events = leg.negotiation.as_ref().and_then(|negotiation| negotiation.plan());
-        if events.is_none_or(|plan| plan.send_events.is_none()) {
+        let duration = Duration::from_millis(ms.into());
+        if leg.media_rules.dtmf == Dtmf::Info {
+            self.send_infos(id, &digits, duration);
+            return Ok(());
+        }
+        if !leg.takes_events() {
             let detail = "the phone did not agree to telephone-event; digits cannot be sent";
             return Err(conflict("no_telephone_event", detail));
         }
-        let duration = Duration::from_millis(ms.into());
-        let send = Command::SendDigits { leg: leg.media, digits, duration };
-        self.tell_media(send);
+        self.send_events(id, digits, duration);
         Ok(())
     }
 

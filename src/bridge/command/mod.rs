@@ -147,7 +147,8 @@ fn refused(refusal: Refusal) -> ControlError {
         | Refusal::DialogEnded
         | Refusal::NotEarly
         | Refusal::Contended
-        | Refusal::NotAllowed => conflict(refusal.code(), refusal.answer().1),
+        | Refusal::NotAllowed
+        | Refusal::Limited(..) => conflict(refusal.code(), refusal.answer().1),
     }
 }
 

@@ -18,12 +18,16 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::past::{Past, Why};
-use super::rule::forward_uri;
+use super::rule::{DECLINED, forward_uri};
+use crate::bridge::arrival::Arrival;
 use crate::bridge::call::Call;
 use crate::bridge::dial::Outbound;
+use crate::bridge::identity::Identity;
 use crate::bridge::leg::{Caller, Controls, Dial, Leg, Stage, Web};
 use crate::bridge::room::{Refusal, reason_of};
 use crate::bridge::signal::status_code;
+use crate::bridge::tolls::Payers;
+use crate::bridge::trunks::passable;
 use crate::bridge::{Bridge, Place, Subject};
 use crate::media::command::MixKey;
 use crate::sip::endpoint::{Invited, Rejection};
@@ -39,10 +43,16 @@ pub(in crate::bridge) struct Routed {
     callee: Option<LegId>,
     steps: VecDeque<RouteStep>,
     /// Who calls.
-    from: Uri,
+    from: Identity,
+    /// Who pays.
+    payers: Payers,
+    /// Headers of its INVITE that a trunk may be passed.
+    told: Vec<(String, String)>,
     /// Whom it is for: what was dialled, then where it went.
     to: Uri,
     past: Past,
+    /// Refusals of the step under way that do not end the call, though somebody declines by them.
+    continue_on: Vec<u16>,
     /// What the step before came to.
     failure: Option<Failure>,
 }
@@ -72,7 +82,7 @@ impl Bridge {
     pub(in crate::bridge) fn take_route(
         &mut self,
         invited: &Invited,
-        caller: LegId,
+        arrival: &Arrival,
         (name, steps): (&str, Vec<RouteStep>),
     ) -> Result<Taken, Refusal> {
         let Some(first) = steps.first() else { return Err(Refusal::NotFound) };
@@ -96,13 +106,16 @@ impl Bridge {
         }
         self.has_room(2)?;
         let routed = Routed {
-            caller,
+            caller: arrival.id,
             peer: invited.peer.ip(),
             callee: None,
             steps: steps.into(),
-            from: invited.from.uri.without_headers(),
+            from: arrival.caller.clone(),
+            payers: arrival.payers.clone(),
+            told: passable(&invited.request),
             to: invited.target.without_headers(),
             past,
+            continue_on: Vec::new(),
             failure: None,
         };
         Ok(Taken::Call(self.routed_call(routed)))
@@ -159,7 +172,8 @@ impl Bridge {
     ) {
         let codecs = self.settings.codecs.clone();
         let web = self.legs.get(&id).map_or(Web::NotOffered, Leg::web);
-        let mut negotiation = self.negotiation(address, rtp_port, &codecs, web);
+        let rules = self.media_rules_of(id);
+        let mut negotiation = self.negotiation(&rules, (address, rtp_port), &codecs, web);
         let Some(call) = self.waits_in(id) else { return };
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let answer = offer.map(|offer| negotiation.answer(offer, leg.wish())).transpose();
@@ -217,10 +231,13 @@ impl Bridge {
             return true;
         }
         let failure = Failure::of(reason, sip).filter(|_| routed.callee == Some(leg));
-        let Some(failure) = failure else {
+        let Some(mut failure) = failure else {
             call.routed = None; // the caller gave up, or somebody ended it
             return false;
         };
+        if routed.continue_on.contains(&failure.status) {
+            failure.outcome = Some(failure.outcome.unwrap_or(RouteOutcome::Declined));
+        }
         routed.callee = None;
         routed.failure = Some(failure);
         self.next_step(id);
@@ -276,9 +293,41 @@ impl Bridge {
             return Ok(());
         }
         self.has_line().map_err(Failure::of_refusal)?;
+        let paid = self.paid_number(id, step)?;
         let (trunk, target) = self.step_target(step)?;
-        self.call_step(id, step, (trunk, target));
+        let callee = self.call_step(id, step, (trunk, target));
+        let callee = callee.filter(|callee| self.legs.contains_key(callee));
+        if let (Some(callee), Some((payers, number))) = (callee, paid) {
+            self.calls_for(callee, payers, number);
+        }
         Ok(())
+    }
+
+    /// What a step calls that somebody pays for, unless who pays may not call it: not users of ours.
+    fn paid_number(
+        &mut self,
+        id: CallId,
+        step: &RouteStep,
+    ) -> Result<Option<(Payers, String)>, Failure> {
+        let routed = self.calls.get(&id).and_then(|call| call.routed.as_ref());
+        let number = match (&step.trunk, &step.forward) {
+            (Some(trunk), _) => {
+                let number = step.number.clone().unwrap_or_default();
+                let rules = self.trunk_named(trunk).and_then(|trunk| self.trunk_rules(trunk));
+                rules.map_or_else(|| number.clone(), |rules| rules.numbers.normal(&number))
+            }
+            (None, Some(forward)) => {
+                let uri = forward_uri(forward);
+                uri.as_ref().and_then(super::user_or_number).unwrap_or_default()
+            }
+            (None, None) => return Ok(None),
+        };
+        let Some(payers) = routed.map(|routed| routed.payers.clone()) else { return Ok(None) };
+        self.may_call(&payers, &number).map_err(|reached| {
+            let (status, reason, _) = reached.limit.answer(reached.scope);
+            Failure::new(status, reason, RouteOutcome::Unreachable)
+        })?;
+        Ok(Some((payers, number)))
     }
 
     /// Whom a step calls.
@@ -301,19 +350,24 @@ impl Bridge {
         Ok((None, target))
     }
 
-    fn call_step(&mut self, id: CallId, step: &RouteStep, (trunk, target): (Option<usize>, Uri)) {
+    fn call_step(
+        &mut self,
+        id: CallId,
+        step: &RouteStep,
+        (trunk, target): (Option<usize>, Uri),
+    ) -> Option<LegId> {
         let timeout = step.timeout_s.map(|seconds| Duration::from_secs(seconds.into()));
         let timeout = timeout.unwrap_or(self.settings.ring_timeout);
         let codecs = self.settings.codecs.clone();
         let call = self.calls.get_mut(&id);
-        let Some(routed) = call.and_then(|call| call.routed.as_mut()) else { return };
+        let routed = call.and_then(|call| call.routed.as_mut())?;
         routed.move_on(step, &target);
-        // A carrier knows callers of its own only: to it we are whom it knows.
-        let from = match trunk {
-            Some(_) => Caller::Unsaid(super::user_or_number(&routed.from).unwrap_or_default()),
-            None => Caller::Uri(routed.from.clone()),
-        };
-        let headers = routed.past.headers();
+        routed.continue_on.clone_from(&step.continue_on);
+        let from = Caller::Routed(Box::new(routed.from.clone()));
+        let (mut headers, told) = (routed.past.headers(), routed.told.clone());
+        if let Some(rules) = trunk.and_then(|trunk| self.trunk_rules(trunk)) {
+            headers.extend(rules.headers.passed(&told));
+        }
         let callee = self.dial(Outbound {
             dial: Dial { target, from, codecs, trunk, headers },
             place: Place::Call(id),
@@ -326,6 +380,7 @@ impl Bridge {
         if let Some(routed) = call.and_then(|call| call.routed.as_mut()) {
             routed.callee = Some(callee);
         }
+        Some(callee)
     }
 
     /// The caller goes into a room after all.
@@ -414,7 +469,7 @@ impl Failure {
         let outcome = match sip.status {
             486 | 600 => Some(RouteOutcome::Busy),
             408 => Some(RouteOutcome::NoAnswer),
-            603 | 607 | 608 => None,
+            status if DECLINED.contains(&status) => None,
             _ => Some(RouteOutcome::Unreachable),
         };
         // What they want of us they do not want of the caller: our password, another address.

@@ -72,6 +72,7 @@ impl Rule {
         let from = route.source.from.as_deref();
         let from = from.map(|text| pattern("/source/from", text)).transpose()?;
         let destination = destination(&route.destination)?;
+        check_templates(&route.steps, &destination)?;
         let window = |(index, time)| Window::new(&format!("/times/{index}"), time);
         let times = route.times.iter().enumerate().map(window).collect::<Result<_, _>>()?;
         Ok(Self { route, network, from, destination, times })
@@ -257,6 +258,10 @@ fn check_step(at: &str, step: &RouteStep) -> Result<(), RouteFault> {
     if timeout_s.is_some_and(|seconds| !(1..=600).contains(&seconds)) {
         return Err(fault(format!("{at}/timeout_s"), "expected 1 to 600"));
     }
+    if let Some(status) = step.continue_on.iter().find(|status| !DECLINED.contains(status)) {
+        let detail = format!("expected 603, 607 or 608, found {status}");
+        return Err(fault(format!("{at}/continue_on"), detail));
+    }
     if let Some(RouteReject { status, .. }) = reject
         && !(400..=699).contains(status)
     {
@@ -272,6 +277,56 @@ fn check_step(at: &str, step: &RouteStep) -> Result<(), RouteFault> {
     Ok(())
 }
 
+/// Whether every group that a step puts in is one of the destination.
+fn check_templates(steps: &[RouteStep], destination: &Regex) -> Result<(), RouteFault> {
+    for (index, step) in steps.iter().enumerate() {
+        let RouteStep { room, user, number, forward, .. } = step;
+        let fields = [("room", room), ("user", user), ("number", number), ("forward", forward)];
+        for (field, template) in fields {
+            let template = template.as_deref().unwrap_or_default();
+            if let Some(group) = groups(template).find(|group| !has_group(destination, group)) {
+                let detail = format!("expected a group of the destination, found ${{{group}}}");
+                return Err(fault(format!("/steps/{index}/{field}"), detail));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has_group(destination: &Regex, group: &str) -> bool {
+    match group.parse::<usize>() {
+        Ok(number) => number < destination.captures_len(),
+        Err(_) => destination.capture_names().flatten().any(|name| name == group),
+    }
+}
+
+/// The groups that a template names, as [`regex::Captures::expand`] reads it: `$1a` is the group `1a`, `$$` is none.
+fn groups(template: &str) -> impl Iterator<Item = &str> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        loop {
+            let (_, after) = rest.split_once('$')?;
+            if let Some(after) = after.strip_prefix('$') {
+                rest = after;
+                continue;
+            }
+            if let Some((group, after)) =
+                after.strip_prefix('{').and_then(|in_| in_.split_once('}'))
+            {
+                rest = after;
+                return Some(group);
+            }
+            let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+            let end = after.find(|letter| !is_name(letter)).unwrap_or(after.len());
+            let (group, after) = after.split_at(end);
+            rest = after;
+            if !group.is_empty() {
+                return Some(group);
+            }
+        }
+    })
+}
+
 /// A `sip:` URI with a host, that a call can be forwarded to.
 pub(super) fn forward_uri(text: &str) -> Option<Uri> {
     let uri = Uri::parse(text.as_bytes()).ok()?;
@@ -282,6 +337,8 @@ fn fault(pointer: impl Into<String>, detail: impl Into<String>) -> RouteFault {
     RouteFault { pointer: pointer.into(), detail: detail.into() }
 }
 
+/// By these somebody declines (RFC 3261 §21.6.2, RFC 8197, RFC 8688): they end a call unless its step says otherwise.
+pub(super) const DECLINED: [u16; 3] = [603, 607, 608];
 /// Steps of a route.
 const MAX_STEPS: usize = 10;
 /// Times of a route.
@@ -378,6 +435,16 @@ mod tests {
     }
 
     #[test]
+    fn a_dollar_that_names_no_group_is_a_dollar() {
+        for template in ["a$$1", "a$", "a$-", "a${", "$0-${1}-$1"] {
+            let step = json!({"room": template});
+            let route = json!({"destination": {"prefix": "0"}, "steps": [step]});
+
+            assert!(rule(route).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_pointed_at() {
         let good = json!([{"room": "a"}]);
         let day = |field: &str, value: &str| json!([{field: value}]);
@@ -389,6 +456,17 @@ mod tests {
             (json!({"steps": [{"forward": "tel:1"}]}), "/steps/0/forward"),
             (json!({"steps": [{"user": "a", "timeout_s": 0}]}), "/steps/0/timeout_s"),
             (json!({"steps": [{"reject": {"status": 200}}]}), "/steps/0/reject/status"),
+            (json!({"steps": [{"room": "a", "continue_on": [486]}]}), "/steps/0/continue_on"),
+            (json!({"steps": [{"room": "a-$1"}]}), "/steps/0/room"),
+            (json!({"destination": {"regex": "0(.)"}, "steps": [{"user": "$2"}]}), "/steps/0/user"),
+            (
+                json!({"destination": {"prefix": "0"}, "steps": [{"forward": "sip:${rest}@x"}]}),
+                "/steps/0/forward",
+            ),
+            (
+                json!({"destination": {"prefix": "0"}, "steps": [{"trunk": "t", "number": "$1a"}]}),
+                "/steps/0/number",
+            ),
             (json!({"steps": good, "source": {"network": "10.0.0.0"}}), "/source/network"),
             (json!({"steps": good, "source": {"from": "("}}), "/source/from"),
             (

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::bridge::scene::{SDP, Scene, header, response};
-use crate::bridge::{Settings, TrunkSettings};
+use crate::bridge::{Settings, TrunkGateway, TrunkLimits, TrunkRules, TrunkSettings};
 use crate::bridge_settings;
 use crate::config::Config;
 
@@ -14,10 +14,14 @@ fn rule(name: &str, mut route: Value) -> Rule {
     Rule::new(serde_json::from_value(route).unwrap()).unwrap()
 }
 
+fn gateway(uri: &str) -> TrunkGateway {
+    TrunkGateway { uri: Uri::parse(uri.as_bytes()).unwrap(), priority: 0, weight: 1 }
+}
+
 fn trunk() -> TrunkSettings {
     TrunkSettings {
         name: "carrier".to_owned(),
-        gateways: vec![Uri::parse(b"sip:192.0.2.1").unwrap()],
+        gateways: vec![gateway("sip:192.0.2.1")],
         account: None,
         registers: false,
         expires: Duration::from_hours(1),
@@ -27,6 +31,8 @@ fn trunk() -> TrunkSettings {
         check: Duration::ZERO,
         max_calls: 10,
         prefixes: vec!["+49".to_owned()],
+        rules: TrunkRules::default(),
+        limits: TrunkLimits::default(),
     }
 }
 
@@ -285,4 +291,67 @@ fn a_test_tells_which_route_takes_a_call_and_why() {
     assert!(trace.looked_at[1].why.contains("source.trunk is carrier"), "{trace:?}");
     assert_eq!(trace.steps[0].room.as_deref(), Some("ext-123"));
     assert!(scene.sent.is_empty() && scene.happened.is_empty(), "no call is placed");
+}
+
+#[test]
+fn a_trunk_that_has_enough_passes_a_call_on_to_the_next_step() {
+    let limits = TrunkLimits { calls_per_second: 1, ..TrunkLimits::default() };
+    let settings = bridge_settings(&Config::default(), 1);
+    let steps = json!([{"trunk": "carrier", "number": "+49$0"}, {"forward": "sip:bob@10.0.0.2"}]);
+    let routes = vec![rule("only", json!({ "steps": steps }))];
+    let trunks = vec![TrunkSettings { limits, ..trunk() }];
+    let mut scene = Scene::new(Settings { trunks, routes, ..settings });
+
+    scene.call("1");
+    let first = scene.sent("INVITE ").to_owned();
+    scene.call("2");
+
+    assert!(first.starts_with("INVITE sip:+491@192.0.2.1 "), "{first}");
+    assert!(scene.has_sent("INVITE sip:bob@10.0.0.2 "), "{:?}", scene.sent);
+    assert_eq!(scene.told("limit.reached")["limit"], "calls_per_second");
+}
+
+#[test]
+fn who_declines_ends_the_call_unless_the_step_goes_on() {
+    for (step, on, status, goes_on) in [
+        (json!({"forward": "sip:bob@10.0.0.2"}), json!([]), 603, false),
+        (json!({"forward": "sip:bob@10.0.0.2", "continue_on": [603]}), json!([]), 603, true),
+        (json!({"forward": "sip:bob@10.0.0.2", "continue_on": [603]}), json!([]), 607, false),
+        (
+            json!({"forward": "sip:bob@10.0.0.2", "continue_on": [607, 608]}),
+            json!(["declined"]),
+            608,
+            true,
+        ),
+        (json!({"forward": "sip:bob@10.0.0.2", "continue_on": [603]}), json!(["busy"]), 603, false),
+    ] {
+        let mut scene = scene(&json!([step, {"room": "lobby", "on": on}]));
+
+        scene.call("bob");
+        let invite = scene.sent("INVITE ").to_owned();
+        scene.say(response(&invite, (status, "c"), ""));
+
+        let answer = if goes_on { 200 } else { status };
+        assert!(scene.has_sent(&format!("SIP/2.0 {answer} ")), "{step} {:?}", scene.sent);
+    }
+}
+
+#[test]
+fn options_to_what_a_route_takes_are_answered_as_a_call_would_be() {
+    let mut scene = with_routes(vec![
+        rule("out", json!({"destination": {"prefix": "0"}, "steps": [{"trunk": "carrier"}]})),
+        rule("room", json!({"destination": {"exact": "9"}, "steps": [{"room": "lobby"}]})),
+        rule("no", json!({"destination": {"exact": "8"}, "steps": [{"reject": {"status": 410}}]})),
+        rule(
+            "none",
+            json!({"order": 900, "destination": {"exact": "!"}, "steps": [{"room": "a"}]}),
+        ),
+    ]);
+
+    for (number, status) in [("030123", 200), ("9", 200), ("8", 410), ("!", 200)] {
+        scene.calls += 1;
+        let answer = scene.request("OPTIONS", number, scene.calls, "");
+
+        assert!(answer.starts_with(&format!("SIP/2.0 {status} ")), "{number} {answer}");
+    }
 }

@@ -12,12 +12,16 @@ fn uri(text: &str) -> Uri {
     Uri::parse(text.as_bytes()).unwrap()
 }
 
+fn gateway(text: &str, priority: u16) -> TrunkGateway {
+    TrunkGateway { uri: uri(text), priority, weight: 1 }
+}
+
 /// A carrier with two gateways that knows us as 4930.
 fn trunk() -> TrunkSettings {
     let account = Account { username: "4930".to_owned(), password: "secret".to_owned() };
     TrunkSettings {
         name: "carrier".to_owned(),
-        gateways: vec![uri("sip:192.0.2.1"), uri("sip:192.0.2.2:5070")],
+        gateways: vec![gateway("sip:192.0.2.1", 0), gateway("sip:192.0.2.2:5070", 1)],
         account: Some(Arc::new(account)),
         registers: true,
         expires: Duration::from_hours(1),
@@ -27,6 +31,8 @@ fn trunk() -> TrunkSettings {
         check: Duration::from_secs(30),
         max_calls: 2,
         prefixes: vec!["+49".to_owned()],
+        rules: TrunkRules::default(),
+        limits: TrunkLimits::default(),
     }
 }
 
@@ -237,5 +243,97 @@ fn its_calls_come_in_without_a_password_and_go_to_its_room() {
         let name = created.and_then(|event| event.data.read::<serde_json::Value>());
         let name = name.map(|room| room["name"].clone());
         assert_eq!(name, (status == 200).then(|| json!("lobby")));
+    }
+}
+
+/// A carrier that is neither registered with nor watched.
+fn quiet(limits: TrunkLimits) -> TrunkSettings {
+    TrunkSettings { registers: false, check: Duration::ZERO, limits, ..trunk() }
+}
+
+#[test]
+fn the_gateway_of_the_lowest_priority_is_first_wherever_it_stands() {
+    let gateways = vec![gateway("sip:192.0.2.1", 20), gateway("sip:192.0.2.2:5070", 10)];
+    let mut carrier = Carrier::new(TrunkSettings { gateways, ..quiet(TrunkLimits::default()) });
+
+    carrier.dial("+491").unwrap();
+    let first = carrier.request("INVITE ");
+    carrier.answer(&first, 503, "");
+
+    assert!(first.starts_with("INVITE sip:+491@192.0.2.2:5070 "), "{first}");
+    assert!(carrier.request("INVITE ").starts_with("INVITE sip:+491@192.0.2.1 "));
+}
+
+#[test]
+fn calls_that_come_too_fast_are_refused_both_ways_and_it_is_told() {
+    let limits = TrunkLimits { calls_per_second: 1, ..TrunkLimits::default() };
+    let mut carrier = Carrier::new(TrunkSettings { max_calls: 10, ..quiet(limits) });
+
+    carrier.dial("+491").unwrap();
+    let second = carrier.dial("+492");
+    let told = carrier.scene.told("limit.reached");
+    carrier.scene.peer = "192.0.2.1:5060".parse().unwrap();
+    let third = carrier.scene.call("4930");
+    carrier.wait(1);
+    let fourth = carrier.scene.call("4930");
+
+    assert!(matches!(second, Err(ControlError::Busy { retry_after_s: 1, .. })), "{second:?}");
+    let expected = json!({"scope": "trunk", "name": "carrier", "limit": "calls_per_second",
+        "action": "refused", "sip": {"status": 503, "reason": "Too many calls at once"},
+        "source": null, "to": null});
+    assert_eq!(told, expected);
+    assert!(
+        third.starts_with("SIP/2.0 503 ") && third.contains("\r\nRetry-After: 1\r\n"),
+        "{third}"
+    );
+    assert!(fourth.starts_with("SIP/2.0 200 "), "{fourth}");
+}
+
+#[test]
+fn a_call_that_lasted_as_long_as_it_may_is_hung_up() {
+    for (trunk, node) in [(60, 0), (0, 60), (60, 90)] {
+        let limits =
+            TrunkLimits { max_duration: Duration::from_secs(trunk), ..TrunkLimits::default() };
+        let settings = settings(quiet(limits));
+        let max_duration = Duration::from_secs(node);
+        let mut scene = Scene::new(Settings { max_duration, ..settings });
+        scene.peer = "192.0.2.1:5060".parse().unwrap();
+
+        let talk = scene.joined("4930");
+        scene.wait(Duration::from_secs(59));
+        let is_early = !scene.has_sent("BYE ");
+        scene.wait(Duration::from_secs(1));
+
+        let told = scene.told("limit.reached");
+        let scope = if trunk == 60 { "trunk" } else { "node" };
+        assert_eq!((told["scope"].as_str(), told["action"].as_str()), (Some(scope), Some("ended")));
+        assert_eq!(told["limit"], "max_duration");
+        assert!(is_early && scene.sent("BYE ").contains("lasted as long as it may"));
+        assert_eq!(scene.leg(talk.leg).end_reason, Some(model::LeftReason::LimitReached));
+    }
+}
+
+#[test]
+fn metrics_tell_how_the_calls_of_a_trunk_fare() {
+    let mut carrier = Carrier::new(quiet(TrunkLimits::default()));
+    carrier.dial("+491").unwrap();
+    let invite = carrier.request("INVITE ");
+    carrier.answer(&invite, 486, "");
+    carrier.scene.peer = "192.0.2.1:5060".parse().unwrap();
+    let talk = carrier.scene.joined("4930");
+    carrier.scene.wait(Duration::from_secs(30));
+    carrier.scene.within(&talk, ("BYE", 2), "");
+
+    let page = carrier.scene.ask(|reply| Command::Metrics { reply }).unwrap();
+
+    for line in [
+        "plenary_trunk_attempts_total{trunk=\"carrier\",direction=\"inbound\"} 1",
+        "plenary_trunk_attempts_total{trunk=\"carrier\",direction=\"outbound\"} 1",
+        "plenary_trunk_answered_total{trunk=\"carrier\",direction=\"inbound\"} 1",
+        "plenary_trunk_failed_total{trunk=\"carrier\",direction=\"outbound\",cause=\"busy\"} 1",
+        "plenary_trunk_talk_seconds_total{trunk=\"carrier\"} 30",
+        "plenary_trunk_calls{trunk=\"carrier\",direction=\"inbound\"} 0",
+    ] {
+        assert!(page.contains(line), "{line} {page}");
     }
 }
