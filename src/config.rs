@@ -27,7 +27,8 @@ pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
 pub use trunk::{Gateway, Headers, Trunk};
 pub use units::{
-    Auto, CodecName, DatabaseUrl, DigestName, Listeners, MediaSrtp, PortRange, Secret, User,
+    Auto, CodecName, DatabaseUrl, DigestName, Listeners, MediaSrtp, NameServer, PortRange, Secret,
+    Switch, User,
 };
 
 use wire::{duration, list, text};
@@ -71,6 +72,8 @@ pub struct Config {
     pub prices: BTreeMap<String, f64>,
     /// Signalling.
     pub sip: Sip,
+    /// How names are resolved.
+    pub dns: Dns,
     /// Audio.
     pub media: Media,
     /// How rooms come to be.
@@ -81,6 +84,8 @@ pub struct Config {
     pub events: Events,
     /// What is kept for good, and for how long.
     pub records: Records,
+    /// Copies of SIP messages.
+    pub hep: Hep,
 }
 
 /// How log lines are written.
@@ -190,6 +195,9 @@ pub struct Sip {
     pub ban_time: Duration,
     /// Whether phones behind a NAT are answered where their messages come from.
     pub nat: bool,
+    /// For how long a peer without TCP gets large requests by UDP at once.
+    #[serde(with = "duration")]
+    pub udp_only_time: Duration,
     /// How long a phone may ring where the request does not say.
     #[serde(with = "duration")]
     pub ring_timeout: Duration,
@@ -223,6 +231,30 @@ pub struct Sip {
     /// The time from one NOTIFY of a subscription to the next, at least.
     #[serde(with = "duration")]
     pub notify_interval: Duration,
+}
+
+/// How names are resolved.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// Name servers; none: the system's.
+    #[serde(with = "list")]
+    pub servers: Vec<NameServer>,
+    /// How long a question may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Questions at once.
+    pub questions: usize,
+    /// Answers kept.
+    pub cache: usize,
+    /// The longest that the absence of a record is kept.
+    #[serde(with = "duration")]
+    pub negative_ttl: Duration,
+    /// Servers of a name that a request tries.
+    pub hosts: usize,
+    /// For how long one that failed is tried last.
+    #[serde(with = "duration")]
+    pub down_time: Duration,
 }
 
 /// Audio.
@@ -382,6 +414,25 @@ pub struct Records {
     pub audit_days: u32,
 }
 
+/// Copies of SIP messages for a collector.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hep {
+    /// Its UDP address.
+    #[serde(with = "text")]
+    pub collector: Switch<SocketAddr>,
+    /// The number of this node there.
+    pub capture_id: u32,
+    /// What it asks for; empty: nothing.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Hep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hep").field("collector", &self.collector).finish_non_exhaustive()
+    }
+}
+
 impl Default for Config {
     /// What `plenary.sample.toml` says.
     fn default() -> Self {
@@ -397,7 +448,7 @@ const SAMPLE: &str = include_str!("../plenary.sample.toml");
 impl Config {
     /// What types alone cannot say: each complaint as key and expectation.
     fn complaints(&self) -> Vec<(&'static str, String)> {
-        let Self { media, limits, events, sip, .. } = self;
+        let Self { media, limits, events, sip, dns, hep, .. } = self;
         let mut complaints = Vec::new();
         let mut expect = |holds: bool, key: &'static str, expected: &str| {
             if !holds {
@@ -434,6 +485,7 @@ impl Config {
         }
         expect(routes.len() <= MAX_ROUTES, "routes", &format!("at most {MAX_ROUTES}"));
         sip.expect_sane(&mut expect);
+        dns.expect_sane(&mut expect);
         expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
         expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
         expect(
@@ -467,6 +519,7 @@ impl Config {
         limits.expect_sane(&mut expect);
         expect(events.log_size >= 1, "events.log_size", "at least 1");
         expect(events.history >= 1, "events.history", "at least 1");
+        expect(hep.password.len() <= 255, "hep.password", "at most 255 octets");
         complaints
     }
 
@@ -568,6 +621,14 @@ impl Sip {
         );
         expect(!self.ws_ping.is_zero(), "sip.ws_ping", "at least 1s");
         expect(!self.handshake_timeout.is_zero(), "sip.handshake_timeout", "at least 1s");
+    }
+}
+
+impl Dns {
+    fn expect_sane(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        expect(self.timeout >= Duration::from_millis(100), "dns.timeout", "at least 100ms");
+        expect(self.questions >= 1, "dns.questions", "at least 1");
+        expect((1..=64).contains(&self.hosts), "dns.hosts", "1 to 64");
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use api::archive::{self, StoreFailure, Stored};
@@ -17,17 +16,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::sleep_until;
+use tracing::{info, warn};
 
 use crate::bridge::{Bridge, ChangeId, Clock, Input, Output, ResolveId};
 use crate::media::{self, Media, QueueFull};
-use crate::net::{self, Net};
+use crate::net::{self, Collector, Net, Resolver};
+use crate::sip::locate::{Answer, Question};
 
-/// How long a name look-up may take before it counts as failed.
-const LOOK_UP: Duration = Duration::from_secs(5);
-/// Look-ups at once; one more fails at once.
-const LOOK_UPS: usize = 256;
 /// How often the clock readings are taken anew.
 const CLOCK: Duration = Duration::from_mins(1);
 /// An input that takes the bridge longer than this is worth a look.
@@ -39,6 +35,11 @@ pub(crate) struct Driver {
     pub(crate) bridge: Bridge,
     pub(crate) net: Net,
     pub(crate) packets: mpsc::Receiver<net::Event>,
+    pub(crate) resolver: Resolver,
+    /// Where copies of SIP messages go.
+    pub(crate) collector: Option<Collector>,
+    /// Questions to DNS at once; one more counts as not answered.
+    pub(crate) questions: usize,
     pub(crate) media: Media,
     pub(crate) media_events: media::Events,
     pub(crate) commands: mpsc::Receiver<control::Command>,
@@ -51,7 +52,8 @@ pub(crate) struct Driver {
 /// What the driver keeps beside its parts.
 #[derive(Debug)]
 struct Desk {
-    look_ups: JoinSet<(ResolveId, Vec<SocketAddr>)>,
+    /// Questions to DNS that are not answered yet.
+    questions: JoinSet<(ResolveId, Question, Answer)>,
     /// Media commands that found a full queue, in order.
     waiting: VecDeque<media::command::Command>,
     /// What the store has not answered yet; the bridge bounds them.
@@ -64,7 +66,7 @@ impl Driver {
     /// Runs until the bridge is drained.
     pub(crate) async fn run(mut self) {
         let mut desk = Desk {
-            look_ups: JoinSet::new(),
+            questions: JoinSet::new(),
             waiting: VecDeque::new(),
             stores: JoinSet::new(),
             meters: false,
@@ -87,8 +89,8 @@ impl Driver {
                 },
                 Ok(event) = self.media_events.recv() => Input::Media(event),
                 Some(command) = self.commands.recv() => Input::Command(command),
-                Some(found) = desk.look_ups.join_next() => match found {
-                    Ok((id, addresses)) => Input::Resolved(id, addresses),
+                Some(answered) = desk.questions.join_next() => match answered {
+                    Ok((id, question, answer)) => Input::Resolved(id, question, answer),
                     Err(error) => { warn!(%error, "look-up task failed"); continue }
                 },
                 Some(stored) = desk.stores.join_next() => match stored {
@@ -123,7 +125,12 @@ impl Driver {
         loop {
             match self.bridge.poll_output() {
                 Output::Transmit(transmit) => self.net.send(transmit),
-                Output::Resolve { id, host, port } => look_up(desk, id, host, port),
+                Output::Capture(packet) => {
+                    if !self.collector.as_ref().is_some_and(|collector| collector.send(&packet)) {
+                        self.bridge.note_capture_lost();
+                    }
+                }
+                Output::Resolve { id, question } => self.ask_dns(desk, id, question),
                 Output::Media(command) => {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
@@ -136,6 +143,22 @@ impl Driver {
                 Output::WaitUntil(at) => return at,
             }
         }
+    }
+
+    /// DNS may take its time: nobody waits for it here.
+    fn ask_dns(&self, desk: &mut Desk, id: ResolveId, question: Question) {
+        let is_full = desk.questions.len() >= self.questions;
+        let resolver = self.resolver.clone();
+        desk.questions.spawn(async move {
+            if is_full {
+                warn!(
+                    "too many questions to DNS at once: one is not asked; dns.questions allows more"
+                );
+                return (id, question, Answer::Silence);
+            }
+            let answer = resolver.ask(&question).await;
+            (id, question, answer)
+        });
     }
 
     /// Media commands go out in order; a full queue is tried again, since none may be lost.
@@ -192,24 +215,6 @@ struct Told {
     left_reason: Option<String>,
     end_reason: Option<String>,
     reason: Option<String>,
-}
-
-fn look_up(desk: &mut Desk, id: ResolveId, host: String, port: u16) {
-    let full = desk.look_ups.len() >= LOOK_UPS;
-    desk.look_ups.spawn(async move {
-        if full {
-            warn!("too many name look-ups at once: one is refused");
-            return (id, Vec::new());
-        }
-        match timeout(LOOK_UP, tokio::net::lookup_host((host.as_str(), port))).await {
-            Ok(Ok(found)) => (id, found.collect()),
-            Ok(Err(error)) => {
-                debug!(%error, "look-up failed");
-                (id, Vec::new())
-            }
-            Err(_) => (id, Vec::new()),
-        }
-    });
 }
 
 async fn until(deadline: Option<Instant>) {

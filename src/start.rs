@@ -24,7 +24,9 @@ use crate::config::{self, Caller, ClientCertificate, Config, MediaIo, Prack, Sip
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
-use crate::net::{self, Files, Net, RoutingTable, Tls};
+use crate::net::{
+    self, Collector, Family, Files, Net, Resolver, ResolverOptions, RoutingTable, Tls,
+};
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
@@ -47,6 +49,12 @@ pub enum StartError {
     /// The media threads cannot start.
     #[error("media threads: {0}")]
     Media(io::Error),
+    /// The name servers cannot be asked.
+    #[error("DNS: {0}; set dns.servers")]
+    Dns(io::Error),
+    /// The collector of HEP3 cannot be reached.
+    #[error("hep.collector: {0}")]
+    Hep(io::Error),
     /// No certificate for DTLS can be made.
     #[error("certificate for DTLS: {0}; media.dtls = false does without")]
     Certificate(String),
@@ -166,10 +174,15 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (desk, writer, reader) = store::staff(store, retention);
     tasks.spawn(writer.run());
     tasks.spawn(reader.run());
+    let collector = config.hep.collector.set().map(|at| Collector::connect(*at));
+    let resolver = Resolver::new(resolver_options(config, &sip_udp, &sip_streams));
     let driver = Driver {
         bridge,
         net,
         packets,
+        resolver: resolver.map_err(StartError::Dns)?,
+        collector: collector.transpose().map_err(StartError::Hep)?,
+        questions: config.dns.questions,
         media,
         media_events,
         commands,
@@ -279,6 +292,24 @@ fn net_options(config: &Config) -> net::Options {
     }
 }
 
+/// Addresses are asked for in the families that we listen in.
+fn resolver_options(
+    config: &Config,
+    udp: &[SocketAddr],
+    streams: &[(Transport, SocketAddr)],
+) -> ResolverOptions {
+    let mut own = udp.iter().chain(streams.iter().map(|(_, at)| at));
+    let v4 = own.clone().any(SocketAddr::is_ipv4).then_some(Family::V4);
+    let v6 = own.any(SocketAddr::is_ipv6).then_some(Family::V6);
+    ResolverOptions {
+        servers: config.dns.servers.iter().map(|server| server.0).collect(),
+        timeout: config.dns.timeout,
+        cache: config.dns.cache,
+        negative_ttl: config.dns.negative_ttl,
+        families: v4.into_iter().chain(v6).collect(),
+    }
+}
+
 /// An empty path is none.
 fn files(sip: &Sip) -> Files {
     let some = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
@@ -324,6 +355,10 @@ fn endpoint_settings(
         tls_ports: ports(&of(Transport::Tls), &any),
         ws_ports: ports(&of(Transport::Ws), &any),
         wss_ports: ports(&of(Transport::Wss), &any),
+        transports: transports(udp, streams),
+        servers: config.dns.hosts,
+        down_time: config.dns.down_time,
+        udp_only_time: config.sip.udp_only_time,
         message: limits(config),
         transactions: config.limits.transactions,
         sessions: config.limits.dialogs,
@@ -343,6 +378,14 @@ fn endpoint_settings(
         notify_interval: config.sip.notify_interval,
         ..usual
     }
+}
+
+/// What DNS may choose: that which we can be answered and called back by.
+fn transports(udp: &[SocketAddr], streams: &[(Transport, SocketAddr)]) -> Vec<Transport> {
+    let listens = |transport| streams.iter().any(|(own, _)| *own == transport);
+    let udp = (!udp.is_empty()).then_some(Transport::Udp);
+    let streams = [Transport::Tcp, Transport::Tls].into_iter().filter(|own| listens(*own));
+    udp.into_iter().chain(streams).collect()
 }
 
 /// The first port of each family; where this transport has no listener of a family, that of another one.
@@ -400,7 +443,7 @@ fn identity(timeout: Duration) -> Result<Arc<Identity>, StartError> {
 
 /// What the configuration tells the bridge, but for what is made at start: the fingerprint of our certificate.
 pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
-    let Config { sip, media, rooms, limits, events, .. } = config;
+    let Config { sip, media, rooms, limits, events, hep, .. } = config;
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
     let listeners = [&sip.udp, &sip.tcp, &sip.tls, &sip.ws, &sip.wss];
     let media_addresses = listeners.into_iter().flat_map(|all| &all.0).filter(|a| specific(a));
@@ -444,6 +487,10 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         max_trunks: limits.trunks,
         kept: Vec::new(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
+        hep: hep.collector.set().map(|_| bridge::HepSettings {
+            capture_id: hep.capture_id,
+            password: hep.password.clone(),
+        }),
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),

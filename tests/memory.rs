@@ -202,6 +202,7 @@ impl World {
                     return;
                 }
                 Output::Levels(_)
+                | Output::Capture(_)
                 | Output::Resolve { .. }
                 | Output::Store(..)
                 | Output::Record(_)

@@ -186,7 +186,7 @@ fn write_endpoint(out: &mut String, entity: &str, leg: &Leg) -> fmt::Result {
 /// RFC 4575 §5.7.
 fn status(leg: &Leg) -> &'static str {
     match leg.stage {
-        Stage::Resolving(_) | Stage::Opening { .. } | Stage::Dialing => "dialing-out",
+        Stage::Resolving { .. } | Stage::Opening { .. } | Stage::Dialing => "dialing-out",
         Stage::Answering { .. } | Stage::Waiting(_) | Stage::Confirming => "dialing-in",
         Stage::Ringing => "alerting",
         Stage::Up if leg.hold.by().is_some() => "on-hold",

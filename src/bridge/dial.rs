@@ -7,6 +7,7 @@ use std::time::Duration;
 use api::event::EventType;
 use api::model::{CallId, Direction, LeftReason, LegId, SipFailure};
 use bytes::Bytes;
+use rand_core::Rng as _;
 use serde_json::json;
 
 use crate::media::command::Command;
@@ -14,8 +15,9 @@ use crate::sip::Message;
 use crate::sip::digest::Account;
 use crate::sip::endpoint::{Hunt, Invitation, Target};
 use crate::sip::headers::NameAddr;
+use crate::sip::locate::{self, Answer, Locator, Question, Wanted};
 use crate::sip::transport::Transport;
-use crate::sip::uri::{Host, Uri};
+use crate::sip::uri::Uri;
 
 use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts, Web};
 use super::policy::Infos;
@@ -50,7 +52,10 @@ impl Bridge {
     /// Starts to call; the leg exists from now on, whatever becomes of it.
     pub(super) fn dial(&mut self, outbound: Outbound) -> LegId {
         let Outbound { dial, place, call, display_name, controls, timeout } = outbound;
-        let mut leg = self.new_leg(Direction::Outbound, place, Stage::Resolving(dial.clone()));
+        let wanted = Wanted::of_uri(&dial.target).unwrap_or_else(Wanted::nobody);
+        let locator = Locator::new(wanted, self.endpoint.reach(), self.dice.next_u64());
+        let stage = Stage::Resolving { dial: dial.clone(), locator: Box::new(locator) };
+        let mut leg = self.new_leg(Direction::Outbound, place, stage);
         let id = leg.id;
         leg.call = call;
         leg.from = dial.from.to_string();
@@ -62,8 +67,6 @@ impl Bridge {
         self.add_leg(leg);
         self.set_timer(timeout, Timer::Ring(id));
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
-        let port = dial.target.port().unwrap_or(SIP_PORT);
-        let host = dial.target.host();
         if let Some(trunk) = dial.trunk {
             self.note_trunk_leg(trunk, id, Direction::Outbound);
         }
@@ -72,12 +75,9 @@ impl Bridge {
         {
             // Without a phone it comes to nothing once it is there: a leg never ends before it is told of.
             let us = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), SIP_PORT);
-            self.resolved(id, &[phones.first().map_or(us, |phone| phone.peer)]);
-        } else if let Some(address) = host.and_then(Host::address) {
-            self.resolved(id, &[SocketAddr::new(address, port)]);
+            self.resolved(id, Some(phones.first().map_or(us, |phone| phone.peer)));
         } else {
-            let host = host.map(Host::to_string).unwrap_or_default();
-            self.outputs.push_back(Output::Resolve { id: ResolveId::Leg(id), host, port });
+            self.look_up(id);
         }
         id
     }
@@ -94,11 +94,35 @@ impl Bridge {
         rules.cloned().unwrap_or_default()
     }
 
-    /// The host to call has an address, so we know which of ours it will see: open the ports.
-    pub(super) fn resolved(&mut self, id: LegId, addresses: &[SocketAddr]) {
+    /// Takes what DNS says of the host to call.
+    pub(super) fn dns_answered(&mut self, id: LegId, question: &Question, answer: Answer) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Stage::Resolving(dial) = &leg.stage else { return };
-        let Some(peer) = addresses.first() else {
+        let Stage::Resolving { locator, .. } = &mut leg.stage else { return };
+        locator.handle_answer(question, answer);
+        self.look_up(id);
+    }
+
+    /// Asks for the servers of the host to call, or goes on when they are known.
+    fn look_up(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Stage::Resolving { locator, .. } = &mut leg.stage else { return };
+        let found = loop {
+            match locator.poll_output() {
+                locate::Output::Ask(question) => {
+                    self.outputs.push_back(Output::Resolve { id: ResolveId::Leg(id), question });
+                }
+                locate::Output::Waiting => return,
+                locate::Output::Found(found) => break found,
+            }
+        };
+        self.resolved(id, found.first().map(|first| first.peer));
+    }
+
+    /// The host to call has an address, so we know which of ours it will see: open the ports.
+    fn resolved(&mut self, id: LegId, peer: Option<SocketAddr>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Stage::Resolving { dial, .. } = &leg.stage else { return };
+        let Some(peer) = peer else {
             let sip = SipFailure { status: 503, reason: "Host not found".to_owned() };
             return self.end_leg(id, LeftReason::Unreachable, Some(sip));
         };
@@ -233,7 +257,9 @@ impl Bridge {
 
     pub(super) fn rang_too_long(&mut self, id: LegId) {
         let waits = self.legs.get(&id).is_some_and(|leg| match leg.stage {
-            Stage::Resolving(_) | Stage::Opening { .. } | Stage::Dialing | Stage::Ringing => true,
+            Stage::Resolving { .. } | Stage::Opening { .. } | Stage::Dialing | Stage::Ringing => {
+                true
+            }
             Stage::Answering { .. } | Stage::Waiting(_) | Stage::Confirming | Stage::Up => false,
         });
         if waits {

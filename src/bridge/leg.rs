@@ -21,6 +21,7 @@ use crate::sdp::{self, Negotiation};
 use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::{ReferId, SessionId};
 use crate::sip::headers::Name;
+use crate::sip::locate::Locator;
 use crate::sip::uri::Uri;
 use crate::sip::{Message, Method};
 
@@ -93,8 +94,8 @@ pub(super) struct Leg {
 /// Where a leg is in its life, with what only that state needs.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// We look up the host to call.
-    Resolving(Dial),
+    /// We look for the servers of the host to call.
+    Resolving { dial: Dial, locator: Box<Locator> },
     /// Ports are being bound for somebody who calls us and sees us at this address.
     Answering { offer: Option<Bytes>, address: IpAddr },
     /// A caller whose call a route takes, with what it will be answered; without an offer it will be offered.
@@ -358,7 +359,7 @@ impl Leg {
 
     fn state(&self) -> LegState {
         match self.stage {
-            Stage::Resolving(_)
+            Stage::Resolving { .. }
             | Stage::Opening { .. }
             | Stage::Answering { .. }
             | Stage::Dialing => LegState::Dialing,

@@ -289,7 +289,7 @@ impl Bridge {
             self.sessions.remove(&session);
             self.endpoint.hang_up(self.now, session, bye_reason(reason));
         }
-        if matches!(leg.stage, Stage::Resolving(_)) {
+        if matches!(leg.stage, Stage::Resolving { .. }) {
             self.media.remove(&leg.media); // no port was ever asked for
         } else {
             self.tell_media(Command::Close { leg: leg.media });

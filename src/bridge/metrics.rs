@@ -337,6 +337,12 @@ impl Bridge {
         }
         let help = "What came and was not SIP.";
         page.counter("plenary_sip_malformed_total", help, counters.malformed);
+        if let Some(capture) = &self.capture {
+            let help = "SIP messages copied to the collector of HEP3.";
+            page.counter("plenary_hep_packets_total", help, capture.sent);
+            let help = "Those of them that the socket did not take.";
+            page.counter("plenary_hep_packets_lost_total", help, capture.lost);
+        }
     }
 
     fn show_media(&self, page: &mut Page) {

@@ -1,7 +1,7 @@
 //! The B2BUA, sans-IO: where SIP sessions, rooms, media and commands meet, and the product's rules live.
 //!
 //! One input, then drain: call a `handle_*`, then [`Bridge::poll_output`] until it yields [`Output::WaitUntil`].
-//! Side effects that can fail are requests out and results in: `Open` → `Opened | OpenFailed`, `Resolve` → addresses.
+//! Side effects that can fail are requests out and results in: `Open` → `Opened | OpenFailed`, `Resolve` → `Resolved`.
 //!
 //! ```text
 //!  sip::Endpoint ──Event──▶ signal.rs ─┐                         ┌─▶ Output::Happened (the event log)
@@ -26,6 +26,7 @@ mod dial;
 mod ending;
 mod focus;
 mod followers;
+mod hep;
 mod history;
 mod identity;
 mod keeping;
@@ -60,6 +61,7 @@ use std::time::{Duration, Instant};
 use api::archive::{Change, Record, StoreFailure};
 use api::event::{Data, EventType, Happened, Level};
 use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
+use bytes::Bytes;
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -70,11 +72,13 @@ use crate::media::command::{self as media, MediaKey, MixKey};
 use crate::sip::endpoint::{
     self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
 };
+use crate::sip::locate::{Answer, Question};
 use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
 pub use clock::Clock;
+pub use hep::HepSettings;
 pub use keeping::ChangeId;
 pub use policy::{Dtmf, MediaRules};
 pub use routes::{MAX_ROUTES, RouteFault, Rule};
@@ -94,6 +98,7 @@ use call::Call;
 use capacity::Capacity;
 use ending::Endings;
 use followers::Follower;
+use hep::Capture;
 use history::History;
 use keeping::Keeping;
 use leg::Leg;
@@ -118,8 +123,8 @@ pub enum Input {
     Refused(Transport, Refusal),
     /// A connection is gone.
     Closed(Transport, SocketAddr),
-    /// The answer to [`Output::Resolve`]; empty when there is none.
-    Resolved(ResolveId, Vec<SocketAddr>),
+    /// What DNS says to a question of [`Output::Resolve`].
+    Resolved(ResolveId, Question, Answer),
     /// News of the media threads.
     Media(media::Event),
     /// Somebody asks over the API.
@@ -139,14 +144,14 @@ pub enum Input {
 pub enum Output {
     /// Send a SIP message.
     Transmit(Transmit),
-    /// Look up a host: [`Input::Resolved`] follows.
+    /// Send this datagram to the collector of HEP3, or tell [`Bridge::note_capture_lost`].
+    Capture(Bytes),
+    /// Ask DNS: [`Input::Resolved`] follows.
     Resolve {
-        /// To be given back.
+        /// To be given back, as the question is.
         id: ResolveId,
-        /// Host name.
-        host: String,
-        /// Port to put into the addresses.
-        port: u16,
+        /// What to ask.
+        question: Question,
     },
     /// Tell the media threads.
     Media(media::Command),
@@ -209,6 +214,8 @@ pub struct Bridge {
     routes: Vec<Rule>,
     keeping: Keeping,
     traces: Traces,
+    /// Where copies of SIP messages go, if they do.
+    capture: Option<Capture>,
     sip_deadline: Option<Instant>,
     local: Shared,
     legs: BTreeMap<LegId, Leg>,
@@ -306,6 +313,7 @@ impl Bridge {
             routes: Vec::new(),
             keeping: Keeping::default(),
             traces: Traces::new(settings.trace),
+            capture: settings.hep.clone().map(Capture::new),
             sip_deadline: None,
             settings,
             now: start.instant,
@@ -359,10 +367,12 @@ impl Bridge {
             }
             Input::Refused(transport, refusal) => self.endpoint.handle_refused(transport, refusal),
             Input::Closed(transport, peer) => self.connection_closed(transport, peer),
-            Input::Resolved(ResolveId::Sip(id), addresses) => {
-                self.endpoint.handle_resolved(self.now, id, addresses);
+            Input::Resolved(ResolveId::Sip(id), question, answer) => {
+                self.endpoint.handle_resolved(self.now, id, (&question, answer));
             }
-            Input::Resolved(ResolveId::Leg(leg), addresses) => self.resolved(leg, &addresses),
+            Input::Resolved(ResolveId::Leg(leg), question, answer) => {
+                self.dns_answered(leg, &question, answer);
+            }
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
             Input::Stored(change, answer) => self.stored(change, answer),
@@ -383,6 +393,13 @@ impl Bridge {
         })
     }
 
+    /// Counts a datagram of [`Output::Capture`] that could not be sent.
+    pub fn note_capture_lost(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.lost += 1;
+        }
+    }
+
     /// How much the SIP side holds now.
     pub fn sip_counts(&self) -> endpoint::Counts {
         self.endpoint.counts()
@@ -396,11 +413,8 @@ impl Bridge {
                     self.trace_sent(&transmit);
                     self.outputs.push_back(Output::Transmit(transmit));
                 }
-                endpoint::Output::Resolve(resolve) => {
-                    let endpoint::Resolve { id, host, port, transport } = resolve;
-                    let port = port.unwrap_or_else(|| transport.default_port());
-                    let id = ResolveId::Sip(id);
-                    self.outputs.push_back(Output::Resolve { id, host, port });
+                endpoint::Output::Resolve(endpoint::Resolve { id, question }) => {
+                    self.outputs.push_back(Output::Resolve { id: ResolveId::Sip(id), question });
                 }
                 endpoint::Output::Event(event) => self.handle_signal(event),
                 endpoint::Output::WaitUntil(at) => {

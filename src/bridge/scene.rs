@@ -106,7 +106,7 @@ impl Scene {
                     self.deadline = at;
                     return;
                 }
-                Output::Levels(_) | Output::Resolve { .. } => {}
+                Output::Levels(_) | Output::Capture(_) | Output::Resolve { .. } => {}
             }
         }
     }

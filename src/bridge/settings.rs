@@ -9,7 +9,10 @@ use api::archive::Document;
 use api::model::TrunkConfig;
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, CallerLimits, Prices, Rule, TraceSettings, TrunkFault, TrunkSettings};
+use super::{
+    AccessSettings, CallerLimits, HepSettings, Prices, Rule, TraceSettings, TrunkFault,
+    TrunkSettings,
+};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
@@ -58,6 +61,8 @@ pub struct Settings {
     pub kept: Vec<Document>,
     /// How much of calls is kept for reading.
     pub trace: TraceSettings,
+    /// How SIP messages are copied to a collector of HEP3; `None`: not at all.
+    pub hep: Option<HepSettings>,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Legs at once, dialling included.

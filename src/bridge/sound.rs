@@ -69,7 +69,7 @@ impl Bridge {
         let then = match &leg.stage {
             Stage::Answering { offer, address } => Then::Answer(offer.clone(), *address),
             Stage::Opening { dial, address } => Then::Invite(dial.clone(), *address),
-            Stage::Resolving(_)
+            Stage::Resolving { .. }
             | Stage::Waiting(_)
             | Stage::Dialing
             | Stage::Ringing

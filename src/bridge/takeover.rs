@@ -123,7 +123,7 @@ impl Bridge {
             Stage::Answering { .. }
             | Stage::Waiting(_)
             | Stage::Opening { .. }
-            | Stage::Resolving(_) => Err(Refusal::NoDialog),
+            | Stage::Resolving { .. } => Err(Refusal::NoDialog),
         }
     }
 

@@ -12,8 +12,9 @@ use api::model::{CallId, LegId, Trace, TraceEntry};
 use bytes::Bytes;
 
 use super::command::{Answer, no_such};
+use super::hep::Captured;
 use super::signal::wire_name;
-use super::{Bridge, Clock};
+use super::{Bridge, Clock, Output};
 use crate::sip::endpoint::{LocalAddress as _, Packet, Transmit};
 use crate::sip::message::peek;
 use crate::sip::transport::Transport;
@@ -154,11 +155,29 @@ impl Bridge {
         (local, peer): (SocketAddr, SocketAddr),
         bytes: &Bytes,
     ) {
+        self.capture_message((way, transport), (local, peer), bytes);
         let Some(call_id) = peek::call_id(bytes) else { return };
         let text = redacted(&bytes[..bytes.len().min(LONGEST)]);
         let what = What::Message { way, transport, local, peer, text };
         let is_first = bytes.starts_with(b"INVITE ");
         self.traces.note(call_id, is_first, Entry { at: self.now, what });
+    }
+
+    /// Copies a message to the collector, if there is one.
+    fn capture_message(
+        &mut self,
+        (way, transport): (Way, Transport),
+        (local, peer): (SocketAddr, SocketAddr),
+        text: &Bytes,
+    ) {
+        let at = self.wall();
+        let (from, to) = match way {
+            Way::Received => (peer, local),
+            Way::Sent => (local, peer),
+        };
+        let capture = self.capture.as_mut();
+        let copy = capture.and_then(|own| own.copy(Captured { at, transport, from, to, text }));
+        self.outputs.extend(copy.map(Output::Capture));
     }
 
     /// Notes what happened to a leg among its messages.
@@ -205,7 +224,7 @@ impl Bridge {
 }
 
 /// A copy in which what nobody else may know is overwritten; as long as before.
-fn redacted(text: &[u8]) -> Box<[u8]> {
+pub(super) fn redacted(text: &[u8]) -> Box<[u8]> {
     let mut copy: Box<[u8]> = text.into();
     for (before, ends) in SECRETS {
         let mut from = 0;

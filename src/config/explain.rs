@@ -72,6 +72,9 @@ impl Loaded {
             {
                 "\"…\"".to_owned()
             }
+            Ok(Value::String(_, text)) if key == "hep.password" && !text.is_empty() => {
+                "\"…\"".to_owned()
+            }
             Ok(Value::String(..)) if key == "sip.users" => "[\"…\"]".to_owned(),
             Ok(Value::Array(_, users)) if key == "sip.users" => {
                 format!("[{}]", vec!["\"…\""; users.len()].join(", "))

@@ -1,7 +1,7 @@
 //! What a setting can be: each is read from text and written as the text that reads as the same.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use mixer::codec::{Codec, Format};
@@ -53,6 +53,49 @@ where
         text.parse()
             .map(Self::Set)
             .map_err(|reason| format!("expected \"auto\" or a value: {reason}"))
+    }
+}
+
+/// A value, or `"off"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Switch<T> {
+    /// `"off"`
+    Off,
+    /// Anything else.
+    On(T),
+}
+
+impl<T> Switch<T> {
+    /// The value, unless it is off.
+    pub fn set(&self) -> Option<&T> {
+        match self {
+            Self::Off => None,
+            Self::On(value) => Some(value),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Switch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::On(value) => value.fmt(f),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for Switch<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let value = text.parse().map(Self::On);
+        value.map_err(|reason| format!("expected \"off\" or a value: {reason}"))
     }
 }
 
@@ -182,6 +225,27 @@ impl FromStr for User {
             }
             _ => Err("expected a name and a password as in \"alice:secret\"".to_owned()),
         }
+    }
+}
+
+/// A name server: an address, with a port where it is not 53.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NameServer(pub SocketAddr);
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let alone = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+        alone.or_else(|_| text.parse()).map(Self).map_err(|_| {
+            format!("expected an address as in \"192.0.2.53\" or \"192.0.2.53:5353\", found {text}")
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 mod accept;
 mod connection;
 mod gate;
+mod hep;
 mod listen;
+mod resolve;
 mod route;
 mod seats;
 mod stream;
@@ -31,6 +33,8 @@ use connection::{Connection, Context, Key};
 use seats::Seats;
 use trace::Direction;
 
+pub use hep::Collector;
+pub use resolve::{Family, Resolver, ResolverOptions};
 pub use route::RoutingTable;
 pub use tls::{Files, Tls};
 

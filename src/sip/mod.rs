@@ -5,6 +5,7 @@ pub mod digest;
 pub mod endpoint;
 pub mod headers;
 mod layer;
+pub mod locate;
 pub mod message;
 pub mod method;
 mod notifier;

@@ -6,7 +6,7 @@
 //!
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
-//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp` and `baresip`.
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `dnsmasq` and `kamailio`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -31,7 +31,9 @@ mod comfort;
 mod conference;
 mod dial_out;
 mod digits;
+mod dns;
 mod fec;
+mod hep;
 mod hold;
 mod ipv6;
 mod kept;
@@ -40,6 +42,7 @@ mod media;
 mod messages;
 mod operation;
 mod peers;
+mod proxy;
 mod refusals;
 mod registration;
 mod secure;

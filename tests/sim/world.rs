@@ -15,6 +15,7 @@ use plenary::bridge_settings;
 use plenary::config::Config;
 use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
 use plenary::sip::endpoint::{self, Packet, Transmit};
+use plenary::sip::locate::{Answer, Question};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -56,7 +57,7 @@ enum Arrival {
     Bridge(Packet),
     Phone(usize, Packet),
     Media(MediaEvent),
-    Resolved(ResolveId, Vec<SocketAddr>),
+    Resolved(ResolveId, Question),
 }
 
 /// The whole world.
@@ -364,7 +365,9 @@ impl World {
             match entry.remove() {
                 Arrival::Bridge(packet) => self.input(Input::Packet(packet)),
                 Arrival::Media(event) => self.input(Input::Media(event)),
-                Arrival::Resolved(id, addresses) => self.input(Input::Resolved(id, addresses)),
+                Arrival::Resolved(id, question) => {
+                    self.input(Input::Resolved(id, question, Answer::Nothing));
+                }
                 Arrival::Phone(phone, packet) => {
                     self.phones[phone].receive(self.now, packet);
                     self.flush_phone(phone);
@@ -387,10 +390,8 @@ impl World {
         loop {
             match self.bridge.poll_output() {
                 Output::Transmit(transmit) => self.deliver(transmit),
-                Output::Resolve { id, host, port } => {
-                    let address: Option<IpAddr> = host.parse().ok();
-                    let found = address.map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
-                    self.post(Duration::from_millis(3), Arrival::Resolved(id, found));
+                Output::Resolve { id, question } => {
+                    self.post(Duration::from_millis(3), Arrival::Resolved(id, question));
                 }
                 Output::Media(command) => {
                     for event in self.media.handle(command, &mut self.dice) {
@@ -398,7 +399,7 @@ impl World {
                     }
                 }
                 Output::Happened(event) => self.ledger.take(&event),
-                Output::Levels(_) | Output::Store(..) | Output::Record(_) => {}
+                Output::Levels(_) | Output::Capture(_) | Output::Store(..) | Output::Record(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
                     self.wake = at;

@@ -33,6 +33,7 @@ use crate::sip::dialog::{DialogId, Dialogs};
 use crate::sip::digest::Login;
 use crate::sip::headers::{Name, NameAddr};
 use crate::sip::layer::{Layer, Owner, Reply, Request, ServerId};
+use crate::sip::locate::{Answer, Question, Reach};
 use crate::sip::notifier::{self, Subscription};
 use crate::sip::refer::Refer;
 use crate::sip::session::{self, Session};
@@ -41,7 +42,7 @@ use crate::sip::transport::{Refusal, Transport};
 use crate::sip::{Message, Method, StatusCode, Uri};
 
 pub use crate::sip::dialog::Identity;
-pub use crate::sip::layer::Flow;
+pub use crate::sip::layer::{Destination, Flow};
 pub use counters::{Counters, Counts};
 pub use event::{
     Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Query, Referred, Registering,
@@ -97,9 +98,14 @@ impl Endpoint {
         *refused.entry((transport, refusal)).or_default() += 1;
     }
 
-    /// Takes the addresses of a name, best first; none means that the look-up failed.
-    pub fn handle_resolved(&mut self, now: Instant, id: ResolveId, addresses: Vec<SocketAddr>) {
-        self.core.layer.handle_resolved(now, id, addresses);
+    /// Takes what DNS says to a question of [`Output::Resolve`].
+    pub fn handle_resolved(
+        &mut self,
+        now: Instant,
+        id: ResolveId,
+        (question, answer): (&Question, Answer),
+    ) {
+        self.core.layer.handle_resolved(now, id, (question, answer));
         self.settle(now);
     }
 
@@ -462,6 +468,11 @@ impl Endpoint {
     /// The port at which we are called at this address by this transport.
     pub fn port_of(&self, transport: Transport, local: IpAddr) -> u16 {
         self.core.layer.settings.ports(transport).of(local)
+    }
+
+    /// How servers are looked for.
+    pub fn reach(&self) -> Reach {
+        self.core.layer.settings.reach()
     }
 
     /// How much is held now.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::Event;
+use crate::sip::locate::Question;
 use crate::sip::transport::Transport;
 
 /// One datagram, or one framed message of a stream.
@@ -41,7 +42,7 @@ pub struct Transmit {
 pub enum Output {
     /// Send this; report a failure with `handle_transmit_failed`.
     Transmit(Transmit),
-    /// Look this name up (RFC 3263); answer with `handle_resolved`.
+    /// Ask DNS (RFC 3263); answer with `handle_resolved`.
     Resolve(Resolve),
     /// Something happened that the user of the endpoint decides about.
     Event(Event),
@@ -49,17 +50,13 @@ pub enum Output {
     WaitUntil(Option<Instant>),
 }
 
-/// A name to look up.
+/// What DNS is to be asked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolve {
-    /// To be given back with the answer.
+    /// To be given back with the answer, as the question is.
     pub id: ResolveId,
-    /// The host name.
-    pub host: String,
-    /// Explicit port: forbids NAPTR and SRV (RFC 3263 §4.2).
-    pub port: Option<u16>,
-    /// The transport that will be used.
-    pub transport: Transport,
+    /// What to ask.
+    pub question: Question,
 }
 
 /// Names an INVITE dialog usage; dead after `Failed`, `Ended`, `Cancelled`, `reject` or `hang_up`.
@@ -94,7 +91,7 @@ pub struct RegisterId(pub(in crate::sip) u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct QueryId(pub(in crate::sip) u64);
 
-/// Names a look-up in progress.
+/// Names a look-up in progress, which may have several questions.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ResolveId(pub(in crate::sip) u64);
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::sip::Limits;
+use crate::sip::locate::Reach;
 use crate::sip::session::RELIABLE;
 use crate::sip::transport::Transport;
 
@@ -52,8 +53,14 @@ pub struct Settings {
     pub forks: usize,
     /// Redirections (3xx) that one of our invitations follows.
     pub redirects: usize,
-    /// Addresses tried for one request (RFC 3263 §4.3).
-    pub addresses: usize,
+    /// Transports that DNS may choose for a `sip` URI, that which we like best first (RFC 3263 §4.1).
+    pub transports: Vec<Transport>,
+    /// Servers of a name that are tried for one request (RFC 3263 §4.3).
+    pub servers: usize,
+    /// How long a server that failed is tried after those that did not; a 503 may ask for longer.
+    pub down_time: Duration,
+    /// How long a peer that no connection led to gets large requests in a datagram at once (RFC 3261 §18.1.1).
+    pub udp_only_time: Duration,
     /// Whether a UDP peer is answered where its messages come from if its Contact is a private address
     /// (RFC 1918, 4193, 6598, loopback, link-local) other than that: it is behind a NAT.
     pub nat: bool,
@@ -83,6 +90,11 @@ pub enum Prack {
 }
 
 impl Settings {
+    /// How servers are looked for.
+    pub fn reach(&self) -> Reach {
+        Reach { transports: self.transports.clone(), limit: self.servers }
+    }
+
     /// All extensions that we offer in `Supported` and accept in `Require`.
     pub(in crate::sip) fn extensions(&self) -> Vec<&str> {
         let reliable = (self.prack != Prack::Off).then_some(RELIABLE);
@@ -132,7 +144,10 @@ impl Default for Settings {
             notify_interval: Duration::from_millis(500),
             forks: 16,
             redirects: 5,
-            addresses: 8,
+            transports: vec![Transport::Udp, Transport::Tcp],
+            servers: 8,
+            down_time: Duration::from_mins(1),
+            udp_only_time: Duration::from_mins(10),
             nat: true,
             ring: Duration::from_mins(3),
             subscription: Duration::from_mins(3),

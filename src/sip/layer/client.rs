@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ use super::{
 use crate::sip::dialog::Identity;
 use crate::sip::digest::{Account, Login};
 use crate::sip::endpoint::{Output, QueryId, ReferId, SessionId, SubscriptionId, TextId, Transmit};
-use crate::sip::headers::Name;
+use crate::sip::headers::{Name, RetryAfter};
 use crate::sip::timer::GIVE_UP;
 use crate::sip::transaction::{self, ClientInput, ClientInvite, ClientNonInvite, Reliability};
 use crate::sip::transport::Transport;
@@ -102,6 +102,7 @@ pub(super) struct Client {
     method: Method,
     stage: Stage,
     untried: VecDeque<Hop>,
+    origin: Origin,
     /// Whom the certificate of a new connection must name.
     domain: Option<String>,
     attempt: u8,
@@ -211,6 +212,15 @@ enum Size {
     Ignored,
 }
 
+/// Where the addresses of a request come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Origin {
+    /// A flow, or an address in a URI.
+    Given,
+    /// DNS: there may be others of the same name.
+    Found,
+}
+
 /// What a round of a machine asked for.
 #[derive(Default)]
 struct Round {
@@ -251,6 +261,7 @@ impl Layer {
             method,
             stage: Stage::Resolving,
             untried: VecDeque::new(),
+            origin: Origin::Given,
             domain: None,
             attempt: 0,
             cancel: Cancel::No,
@@ -402,6 +413,7 @@ impl Layer {
 
     /// Sends to the next untried address, or reports `failure` if there is none.
     pub(super) fn next_attempt(&mut self, now: Instant, id: RequestId, failure: Failure) {
+        self.note_failure(now, id, None);
         let Some(client) = self.clients.get_mut(&id) else { return };
         let next = match client.cancel {
             Cancel::No => client.untried.pop_front(),
@@ -437,7 +449,22 @@ impl Layer {
     /// Gives a request the addresses of its next hop.
     pub(super) fn set_hops(&mut self, id: RequestId, hops: VecDeque<Hop>) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.untried = hops;
+            (client.untried, client.origin) = (hops, Origin::Found);
+        }
+    }
+
+    /// Remembers that the present attempt failed, for as long as a peer says or as is set.
+    fn note_failure(&mut self, now: Instant, id: RequestId, said: Option<Duration>) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let Some(failed) = client.destination() else { return };
+        match client.untried.front() {
+            Some(&Hop::OverUdp(peer)) => {
+                self.outages.note_udp_only(now, peer, self.settings.udp_only_time);
+            }
+            Some(Hop::Preferred(_) | Hop::AsRouted) | None if client.origin == Origin::Found => {
+                self.outages.note_down(now, failed, said.unwrap_or(self.settings.down_time));
+            }
+            Some(Hop::Preferred(_) | Hop::AsRouted) | None => {}
         }
     }
 
@@ -457,6 +484,7 @@ impl Layer {
         if size == Size::Minded
             && destination.transport == Transport::Udp
             && bytes.len() > self.settings.datagram
+            && !self.outages.is_udp_only(now, destination.peer)
         {
             // RFC 3261 §18.1.1: too large for a datagram, unless the peer does not speak TCP.
             let over_udp = Hop::OverUdp(destination.peer);
@@ -521,7 +549,7 @@ impl Layer {
                 transaction::Output::WaitUntil(_) => break,
             };
             round.sent += 1;
-            let transmit = Transmit { domain: client.domain.clone(), ..destination.carry(bytes) };
+            let transmit = destination.carry_to(client.domain.clone(), bytes);
             self.outputs.push_back(Output::Transmit(transmit));
         }
         round
@@ -535,9 +563,16 @@ impl Layer {
             return;
         }
         // RFC 3263 §4.3: 503 moves to the next address, as a failed transport does.
-        if status == StatusCode::SERVICE_UNAVAILABLE && client.may_move() {
-            return self.next_attempt(now, id, Failure::Unreachable);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let may_move = client.may_move();
+            self.note_failure(now, id, retry_after(&response));
+            if may_move {
+                return self.next_attempt(now, id, Failure::Unreachable);
+            }
+        } else if let Some(server) = client.destination() {
+            self.outages.note_up(server);
         }
+        let Some(client) = self.clients.get_mut(&id) else { return };
         if status.is_success() && client.method == Method::Invite {
             let tag = response.headers.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
             match client.acknowledged.get(tag.as_deref().unwrap_or_default()) {
@@ -651,6 +686,15 @@ impl Client {
         self.untried.front().is_some_and(is_elsewhere) && matches!(self.cancel, Cancel::No)
     }
 }
+
+/// How long a server that answered 503 wants to be left alone (RFC 3261 §20.33).
+fn retry_after(response: &Message) -> Option<Duration> {
+    let value = response.headers.first(&Name::RetryAfter)?;
+    Some(RetryAfter::parse(value).ok()?.delay.min(LONGEST_RETRY))
+}
+
+/// The longest that a server may ask to be left alone.
+const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
 /// `z9hG4bK`, 16 digits that name the request, 2 that name the attempt.
 fn print_branch(RequestId(id): RequestId, attempt: u8) -> String {

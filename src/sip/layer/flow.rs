@@ -49,6 +49,11 @@ impl Flow {
         Self { origin: Origin::Keeper, ..self }
     }
 
+    /// Where the far side was heard.
+    pub(super) fn destination(self) -> Destination {
+        self.destination
+    }
+
     /// Where a request with this next hop goes instead; `None` if it goes there.
     pub(super) fn instead_of(self, hop: &NextHop, nat: Nat) -> Option<Destination> {
         let Destination { transport, peer } = self.destination;
@@ -163,6 +168,7 @@ fn enclave_v6(address: Ipv6Addr) -> Option<Enclave> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::locate::Choice;
 
     #[test]
     fn udp_follows_the_flow_where_the_contact_cannot_be_reached() {
@@ -246,6 +252,7 @@ mod tests {
     fn hop(transport: Transport, address: &str) -> NextHop {
         let address: SocketAddr = address.parse().unwrap();
         let host = Host::Address(address.ip());
-        NextHop { host, port: Some(address.port()), transport, domain: None, is_route: false }
+        let (port, domain) = (Some(address.port()), String::new());
+        NextHop { host, port, transport, choice: Choice::Made, domain, is_route: false }
     }
 }

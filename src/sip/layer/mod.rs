@@ -1,6 +1,6 @@
 //! The transaction layer: RFC 3261 §17 and §18, between packets and the transaction user.
 //!
-//! It parses, finds or begins transactions, routes requests (RFC 3263 with the look-up left to the
+//! It parses, finds or begins transactions, routes requests (RFC 3263 with DNS left to the
 //! caller), moves to the next address when one fails, and hands up [`Indication`]s. Dialogs,
 //! sessions and the rules of §8.2 are above it.
 
@@ -9,6 +9,7 @@ mod flow;
 mod head;
 mod key;
 mod message;
+mod outage;
 mod route;
 mod server;
 
@@ -23,6 +24,7 @@ use rand_core::{Rng, SeedableRng};
 use client::Client;
 use key::{MergeKey, ServerKey};
 use message::{ack_of_failure, cancel_of};
+use outage::Outages;
 use route::{Hop, Lookup, reliability};
 use server::Server;
 
@@ -39,7 +41,8 @@ pub(super) use client::{Challenged, Failure, Owner, Request, RequestId};
 pub use flow::Flow;
 pub(super) use head::Head;
 pub(super) use message::Reply;
-pub(super) use route::{Destination, Source};
+pub use route::Destination;
+pub(super) use route::Source;
 pub(super) use server::ServerId;
 
 /// Both transaction tables and everything that sends.
@@ -56,6 +59,7 @@ pub(super) struct Layer {
     by_key: BTreeMap<ServerKey, ServerId>,
     merges: BTreeMap<MergeKey, ServerId>,
     lookups: BTreeMap<ResolveId, Lookup>,
+    outages: Outages,
     deadlines: Deadlines<Key>,
     outputs: VecDeque<Output>,
     indications: VecDeque<Indication>,
@@ -106,6 +110,7 @@ impl Layer {
             by_key: BTreeMap::new(),
             merges: BTreeMap::new(),
             lookups: BTreeMap::new(),
+            outages: Outages::default(),
             deadlines: Deadlines::new(),
             outputs: VecDeque::new(),
             indications: VecDeque::new(),

@@ -1,17 +1,18 @@
 //! Where messages go: RFC 3261 §8.1.2, §18.1, §18.2.2 and RFC 3263, with the look-up left to the caller.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::client::{Failure, SentAck};
+use super::client::{Client, Failure, SentAck};
 use super::flow::{Flow, Nat};
 use super::{Layer, RequestId};
 use crate::sip::dialog::Identity;
 use crate::sip::endpoint::{Output, Packet, Resolve, ResolveId, Transmit};
 use crate::sip::headers::{Name, NameAddr, Via};
+use crate::sip::locate::{self, Answer, Choice, Locator, Question, Wanted};
 use crate::sip::message::Start;
 use crate::sip::transaction::Reliability;
 use crate::sip::transport::Transport;
@@ -19,10 +20,12 @@ use crate::sip::uri::Scheme;
 use crate::sip::{Host, Message, Uri};
 
 /// Where a message goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::sip) struct Destination {
-    pub(in crate::sip) transport: Transport,
-    pub(in crate::sip) peer: SocketAddr,
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Destination {
+    /// How.
+    pub transport: Transport,
+    /// To whom.
+    pub peer: SocketAddr,
 }
 
 /// How a message came.
@@ -44,11 +47,20 @@ pub(super) enum Hop {
     AsRouted,
 }
 
+/// The servers of a name are being looked up.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    locator: Locator,
+    /// Whom the dialog was last heard from: it is asked again if it is one of them.
+    heard: Option<Destination>,
+    waiting: Waiting,
+}
+
 /// What waits for a name.
 #[derive(Debug)]
-pub(super) enum Lookup {
-    Request { request: RequestId, transport: Transport },
-    Ack { request: RequestId, hop: NextHop, tag: String, ack: Box<Message> },
+enum Waiting {
+    Request(RequestId),
+    Ack { request: RequestId, domain: String, tag: String, ack: Box<Message> },
 }
 
 /// The next hop of a request, before its name is looked up.
@@ -57,8 +69,9 @@ pub(super) struct NextHop {
     pub(super) host: Host,
     pub(super) port: Option<u16>,
     pub(super) transport: Transport,
-    /// Over TLS, whom its certificate must name.
-    pub(super) domain: Option<String>,
+    pub(super) choice: Choice,
+    /// Over TLS, whom its certificate must name: who was asked for, not what DNS made of it (RFC 5922 §7.2).
+    pub(super) domain: String,
     /// True if a proxy wants to be on the way.
     pub(super) is_route: bool,
 }
@@ -71,12 +84,23 @@ impl NextHop {
     fn at(&self, address: IpAddr) -> Destination {
         Destination { transport: self.transport, peer: SocketAddr::new(address, self.port()) }
     }
+
+    fn wanted(&self) -> Wanted {
+        let Self { host, port, transport, choice, .. } = self;
+        Wanted { host: host.clone(), port: *port, transport: *transport, choice: *choice }
+    }
 }
 
 impl Destination {
     /// A message that no new connection is worth, unless it needs no certificate.
     pub(super) fn carry(self, bytes: Bytes) -> Transmit {
         Transmit { transport: self.transport, peer: self.peer, domain: None, bytes }
+    }
+
+    /// A message that a connection may be opened for, inside TLS to who has a certificate of this domain.
+    pub(super) fn carry_to(self, domain: Option<String>, bytes: Bytes) -> Transmit {
+        let domain = domain.filter(|_| self.transport == Transport::Tls);
+        Transmit { domain, ..self.carry(bytes) }
     }
 
     pub(super) fn reliability(self) -> Reliability {
@@ -122,17 +146,18 @@ impl Layer {
         match &hop.host {
             Host::Address(address) => {
                 let first = Hop::Preferred(hop.at(*address));
-                self.set_way(id, VecDeque::from([first]), hop.domain);
+                self.set_way(id, VecDeque::from([first]), Some(hop.domain));
                 self.next_attempt(now, id, Failure::Unresolved);
             }
             // RFC 7118 §5: it is at the end of a connection that it opened, or nowhere.
             Host::Name(_) if hop.transport.is_websocket() => {
                 self.next_attempt(now, id, Failure::Unresolved);
             }
-            Host::Name(host) => {
-                let (port, transport) = (hop.port, hop.transport);
-                self.set_way(id, VecDeque::new(), hop.domain);
-                self.look_up(host, port, transport, Lookup::Request { request: id, transport });
+            Host::Name(_) => {
+                let wanted = hop.wanted();
+                self.set_way(id, VecDeque::new(), Some(hop.domain));
+                let heard = flow.map(Flow::destination);
+                self.look_up(wanted, heard, Waiting::Request(id));
             }
         }
     }
@@ -153,39 +178,31 @@ impl Layer {
         match hop.host.clone() {
             Host::Address(address) => {
                 let to = hop.at(address);
-                self.send_ack(id, tag, (ack, None), (to, hop.domain));
+                self.send_ack(id, tag, (ack, None), (to, Some(hop.domain)));
             }
-            Host::Name(host) => {
-                let (port, transport) = (hop.port, hop.transport);
-                let lookup = Lookup::Ack { request: id, hop, tag, ack: Box::new(ack) };
-                self.look_up(&host, port, transport, lookup);
+            Host::Name(_) => {
+                let wanted = hop.wanted();
+                let heard = flow.map(Flow::destination);
+                let (domain, ack) = (hop.domain, Box::new(ack));
+                let waiting = Waiting::Ack { request: id, domain, tag, ack };
+                self.look_up(wanted, heard, waiting);
             }
         }
     }
 
-    /// Goes on with what waited for a name; no address means that there is none.
+    /// Goes on with what waits for a name.
     pub(in crate::sip) fn handle_resolved(
         &mut self,
         now: Instant,
         id: ResolveId,
-        addresses: Vec<SocketAddr>,
+        (question, answer): (&Question, Answer),
     ) {
-        match self.lookups.remove(&id) {
-            Some(Lookup::Request { request, transport }) => {
-                let limit = self.settings.addresses;
-                let hops = addresses.into_iter().take(limit);
-                let hops = hops.map(|peer| Hop::Preferred(Destination { transport, peer }));
-                self.set_hops(request, hops.collect());
-                self.next_attempt(now, request, Failure::Unresolved);
-            }
-            Some(Lookup::Ack { request, hop, tag, ack }) => {
-                // The peer keeps resending its 2xx and then ends the call if no address is found.
-                if let Some(&peer) = addresses.first() {
-                    let to = Destination { transport: hop.transport, peer };
-                    self.send_ack(request, tag, (*ack, None), (to, hop.domain));
-                }
-            }
-            None => {}
+        let Some(lookup) = self.lookups.get_mut(&id) else { return };
+        lookup.locator.handle_answer(question, answer);
+        if let Some(found) = self.ask(id)
+            && let Some(lookup) = self.lookups.remove(&id)
+        {
+            self.end_look_up(now, lookup, found);
         }
     }
 
@@ -243,16 +260,63 @@ impl Layer {
         let branch = format!("{}{}", super::key::COOKIE, self.new_tag());
         obey_strict_router(&mut ack);
         self.add_via(&mut ack, to, &branch);
-        let transmit = Transmit { domain, ..to.carry(ack.print()) };
+        let transmit = to.carry_to(domain, ack.print());
         self.keep_ack(id, tag, SentAck { transmit: transmit.clone(), detour });
         self.transmit(transmit);
     }
 
-    fn look_up(&mut self, host: &str, port: Option<u16>, transport: Transport, lookup: Lookup) {
+    /// Begins to look for a name's servers, which no name has before DNS was asked.
+    fn look_up(&mut self, wanted: Wanted, heard: Option<Destination>, waiting: Waiting) {
         let id = ResolveId(self.next_id());
-        self.lookups.insert(id, lookup);
-        let resolve = Resolve { id, host: host.to_owned(), port, transport };
-        self.outputs.push_back(Output::Resolve(resolve));
+        let locator = Locator::new(wanted, self.settings.reach(), self.random_u64());
+        self.lookups.insert(id, Lookup { locator, heard, waiting });
+        self.ask(id);
+    }
+
+    /// Asks what is to be asked; gives the servers once they are known.
+    fn ask(&mut self, id: ResolveId) -> Option<Vec<Destination>> {
+        let lookup = self.lookups.get_mut(&id)?;
+        if lookup.waiting.is_gone(&self.clients) {
+            return Some(Vec::new());
+        }
+        loop {
+            match lookup.locator.poll_output() {
+                locate::Output::Ask(question) => {
+                    self.outputs.push_back(Output::Resolve(Resolve { id, question }));
+                }
+                locate::Output::Waiting => return None,
+                locate::Output::Found(found) => return Some(found),
+            }
+        }
+    }
+
+    fn end_look_up(&mut self, now: Instant, lookup: Lookup, mut found: Vec<Destination>) {
+        self.outages.sort(now, &mut found);
+        if let Some(heard) = lookup.heard {
+            found.sort_by_key(|to| *to != heard);
+        }
+        match lookup.waiting {
+            Waiting::Request(request) => {
+                self.set_hops(request, found.into_iter().map(Hop::Preferred).collect());
+                self.next_attempt(now, request, Failure::Unresolved);
+            }
+            Waiting::Ack { request, domain, tag, ack } => {
+                // The peer keeps resending its 2xx and then ends the call if no address is found.
+                if let Some(to) = found.first() {
+                    self.send_ack(request, tag, (*ack, None), (*to, Some(domain)));
+                }
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// True if nobody cares any more: the request was cancelled before it was sent.
+    fn is_gone(&self, clients: &BTreeMap<RequestId, Client>) -> bool {
+        match self {
+            Self::Request(request) => !clients.contains_key(request),
+            Self::Ack { .. } => false,
+        }
     }
 }
 
@@ -263,18 +327,16 @@ fn next_hop(request: &Message) -> Option<NextHop> {
         Some(route) => &route.as_ref().ok()?.uri,
         None => request.uri()?,
     };
-    let transport = Transport::of_uri(uri)?;
+    let Wanted { host, port, transport, choice } = Wanted::of_uri(uri)?;
     // RFC 3261 §8.1.2: a SIPS target is not sent to a route that is none.
     if request.uri()?.scheme() == Scheme::Sips && !transport.is_secure() {
         return None;
     }
-    let domain = uri.host().filter(|_| transport == Transport::Tls).map(|host| match host {
+    let domain = match uri.host()? {
         Host::Address(address) => address.to_string(),
         Host::Name(name) => name.to_string(),
-    });
-    let maddr = uri.param("maddr").and_then(|maddr| Host::parse(maddr.as_bytes()));
-    let host = maddr.or_else(|| uri.host().cloned())?;
-    Some(NextHop { host, port: uri.port(), transport, domain, is_route: route.is_some() })
+    };
+    Some(NextHop { host, port, transport, choice, domain, is_route: route.is_some() })
 }
 
 /// RFC 3261 §12.2.1.1: a strict router wants itself in the request-URI, and the target as the last Route.

@@ -4,9 +4,11 @@ mod baresip;
 mod bridge;
 mod certificates;
 mod client;
+mod dns;
 #[path = "../../phone/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
+mod kamailio;
 mod peer;
 mod postgres;
 mod sipp;
@@ -21,11 +23,13 @@ pub use baresip::Baresip;
 pub use bridge::{Bridge, Options, binary, free_port, fresh_folder};
 pub use certificates::Authority;
 pub use client::Response;
+pub use dns::Dns;
 pub use driver::{Call, Line, Phones, delay};
+pub use kamailio::Kamailio;
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use postgres::Postgres;
 pub use serde_json::{Value, json};
-pub use sipp::{Sipp, has_program};
+pub use sipp::{RunningSipp, Sipp, has_program};
 pub use sound::{Manner, Packet, Ports, Sound, buzz, tone};
 
 /// A bridge and a box of phones.

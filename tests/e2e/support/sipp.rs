@@ -1,7 +1,7 @@
 //! `sipp` as a caller and as one who is called.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use super::bridge::{free_port, fresh_folder};
 
@@ -41,9 +41,20 @@ impl Sipp {
         Self { command }
     }
 
+    /// The same at a port of the test's choice.
+    pub fn callee_at(port: u16, scenario: &str) -> Self {
+        Self::at("127.0.0.1", port, scenario)
+    }
+
     pub fn args(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
         self
+    }
+
+    /// Runs beside the test, however its calls go.
+    pub fn start(mut self) -> RunningSipp {
+        let command = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        RunningSipp(command.spawn().expect("sipp runs (Debian: sip-tester)"))
     }
 
     /// Runs to its end; sipp exits with 0 when every call went as the scenario says.
@@ -59,6 +70,17 @@ impl Sipp {
         let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "sipp: {}\n{tail}\n{errors}", output.status);
+    }
+}
+
+/// A sipp that runs until it is dropped.
+#[derive(Debug)]
+pub struct RunningSipp(Child);
+
+impl Drop for RunningSipp {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 

@@ -14,6 +14,7 @@ mod noise;
 mod refers;
 mod refusals;
 mod script;
+mod servers;
 mod subscriptions;
 mod texts;
 mod timers;

@@ -9,9 +9,11 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::sip::endpoint::{
-    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, SessionId, Settings, Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, Resolve, SessionId, Settings,
+    Transmit,
 };
 use crate::sip::headers::NameAddr;
+use crate::sip::locate::{Answer, Question};
 use crate::sip::transport::Transport;
 use crate::sip::{Message, Uri};
 
@@ -42,6 +44,13 @@ pub(super) struct Network {
     pub(super) weather: Weather,
     /// Peers that no connection leads to.
     pub(super) without_tcp: Vec<SocketAddr>,
+    /// Whom the certificate must name, for each of what was sent.
+    pub(super) domains: Vec<Option<String>>,
+    /// What DNS knows.
+    pub(super) zone: BTreeMap<Question, Answer>,
+    /// Whether DNS takes its time, until `answer_dns`.
+    pub(super) silent_dns: bool,
+    asked: Vec<Resolve>,
     random: ChaCha12Rng,
     in_flight: BTreeMap<(Instant, u64), (usize, Packet)>,
     count: u64,
@@ -70,6 +79,10 @@ impl Network {
             sent: Vec::new(),
             weather,
             without_tcp: Vec::new(),
+            domains: Vec::new(),
+            zone: (0..8).map(host).collect(),
+            silent_dns: false,
+            asked: Vec::new(),
             random: ChaCha12Rng::seed_from_u64(seed),
             in_flight: BTreeMap::new(),
             count: 0,
@@ -157,6 +170,15 @@ impl Network {
         (net, ours, theirs)
     }
 
+    /// DNS answers what endpoint `who` has asked so far.
+    pub(super) fn answer_dns(&mut self, who: usize) {
+        self.silent_dns = false;
+        for Resolve { id, question } in std::mem::take(&mut self.asked) {
+            let answer = self.zone.get(&question).cloned().unwrap_or(Answer::Nothing);
+            self.act(who, |endpoint, now| endpoint.handle_resolved(now, id, (&question, answer)));
+        }
+    }
+
     /// Forgets what happened so far.
     pub(super) fn forget(&mut self) {
         self.sent.clear();
@@ -198,10 +220,10 @@ impl Network {
             match self.endpoints[who].poll_output() {
                 Output::Transmit(transmit) => self.transmit(who, transmit),
                 Output::Event(event) => self.events[who].push(event),
-                Output::Resolve(resolve) => {
-                    let host = resolve.host.strip_prefix('u').and_then(|n| n.parse().ok());
-                    let addresses = host.map(address).into_iter().collect();
-                    self.endpoints[who].handle_resolved(self.now, resolve.id, addresses);
+                Output::Resolve(resolve) if self.silent_dns => self.asked.push(resolve),
+                Output::Resolve(Resolve { id, question }) => {
+                    let answer = self.zone.get(&question).cloned().unwrap_or(Answer::Nothing);
+                    self.endpoints[who].handle_resolved(self.now, id, (&question, answer));
                 }
                 Output::WaitUntil(_) => break,
             }
@@ -209,7 +231,8 @@ impl Network {
     }
 
     fn transmit(&mut self, from: usize, transmit: Transmit) {
-        let Transmit { transport, peer, bytes, .. } = transmit;
+        let Transmit { transport, peer, bytes, domain } = transmit;
+        self.domains.push(domain);
         match Message::parse(&bytes, &Settings::default().message) {
             Ok(message) => self.sent.push((self.now - self.start, peer, message)),
             // The answer to a damaged request repeats its damage.
@@ -273,6 +296,12 @@ pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitat
 pub(super) fn address(number: usize) -> SocketAddr {
     let last = u8::try_from(number + 1).expect("few endpoints");
     SocketAddr::new(IpAddr::from([192, 0, 2, last]), 5060)
+}
+
+/// DNS calls endpoint number n `un`.
+fn host(number: usize) -> (Question, Answer) {
+    let answer = Answer::Addresses(vec![address(number).ip()]);
+    (Question::Addresses(format!("u{number}")), answer)
 }
 
 /// The address of record of an endpoint.

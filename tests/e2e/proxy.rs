@@ -1,0 +1,108 @@
+//! Behind Kamailio: what is said in a dialog goes by its route set, and a user is called by the Path of its registration.
+
+use crate::support::{
+    Baresip, Bridge, Kamailio, Options, Sipp, Value, free_port, has_program, json,
+};
+
+/// A bridge, and a proxy before it that also knows a phone.
+struct Site {
+    bridge: Bridge,
+    proxy: Kamailio,
+    phone: u16,
+}
+
+fn site(config: impl Fn(&str) -> String) -> Site {
+    for program in ["kamailio", "baresip", "sipp"] {
+        assert!(
+            has_program(program),
+            "install {program} (Debian: kamailio, baresip-core, sip-tester)"
+        );
+    }
+    let (place, phone) = (Kamailio::place(), free_port());
+    let config = config(&place.to_string());
+    let bridge = Bridge::start(Options { config, ..Options::default() });
+    let proxy = Kamailio::start(place, bridge.sip, phone);
+    Site { bridge, proxy, phone: phone.port() }
+}
+
+impl Site {
+    /// Every message of a leg came from the proxy or went to it; gives the requests that were sent.
+    fn assert_by_proxy(&self, leg: &str) -> Vec<String> {
+        let trace = self.bridge.get(&format!("/v1/legs/{leg}/trace"));
+        let entries = trace["entries"].as_array().unwrap().iter();
+        let messages: Vec<&Value> = entries.filter(|entry| entry["peer"].is_string()).collect();
+        for message in &messages {
+            assert_eq!(message["peer"], self.proxy.address.to_string(), "{message}");
+        }
+        let sent = messages.into_iter().filter(|message| message["direction"] == "sent");
+        let methods = sent.filter_map(|message| message["summary"].as_str()?.split(' ').next());
+        methods.filter(|method| !method.starts_with("SIP/")).map(ToOwned::to_owned).collect()
+    }
+}
+
+#[test]
+fn a_caller_through_a_proxy_is_held_and_hung_up_by_the_route_set() {
+    let site = site(|_| String::new());
+    let uri = format!("sip:standup@{}", site.proxy.address);
+
+    let caller = Baresip::call("anna", &uri, 440);
+    let joined = site.bridge.wait_participant("participant.joined", "anna");
+    let leg = joined["leg"].as_str().unwrap();
+    site.bridge.put(&format!("/v1/legs/{leg}/hold"));
+    site.bridge.wait_leg("leg.reinvited", leg);
+    site.bridge.delete(&format!("/v1/legs/{leg}"));
+    site.bridge.wait_leg("leg.ended", leg);
+    drop(caller);
+
+    assert_eq!(site.assert_by_proxy(leg), ["INVITE", "ACK", "BYE"]);
+}
+
+#[test]
+fn a_callee_through_a_proxy_gets_ack_and_bye_by_the_route_set() {
+    for transport in ["udp", "tcp"] {
+        let site = site(|proxy| {
+            format!(
+                "[[trunks]]\nname = \"proxy\"\ngateways = [\"sip:{proxy};transport={transport}\"]\ncheck = \"0s\"\n"
+            )
+        });
+        let callee = Sipp::callee_at(site.phone, "proxied_callee.xml");
+        let callee =
+            std::thread::spawn(|| callee.args(&["-m", "1", "-timeout", "30"]).expect_success());
+
+        let body = json!({ "to": "sip:phone@anywhere", "trunk": "proxy" });
+        let dialled = site.bridge.post("/v1/rooms/standup/participants", &body);
+        let leg = dialled["leg"].as_str().unwrap();
+        site.bridge.wait_leg("participant.joined", leg);
+        site.bridge.delete(&format!("/v1/legs/{leg}"));
+        site.bridge.wait_leg("leg.ended", leg);
+
+        callee.join().unwrap();
+        assert_eq!(site.assert_by_proxy(leg), ["INVITE", "ACK", "BYE"]);
+    }
+}
+
+#[test]
+fn a_user_that_registered_through_a_proxy_is_called_through_it() {
+    let config = "[sip]\nusers = [\"alice:secret\"]\ndigest = [\"MD5\"]\n";
+    let site = site(|_| config.to_owned());
+    let registrar = site.bridge.sip.to_string();
+    let account = format!(";auth_pass=secret;outbound=\"sip:{}\"", site.proxy.address);
+
+    let alice = Baresip::registered("alice", &registrar, 660, &account);
+    site.bridge.wait("registration.added", |event| event["data"]["user"] == "alice");
+    let registrations = site.bridge.get("/v1/registrations?user=alice");
+    let body = json!({ "to": "sip:alice@plenary" });
+    let dialled = site.bridge.post("/v1/rooms/standup/participants", &body);
+    let leg = dialled["leg"].as_str().unwrap();
+    site.bridge.wait_leg("participant.joined", leg);
+    site.bridge.get_until(&format!("/v1/legs/{leg}/stats"), |stats| {
+        stats["received"]["packets"].as_u64() > Some(50)
+    });
+    site.bridge.delete(&format!("/v1/legs/{leg}"));
+    site.bridge.wait_leg("leg.ended", leg);
+    drop(alice);
+
+    let path = registrations["items"][0]["path"].to_string();
+    assert!(path.contains(&site.proxy.address.to_string()), "{registrations}");
+    assert_eq!(site.assert_by_proxy(leg), ["INVITE", "ACK", "BYE"]);
+}
