@@ -16,7 +16,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::error::{FieldError, Problem};
 use crate::event::{Event, EventType, Level};
-use crate::model::TransferFailure;
+use crate::model::{RecordFormat, TransferFailure};
 use crate::samples;
 
 /// The document for what `v1`, `open` and `metrics` serve.
@@ -58,6 +58,7 @@ fn add_schemas(components: &mut Components) {
     schemas.insert(Event::name().into_owned(), Event::schema());
     schemas.insert(EventType::name().into_owned(), EventType::schema());
     schemas.insert(Level::name().into_owned(), Level::schema());
+    schemas.insert(RecordFormat::name().into_owned(), RecordFormat::schema());
     schemas.insert(TransferFailure::name().into_owned(), TransferFailure::schema());
 }
 
