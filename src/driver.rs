@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use api::control;
-use api::event::Event;
+use api::event::{Event, EventType};
 use api::events::EventLog;
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -19,7 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::bridge::{Bridge, Clock, Input, Output, ResolveId};
+use crate::ask::Asker;
+use crate::bridge::{AskFault, Bridge, Clock, Input, Output, QuestionId, ResolveId};
 use crate::media::{self, Media, QueueFull};
 use crate::net::{self, Net};
 
@@ -40,6 +42,7 @@ pub(crate) struct Driver {
     pub(crate) packets: mpsc::Receiver<net::Event>,
     pub(crate) media: Media,
     pub(crate) media_events: media::Events,
+    pub(crate) asker: Asker,
     pub(crate) commands: mpsc::Receiver<control::Command>,
     pub(crate) log: EventLog,
     /// Changes each time that the bridge shall drain.
@@ -50,6 +53,8 @@ pub(crate) struct Driver {
 #[derive(Debug)]
 struct Desk {
     look_ups: JoinSet<(ResolveId, Vec<SocketAddr>)>,
+    /// As many as the bridge lets be open.
+    questions: JoinSet<(QuestionId, Result<Bytes, AskFault>)>,
     /// Media commands that found a full queue, in order.
     waiting: VecDeque<media::command::Command>,
     meters: bool,
@@ -61,6 +66,7 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let mut desk = Desk {
             look_ups: JoinSet::new(),
+            questions: JoinSet::new(),
             waiting: VecDeque::new(),
             meters: false,
             drained: false,
@@ -85,6 +91,10 @@ impl Driver {
                 Some(found) = desk.look_ups.join_next() => match found {
                     Ok((id, addresses)) => Input::Resolved(id, addresses),
                     Err(error) => { warn!(%error, "look-up task failed"); continue }
+                },
+                Some(told) = desk.questions.join_next() => match told {
+                    Ok((id, answer)) => Input::Told(id, answer),
+                    Err(error) => { warn!(%error, "question task failed"); continue }
                 },
                 Ok(()) = watchers.changed() => {
                     desk.switch_meters(*watchers.borrow_and_update() > 0);
@@ -115,6 +125,9 @@ impl Driver {
             match self.bridge.poll_output() {
                 Output::Transmit(transmit) => self.net.send(transmit),
                 Output::Resolve { id, host, port } => look_up(desk, id, host, port),
+                Output::Ask(question) => {
+                    desk.questions.spawn(self.asker.clone().ask(*question));
+                }
                 Output::Media(command) => {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
@@ -153,6 +166,14 @@ fn tell_log(event: &Event) {
     let told: Told = event.data.read().unwrap_or_default();
     let call_id = told.sip_call_id;
     let _span = event.leg.map(|leg| tracing::info_span!("leg", %leg, call_id).entered());
+    if event.kind == EventType::RouteAskFailed {
+        warn!(
+            route = told.route,
+            reason = told.reason,
+            detail = told.detail,
+            "an endpoint did not say where a call goes: its route's fallback is taken"
+        );
+    }
     info!(
         seq = event.seq,
         room = event.room.map(tracing::field::display),
@@ -171,6 +192,8 @@ struct Told {
     left_reason: Option<String>,
     end_reason: Option<String>,
     reason: Option<String>,
+    route: Option<String>,
+    detail: Option<String>,
 }
 
 fn look_up(desk: &mut Desk, id: ResolveId, host: String, port: u16) {

@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::ask::Asker;
 use crate::bridge::{self, Bridge, Rule, SrtpPolicy};
 use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
@@ -48,6 +49,9 @@ pub enum StartError {
     /// No certificate for DTLS can be made.
     #[error("certificate for DTLS: {0}; media.dtls = false does without")]
     Certificate(String),
+    /// The roots of who is asked cannot be read.
+    #[error("ask.ca: {0}")]
+    Ask(io::Error),
     /// The operating system gives no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -122,6 +126,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
     let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
+    let asker = asker(config)?;
     let identity = config.media.dtls.then(|| identity(config.media.dtls_timeout)).transpose()?;
     let options = media::Options { identity: identity.clone(), ..media_options(config, seed()?) };
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
@@ -155,6 +160,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         packets,
         media,
         media_events,
+        asker,
         commands,
         log: log.clone(),
         stop: stopping,
@@ -223,6 +229,15 @@ fn reachable_ip(address: SocketAddr) -> IpAddr {
     }
 }
 
+fn asker(config: &Config) -> Result<Asker, StartError> {
+    let path = Some(config.ask.ca.as_path()).filter(|path| !path.as_os_str().is_empty());
+    Ok(Asker {
+        private_networks: config.ask.private_networks.clone().into(),
+        tls: net::roots_only(path).map_err(StartError::Ask)?,
+        product: config.sip.user_agent.as_str().into(),
+    })
+}
+
 fn raise_descriptors(config: &Config) {
     let legs = config.limits.legs.min(config.rtp_ports.pairs());
     let needed = u64::try_from(2 * legs + config.limits.connections + SPARE).unwrap_or(u64::MAX);
@@ -251,6 +266,7 @@ fn net_options(config: &Config) -> net::Options {
         connections_per_source: config.limits.connections_per_source,
         idle: config.sip.idle_timeout,
         handshake: config.sip.handshake_timeout,
+        message_time: config.sip.message_timeout,
         ping: config.sip.ws_ping,
         connect: CONNECT,
         queue: PACKETS,
@@ -414,6 +430,10 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
         },
         trunks: config.trunks.iter().map(trunk_settings).collect(),
+        ask: bridge::AskSettings {
+            at_once: config.ask.at_once,
+            answer_size: config.ask.answer_size,
+        },
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         max_rooms: limits.rooms,
@@ -469,6 +489,7 @@ fn trunk_settings(trunk: &Trunk) -> bridge::TrunkSettings {
         check: trunk.check,
         max_calls: trunk.max_calls,
         prefixes: trunk.prefixes.clone(),
+        early_media: trunk.early_media,
     }
 }
 

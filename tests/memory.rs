@@ -201,7 +201,7 @@ impl World {
                     self.wake = at;
                     return;
                 }
-                Output::Levels(_) | Output::Resolve { .. } | Output::Drained => {}
+                Output::Levels(_) | Output::Resolve { .. } | Output::Ask(_) | Output::Drained => {}
             }
         }
     }

@@ -27,8 +27,9 @@ pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateP
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::route::{
-    ReplaceRoute, Route, RouteDestination, RouteLook, RouteOutcome, RouteReject, RouteSource,
-    RouteStep, RouteTime, RouteTrace, TestRoutes, TestSource, Weekday,
+    EarlyMedia, ReplaceRoute, Route, RouteAnswer, RouteAsk, RouteDestination, RouteLook,
+    RouteOutcome, RouteReject, RouteSource, RouteStep, RouteTime, RouteTrace, TestRoutes,
+    TestSource, Weekday,
 };
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,

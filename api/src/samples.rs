@@ -314,6 +314,7 @@ pub fn route_trace() -> RouteTrace {
         dialled: "+4930123456".to_owned(),
         looked_at: vec![RouteLook { route: name, fits: true, why }],
         steps,
+        asks: None,
     }
 }
 

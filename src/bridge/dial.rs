@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::media::command::Command;
 use crate::sip::Message;
+use crate::sip::dialog::DialogId;
 use crate::sip::digest::Account;
 use crate::sip::endpoint::{Hunt, Invitation, Target};
 use crate::sip::headers::NameAddr;
@@ -145,7 +146,12 @@ impl Bridge {
     }
 
     /// A provisional answer: their phone rings, or there is media before the answer.
-    pub(super) fn progressed(&mut self, id: LegId, status: u16, sdp: Option<&Bytes>) {
+    pub(super) fn progressed(
+        &mut self,
+        id: LegId,
+        (status, dialog): (u16, Option<&DialogId>),
+        sdp: Option<&Bytes>,
+    ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let rings = matches!(leg.stage, Stage::Dialing) && matches!(status, 180 | 183);
         if rings {
@@ -153,10 +159,11 @@ impl Bridge {
             self.rings(id, status);
         }
         if let Some(sdp) = sdp {
-            if let Some(leg) = self.legs.get_mut(&id) {
-                leg.early = Some(sdp.clone());
-            }
-            self.leg_happened(EventType::LegEarlyMedia, id, json!({ "status": status }));
+            self.early_media(id, (status, dialog), sdp);
+        }
+        let call = self.legs.get(&id).and_then(|leg| leg.call);
+        if let Some(call) = call.filter(|_| rings && !self.is_heard_early(id)) {
+            self.relay_ringing(call);
         }
     }
 
@@ -168,7 +175,6 @@ impl Bridge {
             self.carried_progress(refer, status);
         } else if let Some(call) = call {
             self.call_happened(EventType::CallRinging, call);
-            self.relay_ringing(call);
         }
     }
 
@@ -183,19 +189,11 @@ impl Bridge {
             leg.transport = wire_name(transport);
         }
         let early = leg.early.take();
-        let invited = leg.invited.take();
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
-        // After an UPDATE what came early is out of date, or another phone's.
-        let early = early.as_ref().filter(|_| invited.is_none());
-        let plan = match sdp.or(early) {
-            Some(sdp) => {
-                // After an UPDATE of one phone another one has answered: that knows our first offer only.
-                if let Some(invited) = invited {
-                    *negotiation = *invited;
-                }
-                negotiation.conclude(sdp).ok()
-            }
-            None => negotiation.plan().cloned(),
+        let plan = match (early, sdp) {
+            (Some(early), sdp) => early.conclude(negotiation, sdp),
+            (None, Some(sdp)) => negotiation.conclude(sdp).ok(),
+            (None, None) => negotiation.plan().cloned(),
         };
         if let Some(plan) = plan {
             self.apply_plan(id, &plan);

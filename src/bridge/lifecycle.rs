@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::event::{Data, EventType};
 use api::model::{
-    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, SipFailure,
+    CallId, CallState, Direction, EarlyMedia, LeftReason, LegId, LegState, ParticipantState,
+    RoomId, SipFailure,
 };
 use mixer::codec::Format;
 use rand_core::Rng;
@@ -47,7 +48,7 @@ impl Bridge {
             controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
-            invited: None,
+            early_media: EarlyMedia::Off,
             offering: false,
             reoffer: false,
             talking: false,
@@ -212,7 +213,7 @@ impl Bridge {
     }
 
     /// Seats the leg's media in the mix of `place`.
-    fn seat(&mut self, id: LegId, place: Place) {
+    pub(super) fn seat(&mut self, id: LegId, place: Place) {
         let contributors = match place {
             Place::Room(room) => self.rooms.get(&room).map_or(2, |room| room.contributors),
             Place::Call(_) => self.settings.contributors,
@@ -407,7 +408,8 @@ impl Bridge {
         if let Some(routed) = call.routed.take() {
             self.answer_routed(routed.caller());
         } else if let Some(next) = call.next.take() {
-            self.dial(super::dial::Outbound {
+            let early_media = self.early_media_of(next.dial.trunk);
+            let leg = self.dial(super::dial::Outbound {
                 dial: next.dial,
                 place: Place::Call(id),
                 call: Some(id),
@@ -415,6 +417,9 @@ impl Bridge {
                 controls: Controls::new(&self.settings),
                 timeout: next.timeout,
             });
+            if let Some(leg) = self.legs.get_mut(&leg) {
+                leg.early_media = early_media;
+            }
         } else if call.connected_at.is_none() {
             call.connected_at = Some(wall);
             self.call_happened(EventType::CallConnected, id);

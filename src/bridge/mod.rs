@@ -22,6 +22,7 @@ mod command;
 mod conference_info;
 mod connect;
 mod dial;
+mod early;
 mod ending;
 mod focus;
 mod followers;
@@ -51,6 +52,7 @@ use std::time::{Duration, Instant};
 
 use api::event::{Data, EventType, Happened, Level};
 use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
+use bytes::Bytes;
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -66,7 +68,9 @@ use crate::sip::transport::{Refusal, Transport};
 
 pub use access::AccessSettings;
 pub use clock::Clock;
-pub use routes::{MAX_ROUTES, RouteFault, Rule};
+pub use routes::{
+    AskFault, AskSettings, AskUrl, MAX_ROUTES, Question, QuestionId, RouteFault, Rule,
+};
 pub use settings::{Network, Pattern, Settings};
 pub use trace::TraceSettings;
 pub use trunks::TrunkSettings;
@@ -84,6 +88,7 @@ use leg::Leg;
 use messages::Messages;
 use metrics::Counters;
 use room::Room;
+use routes::Questions;
 use takeover::Past;
 use trace::Traces;
 use transfer::{Carried, Sent};
@@ -103,6 +108,8 @@ pub enum Input {
     Closed(Transport, SocketAddr),
     /// The answer to [`Output::Resolve`]; empty when there is none.
     Resolved(ResolveId, Vec<SocketAddr>),
+    /// The answer to [`Output::Ask`]: the body of a 2xx, or why there is none.
+    Told(QuestionId, Result<Bytes, AskFault>),
     /// News of the media threads.
     Media(media::Event),
     /// Somebody asks over the API.
@@ -129,6 +136,8 @@ pub enum Output {
         /// Port to put into the addresses.
         port: u16,
     },
+    /// Ask an HTTP endpoint: [`Input::Told`] follows.
+    Ask(Box<Question>),
     /// Tell the media threads.
     Media(media::Command),
     /// Put this into the event log.
@@ -181,6 +190,7 @@ pub struct Bridge {
     trunks: Vec<Trunk>,
     /// In the order in which they are tried.
     routes: Vec<Rule>,
+    questions: Questions,
     traces: Traces,
     sip_deadline: Option<Instant>,
     local: Shared,
@@ -229,6 +239,8 @@ enum Timer {
     TrunkRegister(usize),
     /// The gateways of a trunk are to be asked again.
     TrunkCheck(usize),
+    /// An endpoint has had its time.
+    Question(QuestionId),
     /// More messages may be sent.
     Texts,
     /// A message has waited long enough for a phone.
@@ -269,6 +281,7 @@ impl Bridge {
             registrar: Registrar::new(settings.registrar.clone()),
             trunks: Vec::new(),
             routes: Vec::new(),
+            questions: Questions::default(),
             traces: Traces::new(settings.trace),
             sip_deadline: None,
             settings,
@@ -326,6 +339,7 @@ impl Bridge {
                 self.endpoint.handle_resolved(self.now, id, addresses);
             }
             Input::Resolved(ResolveId::Leg(leg), addresses) => self.resolved(leg, &addresses),
+            Input::Told(question, answer) => self.told(question, answer),
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
             Input::Drain => self.drain(),
@@ -403,6 +417,7 @@ impl Bridge {
                 Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
+                Timer::Question(question) => self.told(question, Err(AskFault::Timeout)),
                 Timer::Texts => self.send_some_texts(),
                 Timer::Message(message) => self.waited_too_long(message),
                 Timer::Drain => self.hang_up_all(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mixer::codec::{Format, OpusOptions};
 
-use super::{AccessSettings, Rule, TraceSettings, TrunkSettings};
+use super::{AccessSettings, AskSettings, Rule, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub trunks: Vec<TrunkSettings>,
     /// Where calls that come in go.
     pub routes: Vec<Rule>,
+    /// How endpoints are asked where calls go.
+    pub ask: AskSettings,
     /// How much of calls is kept for reading.
     pub trace: TraceSettings,
     /// Rooms open at once.

@@ -67,18 +67,25 @@ impl Bridge {
             Event::Acknowledged { session, sdp } => self.with(session, |bridge, leg| {
                 bridge.acknowledged(leg, sdp.as_ref());
             }),
-            Event::Progress { session, status, sdp, .. } => self.with(session, |bridge, leg| {
-                bridge.progressed(leg, status.code(), sdp.as_ref());
-            }),
+            Event::Progress { session, status, sdp, dialog, .. } => {
+                self.with(session, |bridge, leg| {
+                    bridge.progressed(leg, (status.code(), dialog.as_ref()), sdp.as_ref());
+                });
+            }
             Event::Answered { session, sdp, response } => self.with(session, |bridge, leg| {
                 bridge.answered(leg, sdp.as_ref(), &response);
             }),
             Event::Failed { session, status, reason, .. } => self.with(session, |bridge, leg| {
                 bridge.refused(leg, status.code(), reason);
             }),
-            Event::Reoffered { session, sdp } => self.with(session, |bridge, leg| {
-                bridge.reoffered(leg, session, sdp.as_ref());
-            }),
+            Event::Reoffered { session, dialog, sdp } => {
+                self.with(session, |bridge, leg| match sdp {
+                    Some(offer) if bridge.legs.get(&leg).is_some_and(Leg::is_dialing) => {
+                        bridge.reoffered_early(leg, (session, dialog), &offer);
+                    }
+                    sdp => bridge.reoffered(leg, session, sdp.as_ref()),
+                });
+            }
             Event::ReofferAnswered { session, sdp } => self.with(session, |bridge, leg| {
                 bridge.reoffer_answered(leg, sdp.as_ref());
             }),
@@ -159,7 +166,7 @@ impl Bridge {
             at: self.wall(),
         };
         if let Some((name, steps)) = self.route_of(&asking) {
-            match self.take_route(invited, *id, (&name, steps)) {
+            match self.take_route(invited, *id, (&name, steps), &asking) {
                 Ok(Taken::Room(named)) => room = Some(named),
                 Ok(Taken::Call(call)) => return Ok(Some(Entry::call(call))),
                 Ok(Taken::Refused) => return Ok(None),
@@ -332,17 +339,10 @@ impl Bridge {
     /// A re-INVITE or UPDATE came; without SDP it asks us to offer.
     fn reoffered(&mut self, id: LegId, session: SessionId, sdp: Option<&Bytes>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let (wish, is_early) = (leg.wish(), leg.is_dialing());
+        let wish = leg.wish();
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
         let before = negotiation.plan().cloned();
-        if is_early && leg.invited.is_none() {
-            leg.invited = Some(Box::new(negotiation.clone()));
-        }
         match sdp.map(|sdp| negotiation.answer(sdp, wish)) {
-            Some(Ok((answer, _))) if is_early => {
-                leg.early = None;
-                self.endpoint.answer_offer(self.now, session, Ok(answer));
-            }
             Some(Ok((answer, plan))) => {
                 self.endpoint.answer_offer(self.now, session, Ok(answer));
                 self.replan(id, &plan, before.as_ref());

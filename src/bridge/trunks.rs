@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::EventType;
-use api::model::{self, LegId, Page, PageQuery, TrunkState};
+use api::model::{self, EarlyMedia, LegId, Page, PageQuery, TrunkState};
 use serde_json::json;
 
 use super::command::{Answer, no_such, page};
@@ -52,6 +52,8 @@ pub struct TrunkSettings {
     pub max_calls: usize,
     /// What numbers may be called through it begin with; none: all.
     pub prefixes: Vec<String>,
+    /// Whether callers hear what comes before the answer.
+    pub early_media: EarlyMedia,
 }
 
 /// A trunk as it is.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use api::model::EarlyMedia;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::wire::{duration, list};
@@ -48,6 +49,9 @@ pub struct Trunk {
     /// What may be called begins with one of these; none: everything.
     #[serde(default)]
     pub prefixes: Vec<String>,
+    /// Whether callers hear what comes before the answer: `pass` or `off`.
+    #[serde(default)]
+    pub early_media: EarlyMedia,
 }
 
 impl fmt::Debug for Trunk {

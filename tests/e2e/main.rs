@@ -25,12 +25,14 @@
 
 mod access;
 mod api;
+mod ask;
 mod attended;
 mod calls;
 mod comfort;
 mod conference;
 mod dial_out;
 mod digits;
+mod early_media;
 mod fec;
 mod hold;
 mod ipv6;
@@ -44,6 +46,7 @@ mod registration;
 mod secure;
 mod signalling;
 mod srtp;
+mod storm;
 mod subscriptions;
 mod support;
 mod timers;

@@ -236,7 +236,7 @@ impl Phone {
                     }
                 }
             }
-            Event::Reoffered { session, sdp } => {
+            Event::Reoffered { session, sdp, .. } => {
                 let Some(negotiation) = self.negotiation_of(session) else { return };
                 let answer = match sdp {
                     Some(sdp) => negotiation.answer(&sdp, Direction::SendRecv).map(|(sdp, _)| sdp),

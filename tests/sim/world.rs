@@ -10,13 +10,17 @@ use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
     RoomId, Transfer, TransferMode, UpdateParticipant, UpdateRoom,
 };
-use plenary::bridge::{Bridge, Clock, Input, Output, ResolveId, Settings};
+use bytes::Bytes;
+use plenary::bridge::{
+    AskFault, Bridge, Clock, Input, Output, QuestionId, ResolveId, Rule, Settings,
+};
 use plenary::bridge_settings;
 use plenary::config::Config;
 use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
 use plenary::sip::endpoint::{self, Packet, Transmit};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::json;
 
 use crate::ledger::Ledger;
 use crate::media::Media;
@@ -57,6 +61,7 @@ enum Arrival {
     Phone(usize, Packet),
     Media(MediaEvent),
     Resolved(ResolveId, Vec<SocketAddr>),
+    Told(QuestionId, Result<Bytes, AskFault>),
 }
 
 /// The whole world.
@@ -173,12 +178,22 @@ impl World {
             }
             _ => {
                 let caller = self.dice.next_u32() as usize % self.phones.len();
-                let target = format!("sip:{room}@10.0.0.254");
+                let target = if one_in(&mut self.dice, 4) { self.hunt() } else { room.into() };
+                let target = format!("sip:{target}@10.0.0.254");
                 let headers = self.takeover();
                 self.phones[caller].call(self.now, (&target, headers), &mut self.dice);
                 self.flush_phone(caller);
             }
         }
+    }
+
+    /// A name whose route rings two phones, one after the other, or asks whom to ring.
+    fn hunt(&mut self) -> String {
+        let [first, second] = [(); 2].map(|()| 1 + self.dice.next_u32() % 6);
+        if one_in(&mut self.dice, 3) {
+            return format!("ask-{first}");
+        }
+        format!("hunt-{first}{second}")
     }
 
     /// Now and then a call takes over or joins one of a phone, or of none.
@@ -398,6 +413,7 @@ impl World {
                     }
                 }
                 Output::Happened(event) => self.ledger.take(&event),
+                Output::Ask(question) => self.say_where(question.id),
                 Output::Levels(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
@@ -406,6 +422,20 @@ impl World {
                 }
             }
         }
+    }
+
+    /// An endpoint answers a question, or fails, or says nothing.
+    fn say_where(&mut self, question: QuestionId) {
+        let phone = 1 + self.dice.next_u32() % 6;
+        let steps = json!({ "steps": [{ "forward": format!("sip:phone@10.0.0.{phone}") }] });
+        let answer = match self.dice.next_u32() % 4 {
+            0 => return,
+            1 => Err(AskFault::Status(500)),
+            2 => Ok("nonsense".into()),
+            _ => Ok(steps.to_string().into()),
+        };
+        let delay = Duration::from_millis(u64::from(self.dice.next_u32() % 3_000));
+        self.post(delay, Arrival::Told(question, answer));
     }
 
     fn flush_phone(&mut self, phone: usize) {
@@ -468,7 +498,23 @@ fn invite(to: String) -> Invite {
 
 /// As shipped, with limits that are met and waits that end.
 fn settings() -> Settings {
+    let hunt = json!({
+        "name": "hunt", "destination": { "regex": "hunt-(.)(.)" },
+        "steps": [
+            { "forward": "sip:phone@10.0.0.$1", "timeout_s": 5 },
+            { "forward": "sip:phone@10.0.0.$2", "timeout_s": 5 },
+            { "room": "alpha" },
+        ],
+    });
+    let ask = json!({
+        "name": "ask", "destination": { "regex": "ask-(.)" },
+        "steps": [{ "ask": {
+            "url": "http://127.0.0.1/", "fallback": [{ "forward": "sip:phone@10.0.0.$1" }],
+        } }],
+    });
+    let rule = |route| Rule::new(serde_json::from_value(route).unwrap()).unwrap();
     Settings {
+        routes: vec![rule(ask), rule(hunt)],
         max_rooms: 100,
         max_legs: 40,
         calls_per_second: 5,

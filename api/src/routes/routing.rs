@@ -29,7 +29,9 @@ async fn list(
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Page<Route>>, ApiError> {
     let query = query.checked(&[])?;
-    Ok(Json(control.ask(|reply| Command::ListRoutes { query, reply }).await?))
+    let mut page = control.ask(|reply| Command::ListRoutes { query, reply }).await?;
+    page.items = page.items.into_iter().map(Route::shown).collect();
+    Ok(Json(page))
 }
 
 /// Make a route
@@ -45,7 +47,7 @@ async fn create(
     State(control): State<Control>,
     Json(body): Json<Route>,
 ) -> Result<Response, ApiError> {
-    let route = control.ask(|reply| Command::CreateRoute { body, reply }).await?;
+    let route = control.ask(|reply| Command::CreateRoute { body, reply }).await?.shown();
     Ok(created(&format!("/v1/routes/{}", route.name), route))
 }
 
@@ -56,7 +58,7 @@ async fn show(
     State(control): State<Control>,
     Path(route): Path<String>,
 ) -> Result<Json<Route>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::Route { route, reply }).await?))
+    Ok(Json(control.ask(|reply| Command::Route { route, reply }).await?.shown()))
 }
 
 /// Replace a route
@@ -71,7 +73,7 @@ async fn replace(
     Path(route): Path<String>,
     Json(body): Json<ReplaceRoute>,
 ) -> Result<Json<Route>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::ReplaceRoute { route, body, reply }).await?))
+    Ok(Json(control.ask(|reply| Command::ReplaceRoute { route, body, reply }).await?.shown()))
 }
 
 /// Delete a route
@@ -87,7 +89,7 @@ async fn delete(
 
 /// Test the routes
 ///
-/// Tells step by step which route a call would take and why. No call is placed.
+/// Tells step by step which route a call would take and why. No call is placed, and no endpoint asked.
 #[utoipa::path(post, path = "/routes/test", tag = "access", operation_id = "testRoutes",
     request_body(content = TestRoutes, example = json!({
         "to": "+4930123456", "from": "+4940987654", "source": {"address": "203.0.113.5"}})),
@@ -96,5 +98,5 @@ async fn test(
     State(control): State<Control>,
     Json(body): Json<TestRoutes>,
 ) -> Result<Json<RouteTrace>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::TestRoutes { body, reply }).await?))
+    Ok(Json(control.ask(|reply| Command::TestRoutes { body, reply }).await?.shown()))
 }

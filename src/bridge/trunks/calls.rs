@@ -1,6 +1,6 @@
 //! Calls through a trunk.
 
-use api::model::LegId;
+use api::model::{EarlyMedia, LegId};
 
 use super::{Bridge, Reach, Trunk};
 use crate::bridge::command::{Answer, invalid, no_such};
@@ -68,6 +68,12 @@ impl Bridge {
             trunk.legs.retain(|leg| legs.contains_key(leg));
             trunk.legs.len() < trunk.settings.max_calls
         })
+    }
+
+    /// Whether the early media of what goes through a trunk, or past them all, is heard.
+    pub(in crate::bridge) fn early_media_of(&self, trunk: Option<usize>) -> EarlyMedia {
+        let trunk = trunk.and_then(|index| self.trunks.get(index));
+        trunk.map(|trunk| trunk.settings.early_media).unwrap_or_default()
     }
 
     /// Every gateway by which `target` is reached, those that are there first, and who we are to them.

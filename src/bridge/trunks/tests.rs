@@ -27,6 +27,7 @@ fn trunk() -> TrunkSettings {
         check: Duration::from_secs(30),
         max_calls: 2,
         prefixes: vec!["+49".to_owned()],
+        early_media: EarlyMedia::default(),
     }
 }
 

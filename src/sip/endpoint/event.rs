@@ -43,6 +43,8 @@ pub enum Event {
         reason: String,
         /// Early session description.
         sdp: Option<Bytes>,
+        /// Which of these peers; `None` if it names no dialog.
+        dialog: Option<DialogId>,
     },
     /// The peer accepted our invitation.
     Answered {
@@ -69,6 +71,8 @@ pub enum Event {
     Reoffered {
         /// Whose.
         session: SessionId,
+        /// In which of its dialogs: before the answer to an invitation of ours there may be several.
+        dialog: DialogId,
         /// Its offer; `None` asks for ours, whose answer comes with `Acknowledged`.
         sdp: Option<Bytes>,
     },

@@ -11,7 +11,7 @@ use super::forks::{Forks, Order};
 use super::reliable::rack_of;
 use super::timer::SessionTimer;
 use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
-use crate::sip::dialog::{Dialog, Identity};
+use crate::sip::dialog::{Dialog, DialogId, Identity};
 use crate::sip::digest::{Account, Login};
 use crate::sip::endpoint::core::{ALLOW, Core, SDP};
 use crate::sip::endpoint::{Event, Hunt, Invitation, Prack, SessionId, Target};
@@ -245,7 +245,8 @@ impl Outgoing {
             }
         }
         let (reason, sdp) = (reason_of(response), sdp_of(response));
-        core.emit(Event::Progress { session: id, status, reason, sdp });
+        let dialog = DialogId::of_response(response);
+        core.emit(Event::Progress { session: id, status, reason, sdp, dialog });
     }
 
     fn note_early(&mut self, core: &mut Core, id: SessionId, response: &Message) {
