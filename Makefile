@@ -24,9 +24,9 @@ test: test-tools fmt clippy doc deny unit apart page fuzz
 build-tools:
 	@.ci/install cmake:cmake c++:g++
 
-# sipp and baresip are the phones of strangers, Chromium looks at the operator's page and Node presses its buttons.
+# sipp, baresip and Linphone are the phones of strangers, Chromium looks at the operator's page and Node presses its buttons.
 test-tools: build-tools
-	@.ci/install sipp:sip-tester baresip:baresip-core chromium,google-chrome:chromium node:nodejs npm:npm
+	@.ci/install sipp:sip-tester baresip:baresip-core linphonec:linphone-cli chromium,google-chrome:chromium node:nodejs npm:npm
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -350,6 +350,10 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Those of them that one address may hold.
     pub subscriptions_per_source: usize,
+    /// What phones have published (PUBLISH) at once.
+    pub publications: usize,
+    /// Octets that one may say.
+    pub publication_body: usize,
     /// Users that subscribers of a room are told one by one.
     pub roster: usize,
 }

@@ -19,15 +19,16 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::bridge::{self, Bridge, Rule, SrtpPolicy};
-use crate::config::{ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, Trunk};
+use crate::config::{self, ClientCertificate, Config, MediaIo, MediaSrtp, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
 use crate::net::{self, Files, Net, RoutingTable, Tls};
+use crate::sip::compositor::CompositorOptions;
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
-use crate::sip::{Limits, Uri, endpoint};
+use crate::sip::{Host, Limits, Uri, endpoint};
 use crate::webrtc::Identity;
 
 /// Why the bridge did not start. Each says what to do.
@@ -405,14 +406,8 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             failures: limits.failed_logins,
             ban: sip.ban_time,
         },
-        registrar: RegistrarOptions {
-            usual: sip.registration_expires,
-            min: sip.registration_min,
-            max: sip.registration_max,
-            contacts: limits.phones_per_user,
-            bindings: limits.registrations,
-            flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
-        },
+        registrar: registrar_options(sip, limits),
+        compositor: compositor_options(sip, limits),
         trunks: config.trunks.iter().map(trunk_settings).collect(),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
@@ -451,6 +446,28 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         drain_grace: config.drain_grace,
         history: events.history,
         media_addresses: media_addresses.map(SocketAddr::ip).collect(),
+    }
+}
+
+fn registrar_options(sip: &Sip, limits: &config::Limits) -> RegistrarOptions {
+    RegistrarOptions {
+        usual: sip.registration_expires,
+        min: sip.registration_min,
+        max: sip.registration_max,
+        contacts: limits.phones_per_user,
+        bindings: limits.registrations,
+        domain: Host::Name(sip.realm.as_str().into()),
+        flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
+    }
+}
+
+fn compositor_options(sip: &Sip, limits: &config::Limits) -> CompositorOptions {
+    CompositorOptions {
+        min: sip.subscription_min,
+        max: sip.subscription_max,
+        publications: limits.publications,
+        of_a_user: limits.phones_per_user,
+        size: limits.publication_body,
     }
 }
 

@@ -5,9 +5,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
     Ban, Call, CallId, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, LegStats, Message,
-    MessageId, Node, Page, PageQuery, Participant, Readiness, Registration, RegistrationId,
-    RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf, SendMessage, TestRoutes,
-    Trace, Transfer, Trunk, UpdateParticipant, UpdateRoom,
+    MessageId, Node, Page, PageQuery, Participant, Presence, Readiness, Registration,
+    RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf,
+    SendMessage, SetPresence, TestRoutes, Trace, Transfer, Trunk, UpdateParticipant, UpdateRoom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -186,6 +186,19 @@ pub enum Command {
     RemoveRegistration {
         registration: RegistrationId,
         reply: Reply<()>,
+    },
+    ListPresence {
+        query: PageQuery,
+        reply: Reply<Page<Presence>>,
+    },
+    Presence {
+        user: String,
+        reply: Reply<Presence>,
+    },
+    SetPresence {
+        user: String,
+        body: SetPresence,
+        reply: Reply<Presence>,
     },
     LegTrace {
         leg: LegId,

@@ -209,6 +209,8 @@ event_types! {
     RegistrationRemoved = "registration.removed",
     /// A phone was not registered: `data.user`, `data.source`, `data.sip`.
     RegistrationRejected = "registration.rejected",
+    /// A user is otherwise than before: its presence.
+    PresenceUpdated = "presence.updated",
     /// Calls can go through a trunk; the trunk.
     TrunkUp = "trunk.up",
     /// They cannot; the trunk.

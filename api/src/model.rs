@@ -7,6 +7,7 @@ mod message;
 mod node;
 mod page;
 mod participant;
+mod presence;
 mod registration;
 mod room;
 mod route;
@@ -24,6 +25,7 @@ pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
+pub use self::presence::{Presence, PresenceStatus, SetPresence};
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::route::{

@@ -7,9 +7,10 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     Ban, BurstStats, Call, CallState, DelayStats, Direction, Leg, LegQuality, LegState, LegStats,
     Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
-    QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState, Route,
-    RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace,
-    SentStats, StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, Weekday,
+    Presence, PresenceStatus, QualityStats, ReceivedStats, Registration, RegistrationId, Role,
+    Room, RoomState, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep,
+    RouteTime, RouteTrace, SentStats, StreamQuality, Trace, TraceEntry, Trunk, TrunkGateway,
+    TrunkState, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -102,6 +103,7 @@ pub fn leg() -> Leg {
         state: LegState::Answered,
         from: "sip:board@192.0.2.10".to_owned(),
         to: "sip:bob@example.com".to_owned(),
+        answered_by: None,
         display_name: Some("Bob".to_owned()),
         transport: "udp".to_owned(),
         sip_call_id: "a84b4c76e66710@192.0.2.10".to_owned(),
@@ -235,6 +237,17 @@ pub fn message() -> Message {
         delivered: 1,
         created_at: time(60),
         sip: None,
+    }
+}
+
+/// Alice, in a call.
+pub fn presence() -> Presence {
+    Presence {
+        user: "alice".to_owned(),
+        status: PresenceStatus::Open,
+        activities: vec!["on-the-phone".to_owned()],
+        note: Some("Back on Monday".to_owned()),
+        registered: true,
     }
 }
 

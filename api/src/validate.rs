@@ -4,7 +4,7 @@ use crate::error::{ApiError, FieldError};
 use crate::id::RoomId;
 use crate::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, PageQuery, ReplaceRoute, Route, RouteStep,
-    SendDtmf, SendMessage, TestRoutes, Transfer, UpdateParticipant, UpdateRoom,
+    SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, UpdateParticipant, UpdateRoom,
 };
 
 /// Content that can be checked on its own.
@@ -127,6 +127,13 @@ impl Validate for SendMessage {
         faults.expect(typed, "/content_type", "expected body beside it");
         faults.expect(!self.to.is_empty(), "/to", "expected a room, a user or a sip: URI");
         caller(self.from.as_deref(), "/from", faults);
+    }
+}
+
+impl Validate for SetPresence {
+    fn validate(&self, faults: &mut Faults) {
+        let length = self.note.as_ref().map_or(0, |note| note.chars().count());
+        faults.expect(length <= 256, "/note", "expected at most 256 characters");
     }
 }
 

@@ -208,9 +208,29 @@ impl Bridge {
         user.map_err(|denial| self.denied(denial, peer))
     }
 
+    /// As [`Self::identify`], but whoever says that it is a user has to prove it, even where others may ask without.
+    pub(super) fn identify_claimed(
+        &mut self,
+        request: &Message,
+        peer: IpAddr,
+    ) -> Result<Option<String>, Rejection> {
+        let proven = self.identify(request, peer)?;
+        let from = request.headers.from().ok();
+        let claimed = from.as_ref().and_then(|from| from.uri.user_plain());
+        if proven.is_none() && claimed.is_some_and(|user| self.is_user(&user)) {
+            return self.identify_user(request, peer).map(Some);
+        }
+        Ok(proven)
+    }
+
     /// True if there is a user of this name.
     pub(super) fn is_user(&self, name: &str) -> bool {
         self.access.settings.users.contains_key(name)
+    }
+
+    /// All users, by name.
+    pub(super) fn user_names(&self) -> impl DoubleEndedIterator<Item = &String> {
+        self.access.settings.users.keys()
     }
 
     fn denied(&mut self, denial: Denial, peer: IpAddr) -> Rejection {

@@ -1,5 +1,6 @@
 //! Calling out: from "dial this" to the INVITE, and what its answers mean.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::sip::transport::Transport;
 use crate::sip::uri::{Host, Uri};
 
 use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts, Web};
-use super::registrations::Callee;
+use super::registrations::{Callee, Phone};
 use super::room::reason_of;
 use super::signal::wire_name;
 use super::trunks::Passage;
@@ -38,7 +39,8 @@ pub(super) struct Outbound {
 
 /// Where a call goes, and as whom.
 struct Way {
-    targets: Vec<Target>,
+    /// All of a group at once.
+    targets: Vec<Vec<Target>>,
     hunt: Hunt,
     from: NameAddr,
     account: Option<Arc<Account>>,
@@ -56,6 +58,12 @@ impl Bridge {
         leg.named_by = NamedBy::api(display_name.is_some());
         leg.display_name = display_name;
         leg.controls = controls;
+        leg.rings_until = Some(self.now + timeout);
+        let phones = match self.callee(&dial.target) {
+            Callee::User(phones) if dial.trunk.is_none() => Some(phones),
+            Callee::User(_) | Callee::Elsewhere => None,
+        };
+        leg.owner = phones.as_ref().and_then(|_| Some(dial.target.user_plain()?.into_owned()));
         self.add_leg(leg);
         self.set_timer(timeout, Timer::Ring(id));
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
@@ -64,9 +72,7 @@ impl Bridge {
         if let Some(trunk) = dial.trunk {
             self.note_trunk_leg(trunk, id);
         }
-        if dial.trunk.is_none()
-            && let Callee::User(phones) = self.callee(&dial.target)
-        {
+        if let Some(phones) = phones {
             // Without a phone it comes to nothing once it is there: a leg never ends before it is told of.
             let us = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), SIP_PORT);
             self.resolved(id, &[phones.first().map_or(us, |phone| phone.peer)]);
@@ -102,21 +108,18 @@ impl Bridge {
         };
         let room = self.legs.get(&id).and_then(|leg| leg.place.room());
         let identity = room.and_then(|room| self.focus(room));
-        let mut targets = targets.into_iter();
-        let Some(target) = targets.next() else { return };
-        let web = web_of(&target);
-        let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs, web);
+        let (targets, offer) = self.offers(id, dial, (address, rtp_port), targets);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let offer = negotiation.offer(leg.wish());
         leg.from = from.uri.to_string();
-        leg.negotiation = Some(negotiation);
         leg.stage = Stage::Dialing;
+        let left = leg.rings_until.map(|until| until.saturating_duration_since(self.now));
+        let groups = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
         let invitation = Invitation {
-            target,
-            others: targets.collect(),
+            targets,
+            patience: left.filter(|_| hunt == Hunt::Refused).map(|left| left / groups),
             from,
             to: NameAddr::new(dial.target.clone()),
-            offer: Some(offer),
+            offer,
             hunt,
             account,
             headers: dial.headers.clone(),
@@ -128,16 +131,45 @@ impl Bridge {
         self.sessions.insert(session, id);
     }
 
+    /// What the places that a call goes to are offered. Phones and browsers of one user are not offered the same, but on
+    /// the same port: only one of them will answer.
+    fn offers(
+        &mut self,
+        id: LegId,
+        dial: &Dial,
+        (address, rtp_port): (IpAddr, u16),
+        mut targets: Vec<Vec<Target>>,
+    ) -> (Vec<Vec<Target>>, Option<Bytes>) {
+        let Some(web) = targets.iter().flatten().next().map(web_of) else { return (targets, None) };
+        let wish = self.legs.get(&id).map(Leg::wish).unwrap_or_default();
+        let mut negotiation = self.negotiation(address, rtp_port, &dial.codecs, web);
+        let offer = negotiation.offer(wish);
+        let mut rest = targets.iter_mut().flatten().filter(|target| web_of(target) != web);
+        let mut alternative = None;
+        if let Some(first) = rest.next() {
+            let mut other = self.negotiation(address, rtp_port, &dial.codecs, web_of(first));
+            let offer = Some(other.offer(wish));
+            first.offer.clone_from(&offer);
+            rest.for_each(|target| target.offer.clone_from(&offer));
+            alternative = Some(Box::new(other));
+        }
+        if let Some(leg) = self.legs.get_mut(&id) {
+            (leg.negotiation, leg.alternative) = (Some(negotiation), alternative);
+        }
+        (targets, Some(offer))
+    }
+
     /// Where the call goes; `None` if nowhere: a user without a phone.
     fn way(&self, dial: &Dial, address: IpAddr) -> Option<Way> {
         if let Some(trunk) = dial.trunk {
             let passage = self.passage(trunk, &dial.target, &dial.from)?;
             let Passage { targets, from, account } = passage;
+            let targets = targets.into_iter().map(|gateway| vec![gateway]).collect();
             return Some(Way { targets, hunt: Hunt::Unreachable, from, account });
         }
         let targets = match self.callee(&dial.target) {
-            Callee::Elsewhere => vec![dial.target.clone().into()],
-            Callee::User(phones) => phones.into_iter().map(|phone| phone.target).collect(),
+            Callee::Elsewhere => vec![vec![dial.target.clone().into()]],
+            Callee::User(phones) => groups_of(phones),
         };
         let from = caller(&dial.from, address);
         let hunt = Hunt::Refused;
@@ -152,15 +184,13 @@ impl Bridge {
             leg.stage = Stage::Ringing;
             self.rings(id, status);
         }
-        if let Some(sdp) = sdp {
-            if let Some(leg) = self.legs.get_mut(&id) {
-                leg.early = Some(sdp.clone());
-            }
+        if sdp.is_some() {
             self.leg_happened(EventType::LegEarlyMedia, id, json!({ "status": status }));
         }
     }
 
     fn rings(&mut self, id: LegId, status: u16) {
+        self.line_changed(id);
         self.participant_happened(EventType::ParticipantRinging, id, json!({}));
         let Some(leg) = self.legs.get(&id) else { return };
         let (call, carries) = (leg.call, leg.carries);
@@ -172,26 +202,32 @@ impl Bridge {
         }
     }
 
-    /// They answered our INVITE with this SDP.
-    pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>, response: &Message) {
+    /// One of those we called answered our INVITE with this SDP.
+    pub(super) fn answered(
+        &mut self,
+        id: LegId,
+        sdp: Option<&Bytes>,
+        (response, target): (&Message, &Target),
+    ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.texts = Texts::of(response);
+        leg.answered_by = Some(target.uri.to_string());
         // The Via that comes back is ours: it says how the request that was answered went out.
         if let Ok(via) = response.headers.via()
             && let Some(transport) = Transport::parse(&via.transport)
         {
             leg.transport = wire_name(transport);
         }
-        let early = leg.early.take();
         let invited = leg.invited.take();
+        let alternative = leg.alternative.take();
+        // Who was offered otherwise knows nothing of the first offer, nor of what became of it.
+        let offered = if target.offer.is_some() { alternative } else { invited };
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
-        // After an UPDATE what came early is out of date, or another phone's.
-        let early = early.as_ref().filter(|_| invited.is_none());
-        let plan = match sdp.or(early) {
+        let plan = match sdp {
             Some(sdp) => {
                 // After an UPDATE of one phone another one has answered: that knows our first offer only.
-                if let Some(invited) = invited {
-                    *negotiation = *invited;
+                if let Some(offered) = offered {
+                    *negotiation = *offered;
                 }
                 negotiation.conclude(sdp).ok()
             }
@@ -222,6 +258,17 @@ impl Bridge {
             self.end_leg(id, LeftReason::NoAnswer, None);
         }
     }
+}
+
+/// Phones that are called at once: those of equal `q` (RFC 3261 §16.6). One that keeps several ways open is called by the
+/// one that it refreshed last (RFC 5626 §5.1).
+fn groups_of(mut phones: Vec<Phone>) -> Vec<Vec<Target>> {
+    let mut called = BTreeSet::new();
+    phones.retain(|phone| {
+        phone.instance.as_ref().is_none_or(|instance| called.insert(instance.clone()))
+    });
+    let of_equals = phones.chunk_by(|one, other| one.quality == other.quality);
+    of_equals.map(|phones| phones.iter().map(|phone| phone.target.clone()).collect()).collect()
 }
 
 /// A phone that is reached by WebSocket is a browser, and takes no other offer (RFC 7118 §5).

@@ -39,6 +39,8 @@ pub(super) struct Leg {
     pub(super) dialog: Option<DialogId>,
     /// The user that its caller proved to be.
     pub(super) user: Option<String>,
+    /// The user whose phone it leads to.
+    pub(super) owner: Option<String>,
     pub(super) media: MediaKey,
     pub(super) from: String,
     pub(super) to: String,
@@ -53,8 +55,12 @@ pub(super) struct Leg {
     pub(super) negotiation: Option<Negotiation>,
     pub(super) controls: Controls,
     pub(super) hold: Hold,
-    /// The answer that came before the 200, which may then carry none (RFC 6337 §3.1.1).
-    pub(super) early: Option<Bytes>,
+    /// The same for those whom the INVITE offered otherwise: a user's browsers beside its phones.
+    pub(super) alternative: Option<Box<Negotiation>>,
+    /// Until when it may ring, if we call it.
+    pub(super) rings_until: Option<Instant>,
+    /// Which of those that we called has answered.
+    pub(super) answered_by: Option<String>,
     /// The negotiation as the INVITE left it, if an UPDATE came before the 200.
     pub(super) invited: Option<Box<Negotiation>>,
     /// An offer of ours waits for its answer.
@@ -315,6 +321,7 @@ impl Leg {
             state: self.state(),
             from: self.from.clone(),
             to: self.to.clone(),
+            answered_by: self.answered_by.clone(),
             display_name: self.display_name.clone(),
             transport: self.transport.to_owned(),
             sip_call_id: self.sip_call_id.clone(),

@@ -34,6 +34,7 @@ impl Bridge {
             session: None,
             dialog: None,
             user: None,
+            owner: None,
             media: MediaKey(self.next_key()),
             from: String::new(),
             to: String::new(),
@@ -46,7 +47,9 @@ impl Bridge {
             negotiation: None,
             controls: Controls::new(&self.settings),
             hold: Hold::default(),
-            early: None,
+            alternative: None,
+            rings_until: None,
+            answered_by: None,
             invited: None,
             offering: false,
             reoffer: false,
@@ -71,7 +74,9 @@ impl Bridge {
         self.counters.legs_total += 1;
         self.media.insert(leg.media, leg.id);
         self.list(leg.id, leg.place);
-        self.legs.insert(leg.id, leg);
+        let id = leg.id;
+        self.legs.insert(id, leg);
+        self.line_changed(id);
     }
 
     /// Who else has this place, answered or not.
@@ -199,6 +204,7 @@ impl Bridge {
         let (place, call, carries) = (leg.place, leg.call, leg.carries);
         self.counters.answered += 1;
         self.seat(id, place);
+        self.line_changed(id);
         self.leg_happened(EventType::LegAnswered, id, json!({}));
         self.participant_happened(EventType::ParticipantJoined, id, json!({}));
         match (replaced, call) {
@@ -274,6 +280,7 @@ impl Bridge {
         if let Some(dialog) = &leg.dialog {
             self.past.remember(dialog);
         }
+        self.line_lost(&leg, reason, sip.as_ref());
         if let Some(session) = leg.session.take() {
             self.sessions.remove(&session);
             self.endpoint.hang_up(self.now, session, bye_reason(reason));

@@ -22,14 +22,17 @@ mod command;
 mod conference_info;
 mod connect;
 mod dial;
+mod dialog_info;
 mod ending;
 mod focus;
 mod followers;
 mod history;
 mod leg;
 mod lifecycle;
+mod lines;
 mod messages;
 mod metrics;
+mod presence;
 mod quality;
 mod registrations;
 mod room;
@@ -43,6 +46,7 @@ mod takeover;
 mod trace;
 mod transfer;
 mod trunks;
+mod xml;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +62,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
+use crate::sip::compositor::Compositor;
 use crate::sip::endpoint::{
     self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
 };
@@ -81,8 +86,10 @@ use ending::Endings;
 use followers::Follower;
 use history::History;
 use leg::Leg;
+use lines::{Line, Watcher};
 use messages::Messages;
 use metrics::Counters;
+use presence::{Presence, Said};
 use room::Room;
 use takeover::Past;
 use trace::Traces;
@@ -196,6 +203,15 @@ pub struct Bridge {
     refers_carried: BTreeMap<ReferId, Carried>,
     /// Who is told of rooms.
     followers: BTreeMap<SubscriptionId, Follower>,
+    /// Users with calls, or with somebody who follows them.
+    lines: BTreeMap<String, Line>,
+    /// Who is told of users.
+    watchers: BTreeMap<SubscriptionId, Watcher>,
+    compositor: Compositor,
+    /// What the API has said of users.
+    said: BTreeMap<String, Said>,
+    /// How users are, as it was told last; of the others nothing is known.
+    presences: BTreeMap<String, Presence>,
     messages: Messages,
     texts: Bucket,
     endings: Endings,
@@ -263,6 +279,7 @@ impl Bridge {
         let capacity = Capacity::new(settings.media_workers, settings.media_load);
         let unix_ms = u64::try_from(start.wall.as_millisecond()).unwrap_or(0);
         let node = NodeId::new(unix_ms, dice.next_u64().into());
+        let compositor = Compositor::new(settings.compositor.clone());
         let mut bridge = Self {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             access,
@@ -285,6 +302,11 @@ impl Bridge {
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
             followers: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            compositor,
+            said: BTreeMap::new(),
+            presences: BTreeMap::new(),
             messages: Messages::default(),
             texts,
             endings: Endings::default(),
@@ -340,8 +362,9 @@ impl Bridge {
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| {
             let timer = self.timers.first().map(|&(at, _)| at);
-            let deadlines = [timer, self.endings.due, self.sip_deadline, self.registrar.deadline()];
-            Output::WaitUntil(deadlines.into_iter().flatten().min())
+            let users = [self.registrar.deadline(), self.compositor.deadline()];
+            let deadlines = [timer, self.endings.due, self.sip_deadline].into_iter().chain(users);
+            Output::WaitUntil(deadlines.flatten().min())
         })
     }
 
@@ -391,6 +414,7 @@ impl Bridge {
     fn handle_timeout(&mut self) {
         self.endpoint.handle_timeout(self.now);
         self.expire_registrations();
+        self.expire_publications();
         while let Some(&(at, timer)) = self.timers.first() {
             if at > self.now {
                 break;

@@ -9,6 +9,7 @@ use mixer::codec::{Format, OpusOptions};
 
 use super::{AccessSettings, Rule, TraceSettings, TrunkSettings};
 use crate::sdp::SrtpPolicy;
+use crate::sip::compositor::CompositorOptions;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// How long users are registered, and how often.
     pub registrar: RegistrarOptions,
+    /// What phones may publish.
+    pub compositor: CompositorOptions,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
     /// Where calls that come in go.

@@ -42,6 +42,7 @@ impl Bridge {
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
+            Event::Publishing(publishing) => self.publishing(&publishing),
             Event::Texted(texted) => self.texted(&texted),
             Event::TextAnswered { text, status } => self.text_answered(text, status),
             Event::Subscribing(subscribing) => self.subscribing(&subscribing),
@@ -70,9 +71,11 @@ impl Bridge {
             Event::Progress { session, status, sdp, .. } => self.with(session, |bridge, leg| {
                 bridge.progressed(leg, status.code(), sdp.as_ref());
             }),
-            Event::Answered { session, sdp, response } => self.with(session, |bridge, leg| {
-                bridge.answered(leg, sdp.as_ref(), &response);
-            }),
+            Event::Answered { session, sdp, response, target } => {
+                self.with(session, |bridge, leg| {
+                    bridge.answered(leg, sdp.as_ref(), (&response, &target));
+                });
+            }
             Event::Failed { session, status, reason, .. } => self.with(session, |bridge, leg| {
                 bridge.refused(leg, status.code(), reason);
             }),
@@ -178,9 +181,11 @@ impl Bridge {
         if let Some(focus) = entry.place.room().and_then(|room| self.focus(room)) {
             self.endpoint.identify(invited.session, focus);
         }
+        let owner = self.owner_of(&invited, user.as_ref()).filter(|_| trunk.is_none());
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
         let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
+        leg.owner = owner;
         (leg.id, leg.user) = (id, user);
         leg.session = Some(invited.session);
         leg.from = invited.from.uri.to_string();
@@ -340,7 +345,6 @@ impl Bridge {
         }
         match sdp.map(|sdp| negotiation.answer(sdp, wish)) {
             Some(Ok((answer, _))) if is_early => {
-                leg.early = None;
                 self.endpoint.answer_offer(self.now, session, Ok(answer));
             }
             Some(Ok((answer, plan))) => {
@@ -434,6 +438,9 @@ impl Bridge {
     pub(super) fn tell_hold(&mut self, id: LegId, before: super::leg::Hold) {
         let Some(leg) = self.legs.get(&id) else { return };
         let (was, is) = (before.by().is_some(), leg.hold.by().is_some());
+        if before.remote != leg.hold.remote {
+            self.line_changed(id);
+        }
         if is && !was {
             self.stop_talking(id);
             self.participant_happened(EventType::ParticipantHeld, id, json!({}));

@@ -10,7 +10,7 @@ use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
     RoomId, Transfer, TransferMode, UpdateParticipant, UpdateRoom,
 };
-use plenary::bridge::{Bridge, Clock, Input, Output, ResolveId, Settings};
+use plenary::bridge::{AccessSettings, Bridge, Clock, Input, Output, ResolveId, Settings};
 use plenary::bridge_settings;
 use plenary::config::Config;
 use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
@@ -75,6 +75,9 @@ pub struct World {
     drained: bool,
 }
 
+/// The user whose phones are all but one.
+const CREW: &str = "crew";
+
 const ROOMS: [&str; 4] = ["alpha", "beta", "conf-1", "nowhere"];
 
 impl World {
@@ -85,7 +88,7 @@ impl World {
         let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
         let bridge = Bridge::new(settings(), crate::phone::sip(), clock, wide(seed), Arc::new(ip));
         let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
-        Self {
+        let mut world = Self {
             now: start,
             dice: ChaCha8Rng::seed_from_u64(seed),
             weather,
@@ -97,7 +100,12 @@ impl World {
             sent: 0,
             ledger: Ledger::default(),
             drained: false,
+        };
+        for (who, q) in ["1", "1", "1", "0.5", "0.5"].into_iter().enumerate() {
+            world.phones[who].register(start, (CREW, q));
+            world.flush_phone(who);
         }
+        world
     }
 
     /// Makes `flows` calls and whatever happens around them.
@@ -311,6 +319,9 @@ impl World {
         if one_in(&mut self.dice, 10) {
             return "sip:phone@unknown.invalid".to_owned();
         }
+        if one_in(&mut self.dice, 4) {
+            return format!("sip:{CREW}@10.0.0.254");
+        }
         self.phones[index].uri()
     }
 
@@ -468,7 +479,11 @@ fn invite(to: String) -> Invite {
 
 /// As shipped, with limits that are met and waits that end.
 fn settings() -> Settings {
+    let settings = bridge_settings(&Config::default(), 2);
+    let users = [(CREW.to_owned(), "secret".to_owned())].into();
+    let access = AccessSettings { users, ..settings.access.clone() };
     Settings {
+        access,
         max_rooms: 100,
         max_legs: 40,
         calls_per_second: 5,
@@ -478,7 +493,7 @@ fn settings() -> Settings {
         transfer_timeout: Duration::from_secs(40),
         drain_grace: Duration::from_secs(10),
         history: 1000,
-        ..bridge_settings(&Config::default(), 2)
+        ..settings
     }
 }
 

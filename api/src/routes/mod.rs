@@ -10,6 +10,7 @@ mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod participants;
+mod presence;
 mod registrations;
 mod rooms;
 mod routing;
@@ -121,6 +122,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(node::nodes())
         .merge(bans::routes())
         .merge(registrations::routes())
+        .merge(presence::routes())
         .merge(messages::routes())
         .merge(trunks::routes())
         .merge(routing::routes())

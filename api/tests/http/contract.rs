@@ -108,6 +108,9 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),
     ("GET", "/v1/registrations/REGISTRATION", "", 200, "Registration {"),
     ("DELETE", "/v1/registrations/REGISTRATION", "", 204, "RemoveRegistration {"),
+    ("GET", "/v1/presence", "", 200, "ListPresence"),
+    ("GET", "/v1/presence/USER", "", 200, "Presence { user: \"USER\""),
+    ("PUT", "/v1/presence/USER", r#"{"status":"open"}"#, 200, "SetPresence { user: \"USER\""),
     ("GET", "/healthz", "", 200, ""),
     ("GET", "/readyz", "", 200, "Readiness"),
     ("GET", "/metrics", "", 200, "Metrics"),
@@ -162,7 +165,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
             let path = path.replace("bridge-1", "{node}").replace("192.0.2.66", "{address}");
             let path = path.replace("carrier", "{trunk}").replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
-            let path = path.replace("MESSAGE", "{message}");
+            let path = path.replace("MESSAGE", "{message}").replace("USER", "{user}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();
@@ -193,7 +196,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 13);
+    assert_eq!(tried, 14);
 }
 
 #[tokio::test]

@@ -199,6 +199,10 @@ impl Bridge {
         if let Some(session) = caller.and_then(|caller| caller.session) {
             self.endpoint.ring(self.now, session, status_code(180), None);
         }
+        let routed = self.calls.get(&call).and_then(|call| call.routed.as_ref());
+        if let Some(caller) = routed.map(|routed| routed.caller) {
+            self.line_changed(caller);
+        }
     }
 
     /// A leg of a routed call has gone. True if the call goes on without it.

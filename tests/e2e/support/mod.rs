@@ -7,6 +7,7 @@ mod client;
 #[path = "../../phone/driver/mod.rs"]
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
+mod linphone;
 mod peer;
 mod sipp;
 mod sound;
@@ -20,6 +21,7 @@ pub use baresip::Baresip;
 pub use bridge::{Bridge, Options, binary, free_port};
 pub use certificates::Authority;
 pub use driver::{Call, Line, Phones, delay};
+pub use linphone::Linphone;
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use serde_json::{Value, json};
 pub use sipp::{Sipp, has_program};
