@@ -189,6 +189,9 @@ pub struct Sip {
     /// For how long an address is banned; zero: never.
     #[serde(with = "duration")]
     pub ban_time: Duration,
+    /// Parts of what scanners call themselves in User-Agent.
+    #[serde(with = "list")]
+    pub scanners: Vec<String>,
     /// Whether phones behind a NAT are answered where their messages come from.
     pub nat: bool,
     /// How long a phone may ring where the request does not say.

@@ -404,6 +404,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             nonce_lifetime: sip.nonce_lifetime,
             failures: limits.failed_logins,
             ban: sip.ban_time,
+            scanners: sip.scanners.iter().map(|name| name.to_ascii_lowercase()).collect(),
         },
         registrar: RegistrarOptions {
             usual: sip.registration_expires,

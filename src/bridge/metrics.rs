@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub(super) registrations: u64,
     /// Messages from banned addresses.
     pub(super) ignored: u64,
+    /// Requests of scanners.
+    pub(super) scans: u64,
     pub(super) rooms_total: u64,
     pub(super) calls_total: u64,
     pub(super) transfers: u64,
@@ -242,6 +244,11 @@ impl Bridge {
                 "plenary_ban_drops_total",
                 "SIP messages from banned addresses, which were ignored.",
                 counters.ignored,
+            ),
+            (
+                "plenary_scans_ignored_total",
+                "SIP requests of programs that only look for somebody to attack.",
+                counters.scans,
             ),
             ("plenary_rooms_total", "Rooms made since the start.", counters.rooms_total),
             ("plenary_calls_total", "Two-party calls since the start.", counters.calls_total),
