@@ -5,7 +5,7 @@
 
 CARGO ?= cargo
 ARGS ?=
-# For each of the seven targets: some 80 seconds in total.
+# For each of the eight targets: some 80 seconds in total.
 FUZZ_SECONDS ?= 12
 
 # Packages of their own, because their dependencies must not mix with the bridge's.
@@ -24,9 +24,11 @@ test: test-tools fmt clippy doc deny unit apart page fuzz
 build-tools:
 	@.ci/install cmake:cmake c++:g++
 
-# sipp and baresip are the phones of strangers, dnsmasq names them, Kamailio is a proxy between, Postgres keeps what SQLite keeps, Chromium looks at the operator's page and Node presses its buttons.
+# sipp and baresip are the phones of strangers, dnsmasq names them, Kamailio is a proxy between, Postgres keeps what SQLite keeps, Chromium looks
+# at the operator's page and Node presses its buttons.
 test-tools: build-tools
-	@.ci/install sipp:sip-tester baresip:baresip-core dnsmasq:dnsmasq-base kamailio:kamailio pg_ctlcluster:postgresql chromium,google-chrome:chromium node:nodejs npm:npm
+	@.ci/install sipp:sip-tester baresip:baresip-core dnsmasq:dnsmasq-base kamailio:kamailio \
+		pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl node:nodejs npm:npm
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -78,8 +78,8 @@ impl Pair {
         let invitation = Invitation {
             from: NameAddr::new(from),
             to: NameAddr::new(target.clone()),
-            target: target.into(),
-            others: Vec::new(),
+            targets: vec![vec![target.into()]],
+            patience: None,
             offer: Some(self.answer.clone()),
             hunt: Hunt::Refused,
             account: None,

@@ -80,6 +80,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// What is refused beyond.
     pub limits: Limits,
+    /// How endpoints are asked where calls go.
+    pub ask: Ask,
     /// What is remembered.
     pub events: Events,
     /// What is kept for good, and for how long.
@@ -165,6 +167,9 @@ pub struct Sip {
     /// How long TLS may take before SIP, and the request for a WebSocket.
     #[serde(with = "duration")]
     pub handshake_timeout: Duration,
+    /// How long a message over TCP or TLS may take from its first octet to its last.
+    #[serde(with = "duration")]
+    pub message_timeout: Duration,
     /// User-Agent and Server headers.
     pub user_agent: String,
     /// What users see when they are asked for their password, and what it belongs to.
@@ -193,6 +198,9 @@ pub struct Sip {
     /// For how long an address is banned; zero: never.
     #[serde(with = "duration")]
     pub ban_time: Duration,
+    /// Parts of what scanners call themselves in User-Agent.
+    #[serde(with = "list")]
+    pub scanners: Vec<String>,
     /// Whether phones behind a NAT are answered where their messages come from.
     pub nat: bool,
     /// For how long a peer without TCP gets large requests by UDP at once.
@@ -388,8 +396,27 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Those of them that one address may hold.
     pub subscriptions_per_source: usize,
+    /// What phones have published (PUBLISH) at once.
+    pub publications: usize,
+    /// Octets that one may say.
+    pub publication_body: usize,
     /// Users that subscribers of a room are told one by one.
     pub roster: usize,
+}
+
+/// How endpoints are asked where calls go.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// Questions open at once.
+    pub at_once: usize,
+    /// Octets of an answer.
+    pub answer_size: usize,
+    /// Networks that are not public and may be asked all the same.
+    #[serde(with = "list")]
+    pub private_networks: Vec<Network>,
+    /// Roots of their certificates, PEM; empty: the system's.
+    pub ca: PathBuf,
 }
 
 /// What is remembered.
@@ -448,7 +475,7 @@ const SAMPLE: &str = include_str!("../plenary.sample.toml");
 impl Config {
     /// What types alone cannot say: each complaint as key and expectation.
     fn complaints(&self) -> Vec<(&'static str, String)> {
-        let Self { media, limits, events, sip, dns, hep, .. } = self;
+        let Self { media, limits, events, sip, ask, dns, hep, .. } = self;
         let mut complaints = Vec::new();
         let mut expect = |holds: bool, key: &'static str, expected: &str| {
             if !holds {
@@ -470,16 +497,15 @@ impl Config {
         expect(names.len() == self.trunks.len(), "trunks", "each name once");
         let mut routes = BTreeSet::new();
         for route in &self.routes {
-            let is_known = |trunk: &Option<String>| {
-                trunk.as_ref().is_none_or(|trunk| names.contains(trunk.as_str()))
-            };
-            let trunks = route.steps.iter().map(|step| &step.trunk).chain([&route.source.trunk]);
-            if let Err(fault) = Rule::new(route.clone()) {
-                let at = format!("{fault} at {} of route \"{}\"", fault.pointer, route.name);
-                expect(false, "routes", &at);
-            } else if !trunks.into_iter().all(is_known) {
-                let at = format!("trunks that there are in route \"{}\"", route.name);
-                expect(false, "routes", &at);
+            match Rule::new(route.clone()) {
+                Err(fault) => {
+                    let at = format!("{fault} at {} of route \"{}\"", fault.pointer, route.name);
+                    expect(false, "routes", &at);
+                }
+                Ok(rule) => {
+                    let at = format!("trunks that there are in route \"{}\"", route.name);
+                    expect(rule.trunks().all(|(_, trunk)| names.contains(trunk)), "routes", &at);
+                }
             }
             expect(routes.insert(route.name.as_str()), "routes", "each name once");
         }
@@ -517,6 +543,9 @@ impl Config {
             "6000 to 510000",
         );
         limits.expect_sane(&mut expect);
+        expect(ask.at_once >= 1, "ask.at_once", "at least 1");
+        let sizes = 1_024..=1 << 20;
+        expect(sizes.contains(&ask.answer_size), "ask.answer_size", "1024 to 1048576");
         expect(events.log_size >= 1, "events.log_size", "at least 1");
         expect(events.history >= 1, "events.history", "at least 1");
         expect(hep.password.len() <= 255, "hep.password", "at most 255 octets");
@@ -621,6 +650,7 @@ impl Sip {
         );
         expect(!self.ws_ping.is_zero(), "sip.ws_ping", "at least 1s");
         expect(!self.handshake_timeout.is_zero(), "sip.handshake_timeout", "at least 1s");
+        expect(!self.message_timeout.is_zero(), "sip.message_timeout", "at least 1s");
     }
 }
 

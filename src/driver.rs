@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api::archive::{self, StoreFailure, Stored};
 use api::control;
-use api::event::Event;
+use api::event::{Event, EventType};
 use api::events::EventLog;
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,10 +20,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
-use crate::bridge::{Bridge, ChangeId, Clock, Input, Output, ResolveId};
+use crate::ask::Asker;
+use crate::bridge::{AskFault, Bridge, ChangeId, Clock, Input, Output, QuestionId, ResolveId};
 use crate::media::{self, Media, QueueFull};
 use crate::net::{self, Collector, Net, Resolver};
-use crate::sip::locate::{Answer, Question};
+use crate::sip::locate;
 
 /// How often the clock readings are taken anew.
 const CLOCK: Duration = Duration::from_mins(1);
@@ -42,6 +44,7 @@ pub(crate) struct Driver {
     pub(crate) questions: usize,
     pub(crate) media: Media,
     pub(crate) media_events: media::Events,
+    pub(crate) asker: Asker,
     pub(crate) commands: mpsc::Receiver<control::Command>,
     pub(crate) log: EventLog,
     pub(crate) store: archive::Desk,
@@ -53,7 +56,9 @@ pub(crate) struct Driver {
 #[derive(Debug)]
 struct Desk {
     /// Questions to DNS that are not answered yet.
-    questions: JoinSet<(ResolveId, Question, Answer)>,
+    look_ups: JoinSet<(ResolveId, locate::Question, locate::Answer)>,
+    /// As many as the bridge lets be open.
+    questions: JoinSet<(QuestionId, Result<Bytes, AskFault>)>,
     /// Media commands that found a full queue, in order.
     waiting: VecDeque<media::command::Command>,
     /// What the store has not answered yet; the bridge bounds them.
@@ -66,6 +71,7 @@ impl Driver {
     /// Runs until the bridge is drained.
     pub(crate) async fn run(mut self) {
         let mut desk = Desk {
+            look_ups: JoinSet::new(),
             questions: JoinSet::new(),
             waiting: VecDeque::new(),
             stores: JoinSet::new(),
@@ -89,9 +95,13 @@ impl Driver {
                 },
                 Ok(event) = self.media_events.recv() => Input::Media(event),
                 Some(command) = self.commands.recv() => Input::Command(command),
-                Some(answered) = desk.questions.join_next() => match answered {
+                Some(answered) = desk.look_ups.join_next() => match answered {
                     Ok((id, question, answer)) => Input::Resolved(id, question, answer),
                     Err(error) => { warn!(%error, "look-up task failed"); continue }
+                },
+                Some(told) = desk.questions.join_next() => match told {
+                    Ok((id, answer)) => Input::Told(id, answer),
+                    Err(error) => { warn!(%error, "question task failed"); continue }
                 },
                 Some(stored) = desk.stores.join_next() => match stored {
                     Ok((change, answer)) => Input::Stored(change, answer),
@@ -131,6 +141,9 @@ impl Driver {
                     }
                 }
                 Output::Resolve { id, question } => self.ask_dns(desk, id, question),
+                Output::Ask(question) => {
+                    desk.questions.spawn(self.asker.clone().ask(*question));
+                }
                 Output::Media(command) => {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
@@ -146,15 +159,15 @@ impl Driver {
     }
 
     /// DNS may take its time: nobody waits for it here.
-    fn ask_dns(&self, desk: &mut Desk, id: ResolveId, question: Question) {
-        let is_full = desk.questions.len() >= self.questions;
+    fn ask_dns(&self, desk: &mut Desk, id: ResolveId, question: locate::Question) {
+        let is_full = desk.look_ups.len() >= self.questions;
         let resolver = self.resolver.clone();
-        desk.questions.spawn(async move {
+        desk.look_ups.spawn(async move {
             if is_full {
                 warn!(
                     "too many questions to DNS at once: one is not asked; dns.questions allows more"
                 );
-                return (id, question, Answer::Silence);
+                return (id, question, locate::Answer::Silence);
             }
             let answer = resolver.ask(&question).await;
             (id, question, answer)
@@ -197,6 +210,14 @@ fn tell_log(event: &Event) {
     let told: Told = event.data.read().unwrap_or_default();
     let call_id = told.sip_call_id;
     let _span = event.leg.map(|leg| tracing::info_span!("leg", %leg, call_id).entered());
+    if event.kind == EventType::RouteAskFailed {
+        warn!(
+            route = told.route,
+            reason = told.reason,
+            detail = told.detail,
+            "an endpoint did not say where a call goes: its route's fallback is taken"
+        );
+    }
     info!(
         seq = event.seq,
         room = event.room.map(tracing::field::display),
@@ -215,6 +236,8 @@ struct Told {
     left_reason: Option<String>,
     end_reason: Option<String>,
     reason: Option<String>,
+    route: Option<String>,
+    detail: Option<String>,
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -3,6 +3,7 @@
 //! [`start`] puts the parts together: [`net`] carries SIP bytes, [`bridge`] decides (over [`sip`] and [`sdp`]), [`media`] mixes, the
 //! `api` crate serves HTTP, [`store`] keeps what must survive a restart. Only the driver sees them all. `ARCHITECTURE.md` has the picture.
 
+mod ask;
 pub mod bridge;
 pub mod config;
 mod driver;

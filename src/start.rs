@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::ask::Asker;
 use crate::bridge::{self, Bridge, Rule, TrunkFault};
 use crate::config::{self, Caller, ClientCertificate, Config, MediaIo, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
@@ -27,10 +28,11 @@ use crate::media::{self, Io, Media};
 use crate::net::{
     self, Collector, Family, Files, Net, Resolver, ResolverOptions, RoutingTable, Tls,
 };
+use crate::sip::compositor::CompositorOptions;
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
-use crate::sip::{Limits, Uri, endpoint};
+use crate::sip::{Host, Limits, Uri, endpoint};
 use crate::store::{self, Place, Retention, Store, StoreError};
 use crate::webrtc::Identity;
 
@@ -58,6 +60,9 @@ pub enum StartError {
     /// No certificate for DTLS can be made.
     #[error("certificate for DTLS: {0}; media.dtls = false does without")]
     Certificate(String),
+    /// The roots of who is asked cannot be read.
+    #[error("ask.ca: {0}")]
+    Ask(io::Error),
     /// What must survive a restart cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -139,6 +144,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
     let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
+    let asker = asker(config)?;
     let identity = config.media.dtls.then(|| identity(config.media.dtls_timeout)).transpose()?;
     let options = media::Options { identity: identity.clone(), ..media_options(config, seed()?) };
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
@@ -166,12 +172,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(0);
     let (drained, is_drained) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
-    let retention = Retention {
-        legs: config.records.legs_days,
-        calls: config.records.calls_days,
-        audit: config.records.audit_days,
-    };
-    let (desk, writer, reader) = store::staff(store, retention);
+    let (desk, writer, reader) = store::staff(store, retention(config));
     tasks.spawn(writer.run());
     tasks.spawn(reader.run());
     let collector = config.hep.collector.set().map(|at| Collector::connect(*at));
@@ -185,6 +186,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         questions: config.dns.questions,
         media,
         media_events,
+        asker,
         commands,
         log: log.clone(),
         store: desk.clone(),
@@ -250,6 +252,23 @@ fn reachable_ip(address: SocketAddr) -> IpAddr {
     }
 }
 
+fn asker(config: &Config) -> Result<Asker, StartError> {
+    let path = Some(config.ask.ca.as_path()).filter(|path| !path.as_os_str().is_empty());
+    Ok(Asker {
+        private_networks: config.ask.private_networks.clone().into(),
+        tls: net::roots_only(path).map_err(StartError::Ask)?,
+        product: config.sip.user_agent.as_str().into(),
+    })
+}
+
+fn retention(config: &Config) -> Retention {
+    Retention {
+        legs: config.records.legs_days,
+        calls: config.records.calls_days,
+        audit: config.records.audit_days,
+    }
+}
+
 /// Where what must survive a restart is kept.
 fn place(config: &Config) -> Place {
     match config.database.set() {
@@ -286,6 +305,7 @@ fn net_options(config: &Config) -> net::Options {
         connections_per_source: config.limits.connections_per_source,
         idle: config.sip.idle_timeout,
         handshake: config.sip.handshake_timeout,
+        message_time: config.sip.message_timeout,
         ping: config.sip.ws_ping,
         connect: CONNECT,
         queue: PACKETS,
@@ -469,16 +489,15 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             nonce_lifetime: sip.nonce_lifetime,
             failures: limits.failed_logins,
             ban: sip.ban_time,
+            scanners: sip.scanners.iter().map(|name| name.to_ascii_lowercase()).collect(),
         },
-        registrar: RegistrarOptions {
-            usual: sip.registration_expires,
-            min: sip.registration_min,
-            max: sip.registration_max,
-            contacts: limits.phones_per_user,
-            bindings: limits.registrations,
-            flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
-        },
+        registrar: registrar_options(sip, limits),
+        compositor: compositor_options(sip, limits),
         trunks: config.trunks.iter().map(trunk_settings).collect(),
+        ask: bridge::AskSettings {
+            at_once: config.ask.at_once,
+            answer_size: config.ask.answer_size,
+        },
         callers: config.callers.iter().map(Caller::limits).collect(),
         prices: config::prices(&config.prices),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
@@ -525,6 +544,28 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
     }
 }
 
+fn registrar_options(sip: &Sip, limits: &config::Limits) -> RegistrarOptions {
+    RegistrarOptions {
+        usual: sip.registration_expires,
+        min: sip.registration_min,
+        max: sip.registration_max,
+        contacts: limits.phones_per_user,
+        bindings: limits.registrations,
+        domain: Host::Name(sip.realm.as_str().into()),
+        flow_timer: (sip.idle_timeout / 2).min(FLOW_TIMER),
+    }
+}
+
+fn compositor_options(sip: &Sip, limits: &config::Limits) -> CompositorOptions {
+    CompositorOptions {
+        min: sip.subscription_min,
+        max: sip.subscription_max,
+        publications: limits.publications,
+        of_a_user: limits.phones_per_user,
+        size: limits.publication_body,
+    }
+}
+
 /// A trunk that is made over the API has the keys that one of the settings has.
 fn read_trunk(config: &TrunkConfig) -> Result<bridge::TrunkSettings, TrunkFault> {
     let value = serde_json::Value::Object(config.0.clone());
@@ -557,6 +598,7 @@ fn trunk_settings(trunk: &Trunk) -> bridge::TrunkSettings {
         check: trunk.check,
         max_calls: trunk.max_calls,
         prefixes: trunk.prefixes.clone(),
+        early_media: trunk.early_media,
         rules: trunk_rules(trunk),
         limits: bridge::TrunkLimits {
             calls_per_second: trunk.calls_per_second,

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of `src/` and the paths it may name beyond itself. A path allows everything below it.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     (
         "config",
         &[
@@ -69,9 +69,12 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ),
     ("media", &["crate::webrtc", "mixer"]),
     ("store", &["api::archive", "api::control", "api::id", "api::model"]),
+    // Asks HTTP endpoints what the bridge wants to know.
+    ("ask", &["crate::bridge"]),
     (
         "driver",
         &[
+            "crate::ask",
             "crate::net",
             "crate::bridge",
             "crate::media",
@@ -86,6 +89,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     (
         "start",
         &[
+            "crate::ask",
             "crate::driver",
             "crate::config",
             "crate::key",

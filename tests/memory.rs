@@ -204,6 +204,7 @@ impl World {
                 Output::Levels(_)
                 | Output::Capture(_)
                 | Output::Resolve { .. }
+                | Output::Ask(_)
                 | Output::Store(..)
                 | Output::Record(_)
                 | Output::Drained => {}

@@ -470,6 +470,10 @@ impl Bridge {
                 send(reply, &[api::samples::registration()]);
             }
             Command::Registration { reply, .. } => reply.send(Ok(api::samples::registration())),
+            Command::ListPresence { reply, .. } => send(reply, &[api::samples::presence()]),
+            Command::Presence { reply, .. } | Command::SetPresence { reply, .. } => {
+                reply.send(Ok(api::samples::presence()));
+            }
             Command::ListMessages { reply, .. } => send(reply, &[api::samples::message()]),
             Command::SendMessage { reply, .. } | Command::Message { reply, .. } => {
                 reply.send(Ok(api::samples::message()));

@@ -5,10 +5,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
     Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, Leg, LegId, LegStats,
-    Message, MessageId, Node, Page, PageQuery, Participant, Provisioned, Readiness, Registration,
-    RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf,
-    SendMessage, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdateRoom,
-    UpdateUser, User,
+    Message, MessageId, Node, Page, PageQuery, Participant, Presence, Provisioned, Readiness,
+    Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace,
+    SendDtmf, SendMessage, SetPresence, TestRoutes, Trace, Transfer, Trunk, TrunkConfig,
+    UpdateParticipant, UpdateRoom, UpdateUser, User,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -198,6 +198,19 @@ pub enum Command {
     RemoveRegistration {
         registration: RegistrationId,
         reply: Reply<()>,
+    },
+    ListPresence {
+        query: PageQuery,
+        reply: Reply<Page<Presence>>,
+    },
+    Presence {
+        user: String,
+        reply: Reply<Presence>,
+    },
+    SetPresence {
+        user: String,
+        body: SetPresence,
+        reply: Reply<Presence>,
     },
     LegTrace {
         leg: LegId,

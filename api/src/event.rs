@@ -160,7 +160,7 @@ event_types! {
     ParticipantMoved = "participant.moved",
     /// Left; the participant with its reason, and `sip` for a failed dial-out.
     ParticipantLeft = "participant.left",
-    /// Media before the answer.
+    /// Media before the answer: SDP in a provisional response; `data.status`. In a call of two the other party hears it.
     LegEarlyMedia = "leg.early_media",
     /// Answered.
     LegAnswered = "leg.answered",
@@ -203,12 +203,18 @@ event_types! {
     CallUpdated = "call.updated",
     /// Over.
     CallEnded = "call.ended",
+    /// An endpoint did not say where a call goes, so its route's fallback is taken: `data.route`, `data.url`, `data.reason`
+    /// (`too_many`, `host_not_found`, `not_allowed`, `unreachable`, `tls`, `timeout`, `status`, `too_long`, `broken`,
+    /// `invalid`), `data.detail`.
+    RouteAskFailed = "route.ask_failed",
     /// A user's phone can be called: the registration.
     RegistrationAdded = "registration.added",
     /// It cannot any more; `data.reason`: `expired`, `unregistered`, `replaced`, `disconnected` or `dropped`.
     RegistrationRemoved = "registration.removed",
     /// A phone was not registered: `data.user`, `data.source`, `data.sip`.
     RegistrationRejected = "registration.rejected",
+    /// A user is otherwise than before: its presence.
+    PresenceUpdated = "presence.updated",
     /// Calls can go through a trunk; the trunk.
     TrunkUp = "trunk.up",
     /// They cannot; the trunk.

@@ -1,6 +1,8 @@
 //! Extractors that refuse in our own words: bodies with a JSON Pointer to the fault, queries with the parameter, paths with 404.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -18,6 +20,9 @@ use crate::control::{ControlError, IfMatch};
 use crate::error::{ApiError, FieldError};
 use crate::validate::{Faults, Validate};
 
+/// How long a body may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
 /// A JSON body in either direction. An absent body reads as `{}`.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
@@ -27,7 +32,8 @@ impl<T: DeserializeOwned + Validate, S: Send + Sync> FromRequest<S> for Json<T> 
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let kind = request.headers().get(header::CONTENT_TYPE).cloned();
-        let body = Bytes::from_request(request, state).await.map_err(|e| unreadable(&e))?;
+        let body = in_time(Bytes::from_request(request, state)).await?;
+        let body = body.map_err(|e| unreadable(&e))?;
         if body.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -37,6 +43,14 @@ impl<T: DeserializeOwned + Validate, S: Send + Sync> FromRequest<S> for Json<T> 
         }
         parse(&body).map(Self)
     }
+}
+
+/// Waits for a body, but not for one that trickles in: it would hold a connection for nothing.
+pub(crate) async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, ApiError> {
+    tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| {
+        let detail = format!("the body took longer than {} s", BODY_TIME.as_secs());
+        ApiError::Http { status: StatusCode::REQUEST_TIMEOUT, detail }
+    })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -58,7 +72,7 @@ fn is_json(kind: &str) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, ApiError> {
     if body.trim_ascii_start().starts_with(b"[") {
         // serde would read the fields of a struct from an array, in their order.
         return Err(ApiError::Content(vec![FieldError::at(

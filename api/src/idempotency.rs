@@ -21,6 +21,7 @@ use crate::MAX_BODY;
 use crate::auth::Principal;
 use crate::control::ControlError;
 use crate::error::{ApiError, Problem};
+use crate::extract::in_time;
 
 /// The answers kept; cheap to clone.
 #[derive(Clone, Debug)]
@@ -79,7 +80,8 @@ pub(crate) async fn replay(
     };
     let name = (principal, checked(&key)?);
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    let body = in_time(to_bytes(body, MAX_BODY)).await?;
+    let body = body.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
     let fingerprint = fingerprint(&parts.uri.to_string(), &body);
     if let Some(answer) = answers.kept().begin(&name, fingerprint, Instant::now())? {
         return Ok(answer.replayed());

@@ -8,6 +8,7 @@ mod message;
 mod node;
 mod page;
 mod participant;
+mod presence;
 mod provisioned;
 mod record;
 mod registration;
@@ -29,6 +30,7 @@ pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
+pub use self::presence::{Presence, PresenceStatus, SetPresence};
 pub use self::provisioned::{Provisioned, Source};
 pub use self::record::{
     AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, StreamRecord,
@@ -36,8 +38,9 @@ pub use self::record::{
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::route::{
-    ReplaceRoute, Route, RouteDestination, RouteLook, RouteOutcome, RouteReject, RouteSource,
-    RouteStep, RouteTime, RouteTrace, RouteTrunk, TestRoutes, TestSource, Weekday,
+    EarlyMedia, ReplaceRoute, Route, RouteAnswer, RouteAsk, RouteDestination, RouteLook,
+    RouteOutcome, RouteReject, RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk,
+    TestRoutes, TestSource, Weekday,
 };
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,

@@ -80,6 +80,7 @@ fn add_examples(components: &mut Components) {
         ("Trunk", json!(samples::trunk())),
         ("Route", json!(samples::route())),
         ("Registration", json!(samples::registration())),
+        ("Presence", json!(samples::presence())),
         ("Message", json!(samples::message())),
         ("Node", json!(samples::node())),
         ("Event", json!(samples::event())),

@@ -8,11 +8,11 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     ApiKey, ApiKeyId, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
     DelayStats, Direction, LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Message,
-    MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
-    Provisioned, QualityStats, ReceivedStats, Registration, RegistrationId, Role, Room, RoomState,
-    Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime,
-    RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace, TraceEntry,
-    Trunk, TrunkGateway, TrunkState, User, Weekday,
+    MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState, Presence,
+    PresenceStatus, Provisioned, QualityStats, ReceivedStats, Registration, RegistrationId, Role,
+    Room, RoomState, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep,
+    RouteTime, RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace,
+    TraceEntry, Trunk, TrunkGateway, TrunkState, User, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -105,6 +105,7 @@ pub fn leg() -> Leg {
         state: LegState::Answered,
         from: "sip:board@192.0.2.10".to_owned(),
         to: "sip:bob@example.com".to_owned(),
+        answered_by: None,
         display_name: Some("Bob".to_owned()),
         transport: "udp".to_owned(),
         sip_call_id: "a84b4c76e66710@192.0.2.10".to_owned(),
@@ -238,6 +239,17 @@ pub fn message() -> Message {
         delivered: 1,
         created_at: time(60),
         sip: None,
+    }
+}
+
+/// Alice, in a call.
+pub fn presence() -> Presence {
+    Presence {
+        user: "alice".to_owned(),
+        status: PresenceStatus::Open,
+        activities: vec!["on-the-phone".to_owned()],
+        note: Some("Back on Monday".to_owned()),
+        registered: true,
     }
 }
 
@@ -423,6 +435,7 @@ pub fn route_trace() -> RouteTrace {
         from: Some("+4315551234".to_owned()),
         looked_at: vec![RouteLook { route: name, fits: true, why }],
         steps,
+        asks: None,
         trunks: vec![RouteTrunk {
             step: 1,
             trunk: "carrier".to_owned(),

@@ -5,8 +5,9 @@ use crate::error::{ApiError, FieldError};
 use crate::id::RoomId;
 use crate::model::{
     CallParty, CreateApiKey, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, PageQuery,
-    RecordFormat, RecordQuery, ReplaceRoute, Route, RouteStep, SendDtmf, SendMessage, TestRoutes,
-    Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdateRoom, UpdateUser,
+    RecordFormat, RecordQuery, ReplaceRoute, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
+    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
+    UpdateRoom, UpdateUser,
 };
 
 /// Content that can be checked on its own.
@@ -132,6 +133,13 @@ impl Validate for SendMessage {
     }
 }
 
+impl Validate for SetPresence {
+    fn validate(&self, faults: &mut Faults) {
+        let length = self.note.as_ref().map_or(0, |note| note.chars().count());
+        faults.expect(length <= 256, "/note", "expected at most 256 characters");
+    }
+}
+
 impl Validate for CreateCall {
     fn validate(&self, faults: &mut Faults) {
         let found = format!("expected exactly two parties, found {}", self.legs.len());
@@ -148,13 +156,36 @@ impl Validate for Route {
     fn validate(&self, faults: &mut Faults) {
         let may_be = is_room_name(&self.name) && self.name != "test";
         faults.expect(may_be, "/name", "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~, and not test");
-        steps(&self.steps, faults);
+        steps("/steps", &self.steps, faults);
     }
 }
 
 impl Validate for ReplaceRoute {
     fn validate(&self, faults: &mut Faults) {
-        steps(&self.steps, faults);
+        steps("/steps", &self.steps, faults);
+    }
+}
+
+impl Validate for RouteAnswer {
+    fn validate(&self, faults: &mut Faults) {
+        steps("/steps", &self.steps, faults);
+        no_asking("/steps", &self.steps, faults);
+    }
+}
+
+impl RouteAnswer {
+    /// Reads the answer of an endpoint, as strictly as the body of a request to us.
+    ///
+    /// # Errors
+    /// The first fault, for people, with a JSON Pointer.
+    pub fn parse(body: &[u8]) -> Result<Self, String> {
+        crate::extract::parse(body).map_err(|error| {
+            let ApiError::Content(faults) = &error else { return error.to_string() };
+            let Some(FieldError { detail, pointer, .. }) = faults.first() else {
+                return error.to_string();
+            };
+            format!("{detail} at {}", pointer.as_deref().unwrap_or_default())
+        })
     }
 }
 
@@ -222,19 +253,22 @@ impl Validate for TestRoutes {
 }
 
 /// What the bridge cannot say better: each step goes to exactly one place.
-fn steps(steps: &[RouteStep], faults: &mut Faults) {
+fn steps(pointer: &str, steps: &[RouteStep], faults: &mut Faults) {
     let found = format!("expected 1 to {MAX_STEPS} steps, found {}", steps.len());
-    faults.expect((1..=MAX_STEPS).contains(&steps.len()), "/steps", &found);
+    faults.expect((1..=MAX_STEPS).contains(&steps.len()), pointer, &found);
     for (index, step) in steps.iter().take(MAX_STEPS).enumerate() {
-        let RouteStep { room, user, trunk, number, forward, reject, timeout_s, .. } = step;
+        let RouteStep { room, user, trunk, number, forward, reject, ask, timeout_s, .. } = step;
         let given = [room, user, trunk, forward].into_iter().filter(|given| given.is_some());
-        let count = given.count() + usize::from(reject.is_some());
-        let at = format!("/steps/{index}");
+        let count = given.count() + usize::from(reject.is_some()) + usize::from(ask.is_some());
+        let at = format!("{pointer}/{index}");
         faults.expect(
             count == 1,
             &at,
-            "expected exactly one of room, user, trunk, forward and reject",
+            "expected exactly one of room, user, trunk, forward, reject and ask",
         );
+        if let Some(ask) = ask {
+            asking(&format!("{at}/ask"), ask, faults);
+        }
         faults.expect(
             number.is_none() || trunk.is_some(),
             &format!("{at}/number"),
@@ -245,6 +279,25 @@ fn steps(steps: &[RouteStep], faults: &mut Faults) {
         faults.range(&format!("{at}/reject/status"), status, (400, 699));
         let reason = reject.as_ref().and_then(|reject| reject.reason.as_deref());
         text(reason, &format!("{at}/reject/reason"), faults);
+    }
+}
+
+/// The bridge checks the URL, the headers and the secret.
+fn asking(at: &str, ask: &RouteAsk, faults: &mut Faults) {
+    faults.range(&format!("{at}/deadline_s"), Some(ask.deadline_s), DEADLINE_S);
+    if !ask.fallback.is_empty() {
+        let fallback = format!("{at}/fallback");
+        no_asking(&fallback, &ask.fallback, faults);
+        if ask.fallback.iter().all(|step| step.ask.is_none()) {
+            steps(&fallback, &ask.fallback, faults);
+        }
+    }
+}
+
+fn no_asking(pointer: &str, steps: &[RouteStep], faults: &mut Faults) {
+    for (index, step) in steps.iter().enumerate().take(MAX_STEPS) {
+        let at = format!("{pointer}/{index}/ask");
+        faults.expect(step.ask.is_none(), &at, "expected no step that asks again");
     }
 }
 
@@ -387,6 +440,7 @@ const RING_S: (u32, u32) = (1, 600);
 const MAX_LIST: usize = 100;
 /// Steps of a route.
 const MAX_STEPS: usize = 10;
+const DEADLINE_S: (u32, u32) = (1, 30);
 const GAIN_DB: (f32, f32) = (-60.0, 30.0);
 /// Most items on a page.
 pub(crate) const MAX_PAGE: u32 = 500;

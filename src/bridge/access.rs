@@ -1,13 +1,15 @@
 //! Who may call: networks that need no password, users that have one, and for a while nobody who guesses.
 //!
 //! ```text
-//!  request outside a dialog ─▶ from a banned address? nothing at all
+//!  request                  ─▶ from a scanner?        nothing at all
+//!          outside a dialog ─▶ from a banned address? nothing at all
 //!                            ─▶ good credentials?     its user
 //!                            ─▶ from an open network? somebody
 //!                            ─▶ else                  401 with challenges, or 403 where there are no users
 //! ```
 //! A ban stops what is new from an address; calls that are up from there go on, and so does everybody else behind the same NAT
-//! whose call is up.
+//! whose call is up. A scanner is known by what it calls itself, which says nothing about its address: that one is not banned for it,
+//! since whoever sends one datagram in the name of another would have that one banned.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,6 +26,7 @@ use super::{Bridge, Network, Subject};
 use crate::sip::digest::{Algorithm, Credentials, Gate, GateOptions, Verdict};
 use crate::sip::endpoint::{Packet, Rejection};
 use crate::sip::headers::Name;
+use crate::sip::message::peek;
 use crate::sip::{Limits, Message, Method, StatusCode};
 
 /// Who may call and how often somebody may be wrong.
@@ -43,6 +46,8 @@ pub struct AccessSettings {
     pub failures: u32,
     /// For how long; zero: nobody is banned.
     pub ban: Duration,
+    /// Parts of what scanners call themselves in User-Agent, in small letters.
+    pub scanners: Vec<String>,
 }
 
 impl std::fmt::Debug for AccessSettings {
@@ -63,6 +68,7 @@ impl Default for AccessSettings {
             nonce_lifetime: Duration::from_mins(5),
             failures: 10,
             ban: Duration::from_mins(10),
+            scanners: Vec::new(),
         }
     }
 }
@@ -76,6 +82,8 @@ pub(super) struct Access {
     gate: Gate,
     guesses: BTreeMap<IpAddr, Guesses>,
     bans: BTreeMap<IpAddr, Banned>,
+    /// When the log last said that one scans.
+    scans: BTreeMap<IpAddr, Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +127,14 @@ impl Access {
         };
         let users = settings.users.iter().map(user).collect();
         let settings = AccessSettings { users: BTreeMap::new(), ..settings };
-        Self { settings, users, gate, guesses: BTreeMap::new(), bans: BTreeMap::new() }
+        Self {
+            settings,
+            users,
+            gate,
+            guesses: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            scans: BTreeMap::new(),
+        }
     }
 
     /// What passwords belong to.
@@ -143,7 +158,7 @@ impl Access {
         let method = request.method().map_or("", Method::as_str);
         let secret = self.users.get(&said.username);
         let secret = secret.and_then(|user| user.secret(said.algorithm, &said.realm));
-        match self.gate.check(now, (method, secret), &said) {
+        match self.gate.check(now, peer, (method, secret), &said) {
             Verdict::Known => self.allow(wish, said.username).map(Some),
             Verdict::Stale => Err(Denial::Challenge { is_stale: true }),
             Verdict::Wrong => Err(Denial::Wrong { user: said.username }),
@@ -191,6 +206,27 @@ impl Access {
         })
     }
 
+    fn is_scanner(&self, agent: &[u8]) -> bool {
+        let agent = String::from_utf8_lossy(agent).to_ascii_lowercase();
+        self.settings.scanners.iter().any(|scanner| agent.contains(scanner.as_str()))
+    }
+
+    /// True if the log has not said for a while that somebody scans from there.
+    fn note_scan(&mut self, now: Instant, peer: IpAddr) -> bool {
+        let is_recent = |then: &Instant| now.duration_since(*then) < SCAN_LOG;
+        if self.scans.get(&peer).is_some_and(is_recent) {
+            return false;
+        }
+        if self.scans.len() >= SOURCES {
+            self.scans.retain(|_, then| is_recent(then));
+            if self.scans.len() >= SOURCES {
+                self.scans.pop_first();
+            }
+        }
+        self.scans.insert(peer, now);
+        true
+    }
+
     fn is_banned(&mut self, now: Instant, peer: IpAddr) -> bool {
         match self.bans.get(&peer) {
             Some(ban) if ban.until > now => true,
@@ -232,9 +268,29 @@ impl Bridge {
         user.map_err(|denial| self.denied(denial, peer))
     }
 
+    /// As [`Self::identify`], but whoever says that it is a user has to prove it, even where others may ask without.
+    pub(super) fn identify_claimed(
+        &mut self,
+        request: &Message,
+        peer: IpAddr,
+    ) -> Result<Option<String>, Rejection> {
+        let proven = self.identify(request, peer)?;
+        let from = request.headers.from().ok();
+        let claimed = from.as_ref().and_then(|from| from.uri.user_plain());
+        if proven.is_none() && claimed.is_some_and(|user| self.is_user(&user)) {
+            return self.identify_user(request, peer).map(Some);
+        }
+        Ok(proven)
+    }
+
     /// True if there is a user of this name.
     pub(super) fn is_user(&self, name: &str) -> bool {
         self.access.users.contains_key(name)
+    }
+
+    /// All users, by name.
+    pub(super) fn user_names(&self) -> impl DoubleEndedIterator<Item = &String> {
+        self.access.users.keys()
     }
 
     fn denied(&mut self, denial: Denial, peer: IpAddr) -> Rejection {
@@ -259,7 +315,7 @@ impl Bridge {
             }
         };
         let mut rejection = Rejection::new(StatusCode::UNAUTHORIZED);
-        let challenges = self.access.gate.challenges(self.now, is_stale, &mut self.dice);
+        let challenges = self.access.gate.challenges(self.now, (peer, is_stale), &mut self.dice);
         rejection
             .headers
             .extend(challenges.map(|challenge| ("WWW-Authenticate".into(), challenge)));
@@ -285,9 +341,20 @@ impl Bridge {
         self.happened(EventType::SecurityBanAdded, Subject::default(), data);
     }
 
-    /// True for something new from a banned address: it is as if it had not come.
+    /// True for what a scanner sends, and for something new from a banned address: it is as if it had not come.
     pub(super) fn ignores(&mut self, packet: &Packet) -> bool {
         let peer = packet.peer.ip().to_canonical();
+        if !self.access.settings.scanners.is_empty()
+            && let Some(agent) = peek::user_agent(&packet.bytes)
+            && self.access.is_scanner(agent)
+        {
+            self.counters.scans += 1;
+            if self.access.note_scan(self.now, peer) {
+                let agent = String::from_utf8_lossy(&agent[..agent.len().min(AGENT)]);
+                tracing::warn!(%peer, ?agent, "a scanner is ignored");
+            }
+            return true;
+        }
         if self.access.bans.is_empty() || !self.access.is_banned(self.now, peer) {
             return false;
         }
@@ -326,6 +393,10 @@ fn view(address: IpAddr, banned: &Banned) -> Ban {
 const NONCES: usize = 20_000;
 /// Addresses that are watched, and that are banned, each.
 const SOURCES: usize = 10_000;
+/// The log says once in so long that somebody scans from an address.
+const SCAN_LOG: Duration = Duration::from_mins(10);
+/// Octets of what a scanner calls itself that the log shows.
+const AGENT: usize = 80;
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 //!
 //! A user of the document is an address; its endpoints are the legs that have it.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Write as _};
 
 use api::model::{Direction, LeftReason, LegId, Role};
 
 use super::leg::{Leg, Privacy, Stage};
+use super::xml::Xml;
 
 /// A conference as one subscriber sees it.
 #[derive(Debug)]
@@ -229,26 +230,5 @@ fn disconnection(reason: LeftReason) -> &'static str {
         | LeftReason::DialogLost
         | LeftReason::SessionExpired
         | LeftReason::Failed => "failed",
-    }
-}
-
-/// Text that XML may hold, in elements and in attributes: what it cannot hold at all is left out.
-struct Xml<'a>(&'a str);
-
-impl Display for Xml<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
-            match char {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&apos;")?,
-                '\u{FFFE}' | '\u{FFFF}' => {}
-                char if char.is_control() => {}
-                char => f.write_char(char)?,
-            }
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Calling out: from "dial this" to the INVITE, and what its answers mean.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::media::command::Command;
 use crate::sip::Message;
+use crate::sip::dialog::DialogId;
 use crate::sip::digest::Account;
 use crate::sip::endpoint::{Hunt, Invitation, Target};
 use crate::sip::headers::NameAddr;
@@ -21,7 +23,7 @@ use crate::sip::uri::Uri;
 
 use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts, Web};
 use super::policy::Infos;
-use super::registrations::Callee;
+use super::registrations::{Callee, Phone};
 use super::room::reason_of;
 use super::signal::{user_of, wire_name};
 use super::trunks::Passage;
@@ -41,7 +43,8 @@ pub(super) struct Outbound {
 
 /// Where a call goes, and as whom.
 struct Way {
-    targets: Vec<Target>,
+    /// All of a group at once.
+    targets: Vec<Vec<Target>>,
     hunt: Hunt,
     from: NameAddr,
     account: Option<Arc<Account>>,
@@ -64,15 +67,19 @@ impl Bridge {
         leg.display_name = display_name;
         leg.controls = controls;
         leg.media_rules = self.media_with(&dial);
+        leg.rings_until = Some(self.now + timeout);
+        let phones = match self.callee(&dial.target) {
+            Callee::User(phones) if dial.trunk.is_none() => Some(phones),
+            Callee::User(_) | Callee::Elsewhere => None,
+        };
+        leg.owner = phones.as_ref().and_then(|_| Some(dial.target.user_plain()?.into_owned()));
         self.add_leg(leg);
         self.set_timer(timeout, Timer::Ring(id));
         self.participant_happened(EventType::ParticipantDialing, id, json!({}));
         if let Some(trunk) = dial.trunk {
             self.note_trunk_leg(trunk, id, Direction::Outbound);
         }
-        if dial.trunk.is_none()
-            && let Callee::User(phones) = self.callee(&dial.target)
-        {
+        if let Some(phones) = phones {
             // Without a phone it comes to nothing once it is there: a leg never ends before it is told of.
             let us = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), SIP_PORT);
             self.resolved(id, Some(phones.first().map_or(us, |phone| phone.peer)));
@@ -142,22 +149,18 @@ impl Bridge {
         let Way { targets, hunt, from, account, headers } = way;
         let room = self.legs.get(&id).and_then(|leg| leg.place.room());
         let identity = room.and_then(|room| self.focus(room));
-        let mut targets = targets.into_iter();
-        let Some(target) = targets.next() else { return };
-        let web = web_of(&target);
-        let rules = self.media_rules_of(id);
-        let mut negotiation = self.negotiation(&rules, (address, rtp_port), &dial.codecs, web);
+        let (targets, offer) = self.offers(id, dial, (address, rtp_port), targets);
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let offer = negotiation.offer(leg.wish());
         leg.from = from.uri.to_string();
-        leg.negotiation = Some(negotiation);
         leg.stage = Stage::Dialing;
+        let left = leg.rings_until.map(|until| until.saturating_duration_since(self.now));
+        let groups = u32::try_from(targets.len()).unwrap_or(u32::MAX).max(1);
         let invitation = Invitation {
-            target,
-            others: targets.collect(),
+            targets,
+            patience: left.filter(|_| hunt == Hunt::Refused).map(|left| left / groups),
             from,
             to: NameAddr::new(dial.target.clone()),
-            offer: Some(offer),
+            offer,
             hunt,
             account,
             headers,
@@ -169,15 +172,46 @@ impl Bridge {
         self.sessions.insert(session, id);
     }
 
+    /// What the places that a call goes to are offered. Phones and browsers of one user are not offered the same, but on
+    /// the same port: only one of them will answer.
+    fn offers(
+        &mut self,
+        id: LegId,
+        dial: &Dial,
+        (address, rtp_port): (IpAddr, u16),
+        mut targets: Vec<Vec<Target>>,
+    ) -> (Vec<Vec<Target>>, Option<Bytes>) {
+        let Some(web) = targets.iter().flatten().next().map(web_of) else { return (targets, None) };
+        let wish = self.legs.get(&id).map(Leg::wish).unwrap_or_default();
+        let rules = self.media_rules_of(id);
+        let port = (address, rtp_port);
+        let mut negotiation = self.negotiation(&rules, port, &dial.codecs, web);
+        let offer = negotiation.offer(wish);
+        let mut rest = targets.iter_mut().flatten().filter(|target| web_of(target) != web);
+        let mut alternative = None;
+        if let Some(first) = rest.next() {
+            let mut other = self.negotiation(&rules, port, &dial.codecs, web_of(first));
+            let offer = Some(other.offer(wish));
+            first.offer.clone_from(&offer);
+            rest.for_each(|target| target.offer.clone_from(&offer));
+            alternative = Some(Box::new(other));
+        }
+        if let Some(leg) = self.legs.get_mut(&id) {
+            (leg.negotiation, leg.alternative) = (Some(negotiation), alternative);
+        }
+        (targets, Some(offer))
+    }
+
     /// Where the call goes; `None` if nowhere: a user without a phone.
     fn way(&mut self, dial: &Dial, address: IpAddr) -> Option<Way> {
         if let Some(trunk) = dial.trunk {
             let Passage { targets, from, account, headers } = self.passage(trunk, dial)?;
+            let targets = targets.into_iter().map(|gateway| vec![gateway]).collect();
             return Some(Way { targets, hunt: Hunt::Unreachable, from, account, headers });
         }
         let targets = match self.callee(&dial.target) {
-            Callee::Elsewhere => vec![dial.target.clone().into()],
-            Callee::User(phones) => phones.into_iter().map(|phone| phone.target).collect(),
+            Callee::Elsewhere => vec![vec![dial.target.clone().into()]],
+            Callee::User(phones) => groups_of(phones),
         };
         let from = caller(&dial.from, address);
         let hunt = Hunt::Refused;
@@ -186,7 +220,12 @@ impl Bridge {
     }
 
     /// A provisional answer: their phone rings, or there is media before the answer.
-    pub(super) fn progressed(&mut self, id: LegId, status: u16, sdp: Option<&Bytes>) {
+    pub(super) fn progressed(
+        &mut self,
+        id: LegId,
+        (status, dialog): (u16, Option<&DialogId>),
+        sdp: Option<&Bytes>,
+    ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let rings = matches!(leg.stage, Stage::Dialing) && matches!(status, 180 | 183);
         if rings {
@@ -194,14 +233,16 @@ impl Bridge {
             self.rings(id, status);
         }
         if let Some(sdp) = sdp {
-            if let Some(leg) = self.legs.get_mut(&id) {
-                leg.early = Some(sdp.clone());
-            }
-            self.leg_happened(EventType::LegEarlyMedia, id, json!({ "status": status }));
+            self.early_media(id, (status, dialog), sdp);
+        }
+        let call = self.legs.get(&id).and_then(|leg| leg.call);
+        if let Some(call) = call.filter(|_| rings && !self.is_heard_early(id)) {
+            self.relay_ringing(call);
         }
     }
 
     fn rings(&mut self, id: LegId, status: u16) {
+        self.line_changed(id);
         self.participant_happened(EventType::ParticipantRinging, id, json!({}));
         let Some(leg) = self.legs.get(&id) else { return };
         let (call, carries) = (leg.call, leg.carries);
@@ -209,15 +250,20 @@ impl Bridge {
             self.carried_progress(refer, status);
         } else if let Some(call) = call {
             self.call_happened(EventType::CallRinging, call);
-            self.relay_ringing(call);
         }
     }
 
-    /// They answered our INVITE with this SDP.
-    pub(super) fn answered(&mut self, id: LegId, sdp: Option<&Bytes>, response: &Message) {
+    /// One of those we called answered our INVITE with this SDP.
+    pub(super) fn answered(
+        &mut self,
+        id: LegId,
+        sdp: Option<&Bytes>,
+        (response, target): (&Message, &Target),
+    ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.texts = Texts::of(response);
         leg.infos = Infos::of(response);
+        leg.answered_by = Some(target.uri.to_string());
         // The Via that comes back is ours: it says how the request that was answered went out.
         if let Ok(via) = response.headers.via()
             && let Some(transport) = Transport::parse(&via.transport)
@@ -225,19 +271,19 @@ impl Bridge {
             leg.transport = wire_name(transport);
         }
         let early = leg.early.take();
-        let invited = leg.invited.take();
+        let alternative = leg.alternative.take();
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
-        // After an UPDATE what came early is out of date, or another phone's.
-        let early = early.as_ref().filter(|_| invited.is_none());
-        let plan = match sdp.or(early) {
-            Some(sdp) => {
-                // After an UPDATE of one phone another one has answered: that knows our first offer only.
-                if let Some(invited) = invited {
-                    *negotiation = *invited;
-                }
-                negotiation.conclude(sdp).ok()
+        let plan = match (alternative, early) {
+            // Who was offered otherwise knows nothing of the first offer, nor of what became of it.
+            (Some(alternative), _) if target.offer.is_some() => {
+                *negotiation = *alternative;
+                sdp.and_then(|sdp| negotiation.conclude(sdp).ok())
             }
-            None => negotiation.plan().cloned(),
+            (_, Some(early)) => early.conclude(negotiation, sdp),
+            (_, None) => match sdp {
+                Some(sdp) => negotiation.conclude(sdp).ok(),
+                None => negotiation.plan().cloned(),
+            },
         };
         if let Some(plan) = plan {
             self.apply_plan(id, &plan);
@@ -266,6 +312,17 @@ impl Bridge {
             self.end_leg(id, LeftReason::NoAnswer, None);
         }
     }
+}
+
+/// Phones that are called at once: those of equal `q` (RFC 3261 §16.6). One that keeps several ways open is called by the
+/// one that it refreshed last (RFC 5626 §5.1).
+fn groups_of(mut phones: Vec<Phone>) -> Vec<Vec<Target>> {
+    let mut called = BTreeSet::new();
+    phones.retain(|phone| {
+        phone.instance.as_ref().is_none_or(|instance| called.insert(instance.clone()))
+    });
+    let of_equals = phones.chunk_by(|one, other| one.quality == other.quality);
+    of_equals.map(|phones| phones.iter().map(|phone| phone.target.clone()).collect()).collect()
 }
 
 /// A phone that is reached by WebSocket is a browser, and takes no other offer (RFC 7118 §5).

@@ -48,9 +48,9 @@ impl Bridge {
     pub(super) fn referred_to_focus(&mut self, referred: &Referred, room: RoomId) {
         let refer = referred.refer;
         self.endpoint.refer_to_focus(refer);
-        let done = self.may_direct(referred, room).and_then(|errand| match errand {
+        let done = self.may_direct(referred, room).and_then(|(errand, director)| match errand {
             Errand::Add => self.add_for_phone(referred, room),
-            Errand::Remove => self.remove_for_phone(referred, room),
+            Errand::Remove => self.remove_for_phone(referred, room, &director),
         });
         if let Err(rejection) = done {
             self.endpoint.refuse_refer(self.now, refer, rejection);
@@ -59,22 +59,42 @@ impl Bridge {
 
     /// Whether somebody may ask the focus of a room for something: who may call it, and each of its participants but those
     /// who may only listen.
-    fn may_direct(&mut self, referred: &Referred, room: RoomId) -> Result<Errand, Rejection> {
+    fn may_direct(
+        &mut self,
+        referred: &Referred,
+        room: RoomId,
+    ) -> Result<(Errand, Director), Rejection> {
         let forbidden = || Rejection::new(StatusCode::FORBIDDEN);
+        let director;
         if let Some(session) = referred.session {
             let leg = self.sessions.get(&session).and_then(|leg| self.legs.get(leg));
             let is_listener = leg.is_none_or(|leg| leg.controls.role == Role::Listener);
             if is_listener || !leg.is_some_and(Leg::is_up) {
                 return Err(forbidden());
             }
+            let user = leg.and_then(|leg| leg.user.clone());
+            director = Director { leg: leg.map(|leg| leg.id), user };
         } else {
-            self.identify(&referred.request, referred.peer.ip())?;
+            let user = self.identify_claimed(&referred.request, referred.peer.ip())?;
+            director = Director { leg: None, user };
             self.rooms[&room].is_open().map_err(rejection)?;
         }
         if !self.settings.transfer_by_phones {
             return Err(forbidden());
         }
-        Errand::of(&referred.target).ok_or_else(|| StatusCode::NOT_IMPLEMENTED.into())
+        let errand = Errand::of(&referred.target);
+        errand.map(|errand| (errand, director)).ok_or_else(|| StatusCode::NOT_IMPLEMENTED.into())
+    }
+
+    /// Whether somebody may remove a leg: a moderator each of his room, others their own.
+    fn may_remove(&self, director: &Director, leg: &Leg) -> bool {
+        let is_moderator = |other: &LegId| {
+            self.legs.get(other).is_some_and(|other| {
+                director.is_own(other) && other.is_up() && other.controls.role == Role::Moderator
+            })
+        };
+        let room = leg.place.room().and_then(|room| self.rooms.get(&room));
+        director.is_own(leg) || room.is_some_and(|room| room.legs.iter().any(is_moderator))
     }
 
     fn add_for_phone(&mut self, referred: &Referred, room: RoomId) -> Result<(), Rejection> {
@@ -95,12 +115,22 @@ impl Bridge {
         Ok(())
     }
 
-    fn remove_for_phone(&mut self, referred: &Referred, room: RoomId) -> Result<(), Rejection> {
+    fn remove_for_phone(
+        &mut self,
+        referred: &Referred,
+        room: RoomId,
+        director: &Director,
+    ) -> Result<(), Rejection> {
         let legs = &self.rooms[&room].legs;
         let is_meant = |leg: &&LegId| self.legs.get(*leg).is_some_and(|leg| names(referred, leg));
         let meant: Vec<LegId> = legs.iter().filter(is_meant).copied().collect();
         if meant.is_empty() {
             return Err(StatusCode::NOT_FOUND.into());
+        }
+        let may =
+            |leg: &LegId| self.legs.get(leg).is_some_and(|leg| self.may_remove(director, leg));
+        if !meant.iter().all(may) {
+            return Err(StatusCode::FORBIDDEN.into());
         }
         self.endpoint.answer_refer(self.now, referred.refer, StatusCode::ACCEPTED);
         for leg in meant {
@@ -132,6 +162,23 @@ impl Bridge {
     /// Whether callers from there may make rooms.
     pub(super) fn may_create_from(&self, peer: IpAddr) -> bool {
         self.settings.auto_create_from.iter().any(|network| network.contains(peer))
+    }
+}
+
+/// Who asks something of a focus.
+#[derive(Debug)]
+struct Director {
+    /// The participant, if it asks within its dialog.
+    leg: Option<LegId>,
+    /// Who it proved to be.
+    user: Option<String>,
+}
+
+impl Director {
+    /// Whether a leg is its own, or leads to a phone of its user.
+    fn is_own(&self, leg: &Leg) -> bool {
+        let is_of_user = self.user.is_some() && (self.user == leg.user || self.user == leg.owner);
+        self.leg == Some(leg.id) || is_of_user
     }
 }
 

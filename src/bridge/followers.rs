@@ -60,11 +60,14 @@ impl Roster {
 }
 
 impl Bridge {
-    /// Somebody wants to follow a room: whoever is in it, and whoever might call it.
+    /// Somebody wants to follow a user, or a room: whoever is in it, and whoever might call it.
     pub(super) fn subscribing(&mut self, asked: &Subscribing) {
+        if asked.package != "conference" {
+            return self.watching(asked);
+        }
         let id = asked.subscription;
         let answer = self.may_follow(asked).map(|(room, leg)| {
-            let (entity, version) = (conference_uri(&asked.target), 0);
+            let (entity, version) = (entity_uri(&asked.target), 0);
             self.followers.insert(id, Follower { room, leg, entity, version, told: None });
             if let Some(room) = self.rooms.get_mut(&room) {
                 room.roster.followers.insert(id);
@@ -89,6 +92,9 @@ impl Bridge {
     }
 
     pub(super) fn unsubscribed(&mut self, id: SubscriptionId) {
+        if self.unwatched(id) {
+            return;
+        }
         let Some(follower) = self.followers.remove(&id) else { return };
         if let Some(room) = self.rooms.get_mut(&follower.room) {
             room.roster.followers.remove(&id);
@@ -100,6 +106,9 @@ impl Bridge {
 
     /// A follower may be told now.
     pub(super) fn notify_due(&mut self, id: SubscriptionId, whole: bool) {
+        if self.watcher_due(id, whole) {
+            return;
+        }
         let limit = self.settings.roster;
         let Some(follower) = self.followers.get_mut(&id) else { return };
         let Some(room) = self.rooms.get(&follower.room) else { return };
@@ -226,8 +235,8 @@ fn by_user<'a>(room: &Room, legs: &'a BTreeMap<LegId, Leg>) -> BTreeMap<String, 
     users
 }
 
-/// The conference as the subscriber addressed it, without what only leads there.
-fn conference_uri(target: &Uri) -> String {
+/// What is followed as the subscriber addressed it, without what only leads there.
+pub(super) fn entity_uri(target: &Uri) -> String {
     let user = target.user_plain();
     let Some(host) = target.host() else { return target.to_string() };
     Uri::sip(user.as_deref(), host, target.port()).to_string()

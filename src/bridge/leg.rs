@@ -11,7 +11,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use api::model::{self, CallId, Direction, HeldBy, LegId, LegState, ParticipantState, Role};
+use api::model::{
+    self, CallId, Direction, EarlyMedia, HeldBy, LegId, LegState, ParticipantState, Role,
+};
 use bytes::Bytes;
 use jiff::Timestamp;
 use mixer::codec::Format;
@@ -25,6 +27,7 @@ use crate::sip::locate::Locator;
 use crate::sip::uri::Uri;
 use crate::sip::{Message, Method};
 
+use super::early::Early;
 use super::identity::Identity;
 use super::policy::Infos;
 use super::{MediaRules, Place, Settings, quality};
@@ -42,6 +45,8 @@ pub(super) struct Leg {
     pub(super) dialog: Option<DialogId>,
     /// The user that its caller proved to be.
     pub(super) user: Option<String>,
+    /// The user whose phone it leads to.
+    pub(super) owner: Option<String>,
     pub(super) media: MediaKey,
     pub(super) from: String,
     pub(super) to: String,
@@ -60,10 +65,16 @@ pub(super) struct Leg {
     pub(super) media_rules: MediaRules,
     pub(super) controls: Controls,
     pub(super) hold: Hold,
-    /// The answer that came before the 200, which may then carry none (RFC 6337 §3.1.1).
-    pub(super) early: Option<Bytes>,
-    /// The negotiation as the INVITE left it, if an UPDATE came before the 200.
-    pub(super) invited: Option<Box<Negotiation>>,
+    /// What came before the 200.
+    pub(super) early: Option<Box<Early>>,
+    /// Whether the other party of its call hears that.
+    pub(super) early_media: EarlyMedia,
+    /// The same for those whom the INVITE offered otherwise: a user's browsers beside its phones.
+    pub(super) alternative: Option<Box<Negotiation>>,
+    /// Until when it may ring, if we call it.
+    pub(super) rings_until: Option<Instant>,
+    /// Which of those that we called has answered.
+    pub(super) answered_by: Option<String>,
     /// An offer of ours waits for its answer.
     pub(super) offering: bool,
     /// We want to offer and must wait for another exchange to end.
@@ -98,8 +109,8 @@ pub(super) enum Stage {
     Resolving { dial: Dial, locator: Box<Locator> },
     /// Ports are being bound for somebody who calls us and sees us at this address.
     Answering { offer: Option<Bytes>, address: IpAddr },
-    /// A caller whose call a route takes, with what it will be answered; without an offer it will be offered.
-    Waiting(Option<Box<(Bytes, sdp::MediaPlan)>>),
+    /// A caller whose call a route takes.
+    Waiting(Answer),
     /// Ports are being bound for somebody we call.
     Opening { dial: Dial, address: IpAddr },
     /// INVITE sent.
@@ -110,6 +121,30 @@ pub(super) enum Stage {
     Confirming,
     /// Answered both ways.
     Up,
+}
+
+/// What a caller gets once somebody has answered it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// An offer, since it made none.
+    Offer,
+    /// This answer to its offer.
+    Kept(Bytes),
+    /// The same; early media has made us tell it already, and it cannot change (RFC 3264 §4).
+    Told(Bytes),
+}
+
+impl Answer {
+    /// What to tell before anybody has answered, and whether for the first time.
+    pub(super) fn tell(&mut self) -> Option<(Bytes, bool)> {
+        let (answer, is_first) = match self {
+            Self::Offer => return None,
+            Self::Kept(answer) => (answer.clone(), true),
+            Self::Told(answer) => (answer.clone(), false),
+        };
+        *self = Self::Told(answer.clone());
+        Some((answer, is_first))
+    }
 }
 
 /// Whether a phone takes MESSAGE, as its Allow says.
@@ -335,6 +370,7 @@ impl Leg {
             state: self.state(),
             from: self.from.clone(),
             to: self.to.clone(),
+            answered_by: self.answered_by.clone(),
             display_name: self.display_name.clone(),
             transport: self.transport.to_owned(),
             sip_call_id: self.sip_call_id.clone(),

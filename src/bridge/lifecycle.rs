@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::event::{Data, EventType};
 use api::model::{
-    CallId, CallState, Direction, LeftReason, LegId, LegState, ParticipantState, RoomId, SipFailure,
+    CallId, CallState, Direction, EarlyMedia, LeftReason, LegId, LegState, ParticipantState,
+    RoomId, SipFailure,
 };
 use mixer::codec::Format;
 use rand_core::Rng;
@@ -35,6 +36,7 @@ impl Bridge {
             session: None,
             dialog: None,
             user: None,
+            owner: None,
             media: MediaKey(self.next_key()),
             from: String::new(),
             to: String::new(),
@@ -50,7 +52,10 @@ impl Bridge {
             controls: Controls::new(&self.settings),
             hold: Hold::default(),
             early: None,
-            invited: None,
+            early_media: EarlyMedia::Off,
+            alternative: None,
+            rings_until: None,
+            answered_by: None,
             offering: false,
             reoffer: false,
             talking: false,
@@ -76,7 +81,9 @@ impl Bridge {
         self.counters.legs_total += 1;
         self.media.insert(leg.media, leg.id);
         self.list(leg.id, leg.place);
-        self.legs.insert(leg.id, leg);
+        let id = leg.id;
+        self.legs.insert(id, leg);
+        self.line_changed(id);
     }
 
     /// Who else has this place, answered or not.
@@ -210,6 +217,7 @@ impl Bridge {
         self.watch_duration(id);
         self.toll_answered(id);
         self.seat(id, place);
+        self.line_changed(id);
         self.leg_happened(EventType::LegAnswered, id, json!({}));
         self.participant_happened(EventType::ParticipantJoined, id, json!({}));
         match (replaced, call) {
@@ -223,7 +231,7 @@ impl Bridge {
     }
 
     /// Seats the leg's media in the mix of `place`.
-    fn seat(&mut self, id: LegId, place: Place) {
+    pub(super) fn seat(&mut self, id: LegId, place: Place) {
         let contributors = match place {
             Place::Room(room) => self.rooms.get(&room).map_or(2, |room| room.contributors),
             Place::Call(_) => self.settings.contributors,
@@ -285,6 +293,7 @@ impl Bridge {
         if let Some(dialog) = &leg.dialog {
             self.past.remember(dialog);
         }
+        self.line_lost(&leg, reason, sip.as_ref());
         if let Some(session) = leg.session.take() {
             self.sessions.remove(&session);
             self.endpoint.hang_up(self.now, session, bye_reason(reason));
@@ -421,7 +430,8 @@ impl Bridge {
         if let Some(routed) = call.routed.take() {
             self.answer_routed(routed.caller());
         } else if let Some(next) = call.next.take() {
-            self.dial(super::dial::Outbound {
+            let early_media = self.early_media_of(next.dial.trunk);
+            let leg = self.dial(super::dial::Outbound {
                 dial: next.dial,
                 place: Place::Call(id),
                 call: Some(id),
@@ -429,6 +439,9 @@ impl Bridge {
                 controls: Controls::new(&self.settings),
                 timeout: next.timeout,
             });
+            if let Some(leg) = self.legs.get_mut(&leg) {
+                leg.early_media = early_media;
+            }
         } else if call.connected_at.is_none() {
             call.connected_at = Some(wall);
             self.call_happened(EventType::CallConnected, id);

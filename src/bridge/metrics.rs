@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub(super) registrations: u64,
     /// Messages from banned addresses.
     pub(super) ignored: u64,
+    /// Requests of scanners.
+    pub(super) scans: u64,
     pub(super) rooms_total: u64,
     pub(super) calls_total: u64,
     pub(super) transfers: u64,
@@ -47,6 +49,10 @@ pub(super) struct Counters {
     pub(super) unstored: u64,
     pub(super) delay_ceilings: u64,
     pub(super) echoes: u64,
+    /// Questions to endpoints.
+    pub(super) asked: u64,
+    asked_in_vain: BTreeMap<&'static str, u64>,
+    answers: Histogram,
     /// Alarms by stream and cause.
     degraded: BTreeMap<(&'static str, &'static str), u64>,
     /// Of the legs that ended: received and sent.
@@ -156,6 +162,14 @@ impl Counters {
         *self.degraded.entry((stream, cause)).or_default() += 1;
     }
 
+    pub(super) fn ask_failed(&mut self, reason: &'static str) {
+        *self.asked_in_vain.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn answer_took(&mut self, time: Duration) {
+        self.answers.note(&ANSWER_BOUNDS, time.as_secs_f64());
+    }
+
     pub(super) fn ended(&mut self, reason: LeftReason) {
         *self.ended.entry(name_of(reason)).or_default() += 1;
     }
@@ -206,6 +220,8 @@ impl Bridge {
     pub(super) fn metrics(&self) -> String {
         let mut page = Page(String::with_capacity(8192));
         self.show_calls(&mut page);
+        self.show_access(&mut page);
+        self.show_questions(&mut page);
         self.show_trunks(&mut page);
         self.show_sip(&mut page);
         self.show_media(&mut page);
@@ -245,23 +261,6 @@ impl Bridge {
                 "Calls and dial-outs refused for want of media capacity.",
                 counters.saturated,
             ),
-            (
-                "plenary_auth_challenges_total",
-                "Callers that were asked for a password, or turned away for want of one.",
-                counters.denied,
-            ),
-            ("plenary_auth_failures_total", "Wrong passwords.", counters.guesses),
-            (
-                "plenary_registrations_total",
-                "REGISTER requests that were carried out, refreshes included.",
-                counters.registrations,
-            ),
-            ("plenary_bans_total", "Addresses banned since the start.", counters.bans),
-            (
-                "plenary_ban_drops_total",
-                "SIP messages from banned addresses, which were ignored.",
-                counters.ignored,
-            ),
             ("plenary_stored_total", "Changes that were stored.", counters.stored),
             (
                 "plenary_unstored_total",
@@ -294,6 +293,50 @@ impl Bridge {
         ] {
             page.counter(name, help, value);
         }
+    }
+
+    /// Who may call, and who may not.
+    fn show_access(&self, page: &mut Page) {
+        let counters = &self.counters;
+        for (name, help, value) in [
+            (
+                "plenary_auth_challenges_total",
+                "Callers that were asked for a password, or turned away for want of one.",
+                counters.denied,
+            ),
+            ("plenary_auth_failures_total", "Wrong passwords.", counters.guesses),
+            (
+                "plenary_registrations_total",
+                "REGISTER requests that were carried out, refreshes included.",
+                counters.registrations,
+            ),
+            ("plenary_bans_total", "Addresses banned since the start.", counters.bans),
+            (
+                "plenary_ban_drops_total",
+                "SIP messages from banned addresses, which were ignored.",
+                counters.ignored,
+            ),
+            (
+                "plenary_scans_ignored_total",
+                "SIP requests of programs that only look for somebody to attack.",
+                counters.scans,
+            ),
+        ] {
+            page.counter(name, help, value);
+        }
+    }
+
+    fn show_questions(&self, page: &mut Page) {
+        let counters = &self.counters;
+        let help = "Questions to HTTP endpoints where calls go.";
+        page.counter("plenary_route_questions_total", help, counters.asked);
+        let name = "plenary_route_questions_failed_total";
+        page.head(name, "Questions without an answer of use, by reason.", "counter");
+        for (reason, count) in &counters.asked_in_vain {
+            page.row(name, &[("reason", reason)], count);
+        }
+        let help = "Time until an endpoint had answered, or had not.";
+        page.histogram("plenary_route_answer_seconds", help, &ANSWER_BOUNDS, &counters.answers);
     }
 
     fn show_sip(&self, page: &mut Page) {
@@ -466,6 +509,7 @@ const STREAMS: [&str; 2] = ["received", "sent"];
 const BOUNDS: usize = 6;
 /// From "nearly all dissatisfied" to "very satisfied" (G.107 Annex B).
 const MOS_BOUNDS: [f64; BOUNDS] = [2.0, 2.6, 3.1, 3.6, 4.0, 4.3];
+const ANSWER_BOUNDS: [f64; BOUNDS] = [0.005, 0.025, 0.1, 0.5, 2.0, 10.0];
 const LOSS_BOUNDS: [f64; BOUNDS] = [0.001, 0.005, 0.01, 0.03, 0.1, 0.3];
 
 /// The text being built.
@@ -500,6 +544,16 @@ impl Page {
             self.row(&format!("{name}_sum"), &[("stream", stream)], histogram.sum);
             self.row(&format!("{name}_count"), &[("stream", stream)], histogram.count);
         }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, bounds: &[f64; BOUNDS], of: &Histogram) {
+        self.head(name, help, "histogram");
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in bounds.iter().zip(of.counts) {
+            self.row(&bucket, &[("le", &bound.to_string())], count);
+        }
+        self.row(&bucket, &[("le", "+Inf")], of.count);
+        let _always_ok = writeln!(self.0, "{name}_sum {}\n{name}_count {}", of.sum, of.count);
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {

@@ -23,6 +23,8 @@ mod command;
 mod conference_info;
 mod connect;
 mod dial;
+mod dialog_info;
+mod early;
 mod ending;
 mod focus;
 mod followers;
@@ -33,9 +35,11 @@ mod keeping;
 mod leg;
 mod lifecycle;
 mod limits;
+mod lines;
 mod messages;
 mod metrics;
 mod policy;
+mod presence;
 mod quality;
 mod records;
 mod registrations;
@@ -52,6 +56,7 @@ mod trace;
 mod transfer;
 mod trunks;
 mod users;
+mod xml;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -69,10 +74,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
+use crate::sip::compositor::Compositor;
 use crate::sip::endpoint::{
     self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
 };
-use crate::sip::locate::{Answer, Question};
+use crate::sip::locate;
 use crate::sip::registrar::Registrar;
 use crate::sip::transport::{Refusal, Transport};
 
@@ -81,7 +87,9 @@ pub use clock::Clock;
 pub use hep::HepSettings;
 pub use keeping::ChangeId;
 pub use policy::{Dtmf, MediaRules};
-pub use routes::{MAX_ROUTES, RouteFault, Rule};
+pub use routes::{
+    AskFault, AskSettings, AskUrl, MAX_ROUTES, Question, QuestionId, RouteFault, Rule,
+};
 pub use settings::{Network, Pattern, Settings};
 pub use tolls::{CallerLimits, Prices};
 pub use trace::TraceSettings;
@@ -102,9 +110,12 @@ use hep::Capture;
 use history::History;
 use keeping::Keeping;
 use leg::Leg;
+use lines::{Line, Watcher};
 use messages::Messages;
 use metrics::Counters;
+use presence::{Presence, Said};
 use room::Room;
+use routes::Questions;
 use takeover::Past;
 use tolls::Tolls;
 use trace::Traces;
@@ -124,7 +135,9 @@ pub enum Input {
     /// A connection is gone.
     Closed(Transport, SocketAddr),
     /// What DNS says to a question of [`Output::Resolve`].
-    Resolved(ResolveId, Question, Answer),
+    Resolved(ResolveId, locate::Question, locate::Answer),
+    /// The answer to [`Output::Ask`]: the body of a 2xx, or why there is none.
+    Told(QuestionId, Result<Bytes, AskFault>),
     /// News of the media threads.
     Media(media::Event),
     /// Somebody asks over the API.
@@ -151,8 +164,10 @@ pub enum Output {
         /// To be given back, as the question is.
         id: ResolveId,
         /// What to ask.
-        question: Question,
+        question: locate::Question,
     },
+    /// Ask an HTTP endpoint: [`Input::Told`] follows.
+    Ask(Box<Question>),
     /// Tell the media threads.
     Media(media::Command),
     /// Keep this for good: [`Input::Stored`] follows.
@@ -209,9 +224,12 @@ pub struct Bridge {
     /// By numbers that are never given again.
     trunks: BTreeMap<usize, Trunk>,
     trunks_made: usize,
+    /// From where the packet comes that is being taken.
+    heard_from: Option<IpAddr>,
     tolls: Tolls,
     /// In the order in which they are tried.
     routes: Vec<Rule>,
+    questions: Questions,
     keeping: Keeping,
     traces: Traces,
     /// Where copies of SIP messages go, if they do.
@@ -230,6 +248,15 @@ pub struct Bridge {
     refers_carried: BTreeMap<ReferId, Carried>,
     /// Who is told of rooms.
     followers: BTreeMap<SubscriptionId, Follower>,
+    /// Users with calls, or with somebody who follows them.
+    lines: BTreeMap<String, Line>,
+    /// Who is told of users.
+    watchers: BTreeMap<SubscriptionId, Watcher>,
+    compositor: Compositor,
+    /// What the API has said of users.
+    said: BTreeMap<String, Said>,
+    /// How users are, as it was told last; of the others nothing is known.
+    presences: BTreeMap<String, Presence>,
     messages: Messages,
     texts: Bucket,
     endings: Endings,
@@ -267,6 +294,8 @@ enum Timer {
     TrunkRegister(usize),
     /// The gateways of a trunk are to be asked again.
     TrunkCheck(usize),
+    /// An endpoint has had its time.
+    Question(QuestionId),
     /// More messages may be sent.
     Texts,
     /// A message has waited long enough for a phone.
@@ -303,14 +332,17 @@ impl Bridge {
         let capacity = Capacity::new(settings.media_workers, settings.media_load);
         let unix_ms = u64::try_from(start.wall.as_millisecond()).unwrap_or(0);
         let node = NodeId::new(unix_ms, dice.next_u64().into());
+        let compositor = Compositor::new(settings.compositor.clone());
         let mut bridge = Self {
             endpoint: Endpoint::new(endpoint, sip_seed, Box::new(Shared(Arc::clone(&local)))),
             access,
             registrar: Registrar::new(settings.registrar.clone()),
             trunks: BTreeMap::new(),
             trunks_made: 0,
+            heard_from: None,
             tolls: Tolls::new(settings.callers.clone(), settings.prices.clone()),
             routes: Vec::new(),
+            questions: Questions::default(),
             keeping: Keeping::default(),
             traces: Traces::new(settings.trace),
             capture: settings.hep.clone().map(Capture::new),
@@ -329,6 +361,11 @@ impl Bridge {
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
             followers: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            compositor,
+            said: BTreeMap::new(),
+            presences: BTreeMap::new(),
             messages: Messages::default(),
             texts,
             endings: Endings::default(),
@@ -360,6 +397,7 @@ impl Bridge {
             Input::Packet(packet) if self.ignores(&packet) => {}
             Input::Packet(packet) => {
                 self.trace_received(&packet);
+                self.heard_from = Some(packet.peer.ip().to_canonical());
                 self.endpoint.handle_packet(self.now, packet);
             }
             Input::TransmitFailed(transport, peer) => {
@@ -373,6 +411,7 @@ impl Bridge {
             Input::Resolved(ResolveId::Leg(leg), question, answer) => {
                 self.dns_answered(leg, &question, answer);
             }
+            Input::Told(question, answer) => self.told(question, answer),
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
             Input::Stored(change, answer) => self.stored(change, answer),
@@ -382,14 +421,16 @@ impl Bridge {
         }
         self.hang_up_some();
         self.settle();
+        self.heard_from = None;
     }
 
     /// Returns the next output; [`Output::WaitUntil`] means drained.
     pub fn poll_output(&mut self) -> Output {
         self.outputs.pop_front().unwrap_or_else(|| {
             let timer = self.timers.first().map(|&(at, _)| at);
-            let deadlines = [timer, self.endings.due, self.sip_deadline, self.registrar.deadline()];
-            Output::WaitUntil(deadlines.into_iter().flatten().min())
+            let users = [self.registrar.deadline(), self.compositor.deadline()];
+            let deadlines = [timer, self.endings.due, self.sip_deadline].into_iter().chain(users);
+            Output::WaitUntil(deadlines.flatten().min())
         })
     }
 
@@ -443,6 +484,7 @@ impl Bridge {
     fn handle_timeout(&mut self) {
         self.endpoint.handle_timeout(self.now);
         self.expire_registrations();
+        self.expire_publications();
         while let Some(&(at, timer)) = self.timers.first() {
             if at > self.now {
                 break;
@@ -457,6 +499,7 @@ impl Bridge {
                 Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
+                Timer::Question(question) => self.told(question, Err(AskFault::Timeout)),
                 Timer::Texts => self.send_some_texts(),
                 Timer::Message(message) => self.waited_too_long(message),
                 Timer::Stored(change) => self.is_storing_too_long(change),

@@ -32,6 +32,10 @@ pub(super) struct Phone {
     pub(super) target: Target,
     /// Where its messages come from, and media goes first.
     pub(super) peer: SocketAddr,
+    /// Its `q` in thousandths.
+    pub(super) quality: u16,
+    /// What it is called, whatever its address.
+    pub(super) instance: Option<String>,
 }
 
 impl Bridge {
@@ -98,6 +102,7 @@ impl Bridge {
         let view = self.registration_view(user, binding);
         let extra = why.map_or_else(|| json!({}), |why| json!({ "reason": why }));
         self.happened(kind, Subject::default(), with(&view, extra));
+        self.presence_changed(user);
         if kind == EventType::RegistrationAdded {
             self.send_waiting(user);
         }
@@ -119,8 +124,17 @@ impl Bridge {
     pub(super) fn callee(&self, target: &Uri) -> Callee {
         let user = target.user_plain().filter(|user| self.is_user(user) && self.is_us(target));
         let Some(user) = user else { return Callee::Elsewhere };
-        let phone = |binding: &Binding| Phone { target: binding.target(), peer: binding.peer };
-        Callee::User(self.registrar.bindings(&user).into_iter().map(phone).collect())
+        // RFC 5627 §6.1: one phone alone is meant.
+        let gr = target.param("gr");
+        let is_meant = |binding: &&Binding| gr.is_none_or(|gr| binding.is_called(gr));
+        let phone = |binding: &Binding| Phone {
+            target: binding.target(),
+            peer: binding.peer,
+            quality: binding.quality,
+            instance: binding.instance.clone(),
+        };
+        let bindings = self.registrar.bindings(&user).into_iter();
+        Callee::User(bindings.filter(is_meant).map(phone).collect())
     }
 
     /// Whether a URI names our realm, or one of the addresses at which we are called.
@@ -203,4 +217,4 @@ fn removal_name(why: Removal) -> &'static str {
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,13 +5,17 @@
 //!          ─▶ the first route that fits ─▶ room     as if its name had been dialled
 //!          │                             ─▶ reject
 //!          │                             ─▶ user, trunk, forward: a call of two (`calls`), then the next step
+//!          │                             ─▶ ask: an HTTP endpoint says which steps come next (`ask`)
 //!          ─▶ none fits: the room of the trunk, or that which was dialled
 //! ```
 
+mod ask;
 mod calls;
 mod past;
 mod rule;
 
+pub(super) use ask::Questions;
+pub use ask::{AskFault, AskSettings, AskUrl, Question, QuestionId};
 pub(super) use calls::{Routed, Taken};
 pub use rule::{RouteFault, Rule};
 
@@ -21,7 +25,7 @@ use std::str::FromStr;
 use api::archive::{Change, Document, DocumentKind};
 use api::control::{IfMatch, Reply};
 use api::model::{
-    Page, PageQuery, Provisioned, ReplaceRoute, Route, RouteLook, RouteStep, RouteTrace,
+    Page, PageQuery, Provisioned, ReplaceRoute, Route, RouteAsk, RouteLook, RouteStep, RouteTrace,
     RouteTrunk, TestRoutes,
 };
 use jiff::Timestamp;
@@ -123,8 +127,12 @@ impl Bridge {
         });
         let route = rule.map(|rule| rule.route().name.clone());
         let steps = rule.map(|rule| rule.steps(&dialled)).unwrap_or_default();
+        let ask = steps.iter().find_map(|step| step.ask.as_ref());
+        let asks = ask.map(|RouteAsk { url, deadline_s, .. }| {
+            format!("{url} would be asked for {deadline_s} s; a test asks nobody")
+        });
         let trunks = self.sent_as(from.as_deref(), &steps);
-        Ok(RouteTrace { route, dialled, from, looked_at, steps, trunks })
+        Ok(RouteTrace { route, dialled, from, looked_at, steps, asks, trunks })
     }
 
     /// What trunks are told of a call that comes to them.
@@ -228,13 +236,8 @@ impl Bridge {
     /// A route whose fields can be, and whose trunks there are.
     fn checked(&self, route: Route) -> Answer<Rule> {
         let rule = Rule::new(route).map_err(|fault| invalid(&fault.pointer, fault.detail))?;
-        let steps = rule.route().steps.iter().enumerate();
-        let named = steps.map(|(at, step)| (format!("/steps/{at}/trunk"), step.trunk.as_deref()));
-        let source = ("/source/trunk".to_owned(), rule.route().source.trunk.as_deref());
-        for (pointer, trunk) in named.chain([source]) {
-            if let Some(trunk) = trunk
-                && self.trunk_named(trunk).is_none()
-            {
+        for (pointer, trunk) in rule.trunks() {
+            if self.trunk_named(trunk).is_none() {
                 return Err(invalid(&pointer, format!("expected a trunk there is, found {trunk}")));
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Scene {
     bridge: Bridge,
     pub(super) sent: Vec<String>,
     pub(super) happened: Vec<Happened>,
+    /// What endpoints were asked since the last input.
+    pub(super) asked: Vec<super::Question>,
     pub(super) deadline: Option<Instant>,
     pub(super) has_drained: bool,
     /// What the media threads were told since the last input.
@@ -63,6 +65,7 @@ impl Scene {
             bridge,
             sent: Vec::new(),
             happened: Vec::new(),
+            asked: Vec::new(),
             deadline: None,
             has_drained: false,
             told: Vec::new(),
@@ -83,6 +86,7 @@ impl Scene {
     pub(super) fn input(&mut self, input: Input) {
         self.sent.clear();
         self.happened.clear();
+        self.asked.clear();
         self.told.clear();
         self.bridge.handle_input(self.now, input);
         self.drain();
@@ -106,6 +110,7 @@ impl Scene {
                     self.deadline = at;
                     return;
                 }
+                Output::Ask(question) => self.asked.push(*question),
                 Output::Levels(_) | Output::Capture(_) | Output::Resolve { .. } => {}
             }
         }

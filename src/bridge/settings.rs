@@ -10,10 +10,11 @@ use api::model::TrunkConfig;
 use mixer::codec::{Format, OpusOptions};
 
 use super::{
-    AccessSettings, CallerLimits, HepSettings, Prices, Rule, TraceSettings, TrunkFault,
-    TrunkSettings,
+    AccessSettings, AskSettings, CallerLimits, HepSettings, Prices, Rule, TraceSettings,
+    TrunkFault, TrunkSettings,
 };
 use crate::sdp::SrtpPolicy;
+use crate::sip::compositor::CompositorOptions;
 use crate::sip::registrar::RegistrarOptions;
 use crate::webrtc::Fingerprint;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// How long users are registered, and how often.
     pub registrar: RegistrarOptions,
+    /// What phones may publish.
+    pub compositor: CompositorOptions,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
     /// What callers may do.
@@ -51,6 +54,8 @@ pub struct Settings {
     pub prices: Prices,
     /// Where calls that come in go.
     pub routes: Vec<Rule>,
+    /// How endpoints are asked where calls go.
+    pub ask: AskSettings,
     /// Users, those of the settings included.
     pub max_users: usize,
     /// Reads a trunk that is made over the API as one of the settings is read.

@@ -32,6 +32,7 @@ impl Bridge {
                 self.endpoint.answer_options(self.now, options.options, answer);
             }
             Event::Registering(registering) => self.registering(&registering),
+            Event::Publishing(publishing) => self.publishing(&publishing),
             Event::Texted(texted) => self.texted(&texted),
             Event::TextAnswered { text, status } => self.text_answered(text, status),
             Event::Subscribing(subscribing) => self.subscribing(&subscribing),
@@ -57,18 +58,27 @@ impl Bridge {
             Event::Acknowledged { session, sdp } => self.with(session, |bridge, leg| {
                 bridge.acknowledged(leg, sdp.as_ref());
             }),
-            Event::Progress { session, status, sdp, .. } => self.with(session, |bridge, leg| {
-                bridge.progressed(leg, status.code(), sdp.as_ref());
-            }),
-            Event::Answered { session, sdp, response } => self.with(session, |bridge, leg| {
-                bridge.answered(leg, sdp.as_ref(), &response);
-            }),
+            Event::Progress { session, status, sdp, dialog, .. } => {
+                self.with(session, |bridge, leg| {
+                    bridge.progressed(leg, (status.code(), dialog.as_ref()), sdp.as_ref());
+                });
+            }
+            Event::Answered { session, sdp, response, target } => {
+                self.with(session, |bridge, leg| {
+                    bridge.answered(leg, sdp.as_ref(), (&response, &target));
+                });
+            }
             Event::Failed { session, status, reason, .. } => self.with(session, |bridge, leg| {
                 bridge.refused(leg, status.code(), reason);
             }),
-            Event::Reoffered { session, sdp } => self.with(session, |bridge, leg| {
-                bridge.reoffered(leg, session, sdp.as_ref());
-            }),
+            Event::Reoffered { session, dialog, sdp } => {
+                self.with(session, |bridge, leg| match sdp {
+                    Some(offer) if bridge.legs.get(&leg).is_some_and(Leg::is_dialing) => {
+                        bridge.reoffered_early(leg, (session, dialog), &offer);
+                    }
+                    sdp => bridge.reoffered(leg, session, sdp.as_ref()),
+                });
+            }
             Event::ReofferAnswered { session, sdp } => self.with(session, |bridge, leg| {
                 bridge.reoffer_answered(leg, sdp.as_ref());
             }),
@@ -160,7 +170,7 @@ impl Bridge {
             at: self.wall(),
         };
         if let Some((name, steps)) = self.route_of(&asking) {
-            match self.take_route(invited, arrival, (&name, steps)) {
+            match self.take_route(invited, arrival, (&name, steps), &asking) {
                 Ok(Taken::Room(named)) => room = Some(named),
                 Ok(Taken::Call(call)) => return Ok(Some(Entry::call(call))),
                 Ok(Taken::Refused) => return Ok(None),
@@ -180,9 +190,11 @@ impl Bridge {
         if let Some(focus) = entry.place.room().and_then(|room| self.focus(room)) {
             self.endpoint.identify(invited.session, focus);
         }
+        let owner = self.owner_of(&invited, user.as_ref()).filter(|_| trunk.is_none());
         let address = self.local.towards(invited.peer.ip());
         let stage = Stage::Answering { offer: invited.offer, address };
         let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
+        leg.owner = owner;
         (leg.id, leg.user) = (id, user);
         leg.session = Some(invited.session);
         leg.from = caller.known().uri.to_string();
@@ -327,17 +339,10 @@ impl Bridge {
     /// A re-INVITE or UPDATE came; without SDP it asks us to offer.
     fn reoffered(&mut self, id: LegId, session: SessionId, sdp: Option<&Bytes>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let (wish, is_early) = (leg.wish(), leg.is_dialing());
+        let wish = leg.wish();
         let Some(negotiation) = leg.negotiation.as_mut() else { return };
         let before = negotiation.plan().cloned();
-        if is_early && leg.invited.is_none() {
-            leg.invited = Some(Box::new(negotiation.clone()));
-        }
         match sdp.map(|sdp| negotiation.answer(sdp, wish)) {
-            Some(Ok((answer, _))) if is_early => {
-                leg.early = None;
-                self.endpoint.answer_offer(self.now, session, Ok(answer));
-            }
             Some(Ok((answer, plan))) => {
                 self.endpoint.answer_offer(self.now, session, Ok(answer));
                 self.replan(id, &plan, before.as_ref());
@@ -429,6 +434,9 @@ impl Bridge {
     pub(super) fn tell_hold(&mut self, id: LegId, before: super::leg::Hold) {
         let Some(leg) = self.legs.get(&id) else { return };
         let (was, is) = (before.by().is_some(), leg.hold.by().is_some());
+        if before.remote != leg.hold.remote {
+            self.line_changed(id);
+        }
         if is && !was {
             self.stop_talking(id);
             self.participant_happened(EventType::ParticipantHeld, id, json!({}));

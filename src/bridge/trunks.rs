@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::event::EventType;
-use api::model::{self, Direction, LegId, Page, PageQuery, TrunkConfig, TrunkState};
+use api::model::{self, Direction, EarlyMedia, LegId, Page, PageQuery, TrunkConfig, TrunkState};
 use serde_json::json;
 
 use super::bucket::Bucket;
@@ -67,6 +67,8 @@ pub struct TrunkSettings {
     pub max_calls: usize,
     /// What numbers may be called through it begin with; none: all.
     pub prefixes: Vec<String>,
+    /// Whether callers hear what comes before the answer.
+    pub early_media: EarlyMedia,
     /// What it is told of callers and calls, and how.
     pub rules: TrunkRules,
     /// What it is spared.
@@ -122,6 +124,8 @@ pub(super) struct Trunk {
     /// New calls that it may still have.
     rate: Option<Bucket>,
     counts: Counts,
+    /// From where its gateways have answered, and when last, if one is known by name.
+    learnt: BTreeMap<IpAddr, Instant>,
     /// What was told of it last.
     told: TrunkState,
 }
@@ -195,6 +199,7 @@ impl Trunk {
                 rate => Some(Bucket::new(now, rate)),
             },
             counts: Counts::default(),
+            learnt: BTreeMap::new(),
             settings,
             config: None,
             revision: 0,
@@ -251,11 +256,30 @@ impl Trunk {
         }
     }
 
-    fn has_address(&self, peer: IpAddr) -> bool {
+    /// Remembers from where a gateway has answered: its calls will come from there. One that is an address is known.
+    fn learn(&mut self, now: Instant, peer: IpAddr) {
+        let is_name =
+            |gateway: &Gateway| gateway.uri.host().is_some_and(|host| host.address().is_none());
+        if !self.gateways.iter().any(is_name) {
+            return;
+        }
+        self.learnt.insert(peer, now);
+        self.learnt.retain(|_, heard| now.saturating_duration_since(*heard) < LEARNT_FOR);
+        if self.learnt.len() > MOST_LEARNT {
+            let oldest = self.learnt.iter().min_by_key(|(_, heard)| **heard);
+            if let Some(oldest) = oldest.map(|(peer, _)| *peer) {
+                self.learnt.remove(&oldest);
+            }
+        }
+    }
+
+    fn has_address(&self, now: Instant, peer: IpAddr) -> bool {
+        let is_fresh = |heard: &Instant| now.saturating_duration_since(*heard) < LEARNT_FOR;
         let is_gateway = |gateway: &Gateway| {
             gateway.uri.host().and_then(crate::sip::Host::address) == Some(peer)
         };
         self.gateways.iter().any(is_gateway)
+            || self.learnt.get(&peer).is_some_and(is_fresh)
             || self.settings.networks.iter().any(|network| network.contains(peer))
     }
 }
@@ -263,7 +287,7 @@ impl Trunk {
 impl Bridge {
     /// The trunk that calls from there.
     pub(super) fn trunk_at(&self, peer: IpAddr) -> Option<usize> {
-        self.trunk_where(|trunk| trunk.has_address(peer))
+        self.trunk_where(|trunk| trunk.has_address(self.now, peer))
     }
 
     /// The trunk of this name.
@@ -323,6 +347,11 @@ impl Bridge {
         found.map(|trunk| trunk.view(self.clock)).ok_or_else(|| no_such("trunk", name))
     }
 }
+
+/// For how long calls are taken from where a gateway has answered last. Checks and registrations make it hear again much sooner.
+const LEARNT_FOR: Duration = Duration::from_hours(24);
+/// Addresses of a trunk that are remembered so.
+const MOST_LEARNT: usize = 32;
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ pub struct Flags {
     /// SIP over TCP listener, may repeat; "off" for none [default: 0.0.0.0:5060]
     #[arg(long, global = true, value_name = "ADDR")]
     pub sip_tcp: Vec<String>,
-    /// SIP over TLS listener, may repeat; needs --sip-tls-certificate and --sip-tls-key [default: off]
+    /// SIP over TLS listener, may repeat; needs --tls-cert and --tls-key [default: off]
     #[arg(long, global = true, value_name = "ADDR")]
     pub sip_tls: Vec<String>,
     /// SIP over WebSocket listener, may repeat [default: off]
@@ -32,10 +32,10 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "ADDR")]
     pub sip_wss: Vec<String>,
     /// Certificate chain for TLS (PEM); read again on SIGHUP
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "tls-cert", alias = "sip-tls-certificate", global = true, value_name = "FILE")]
     pub sip_tls_certificate: Option<String>,
     /// Its private key (PEM)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long = "tls-key", alias = "sip-tls-key", global = true, value_name = "FILE")]
     pub sip_tls_key: Option<String>,
     /// Address that SDP, Contact and Via advertise [default: the one that routes to the peer]
     #[arg(long, global = true, value_name = "IP")]
@@ -76,8 +76,8 @@ impl Flags {
             ("sip.tls", "--sip-tls", list(&self.sip_tls)),
             ("sip.ws", "--sip-ws", list(&self.sip_ws)),
             ("sip.wss", "--sip-wss", list(&self.sip_wss)),
-            ("sip.tls_certificate", "--sip-tls-certificate", self.sip_tls_certificate.clone()),
-            ("sip.tls_key", "--sip-tls-key", self.sip_tls_key.clone()),
+            ("sip.tls_certificate", "--tls-cert", self.sip_tls_certificate.clone()),
+            ("sip.tls_key", "--tls-key", self.sip_tls_key.clone()),
             ("public_ip", "--public-ip", self.public_ip.clone()),
             ("rtp_ports", "--rtp-ports", self.rtp_ports.clone()),
             ("api", "--api", self.api.clone()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use api::model::EarlyMedia;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::units::{CodecName, MediaSrtp};
@@ -57,6 +58,9 @@ pub struct Trunk {
     /// What may be called begins with one of these; none: everything.
     #[serde(default)]
     pub prefixes: Vec<String>,
+    /// Whether callers hear what comes before the answer: `pass` or `off`.
+    #[serde(default)]
+    pub early_media: EarlyMedia,
     /// Whether it is believed who calls, and told.
     #[serde(default)]
     pub trusted: bool,

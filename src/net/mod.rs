@@ -36,6 +36,7 @@ use trace::Direction;
 pub use hep::Collector;
 pub use resolve::{Family, Resolver, ResolverOptions};
 pub use route::RoutingTable;
+pub(crate) use tls::roots_only;
 pub use tls::{Files, Tls};
 
 /// What the sockets report.
@@ -82,6 +83,8 @@ pub struct Options {
     pub connect: Duration,
     /// How long TLS may take before SIP, and the request for a WebSocket.
     pub handshake: Duration,
+    /// How long a message on a stream may take from its first octet to its last.
+    pub message_time: Duration,
     /// How often the far side of a WebSocket is asked for a sign of life.
     pub ping: Duration,
     /// Packets that may wait for the bridge; further datagrams are dropped (SIP sends them again), streams are not read.

@@ -1,12 +1,13 @@
 //! SIP on a stream, which may be inside TLS (RFC 3261 §18): a reader and a writer per connection.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::sip::transport::{Frame, Framer, Refusal};
 
@@ -46,14 +47,23 @@ async fn read_messages(
     let options = &context.options;
     let mut framer = Framer::new(options.message);
     let mut buffer = BytesMut::with_capacity(8192);
+    let mut time_is_up = pin!(sleep(options.message_time));
     loop {
         buffer.clear();
-        let length = timeout(options.idle, read.read_buf(&mut buffer)).await??;
+        let was_within = framer.is_within_message();
+        let length = tokio::select! {
+            length = timeout(options.idle, read.read_buf(&mut buffer)) => length??,
+            () = time_is_up.as_mut(), if was_within => return Err(too_slow(link, context)),
+        };
         if length == 0 {
             return Ok(());
         }
         framer.push(&buffer);
+        if !was_within {
+            time_is_up.set(sleep(options.message_time));
+        }
         while let Some(frame) = framer.poll() {
+            time_is_up.set(sleep(options.message_time));
             match frame {
                 Ok(Frame::Message(bytes)) => {
                     if context.deliver(link, bytes).await.is_err() {
@@ -73,6 +83,14 @@ async fn read_messages(
             }
         }
     }
+}
+
+/// A message that trickles in holds a connection, and what has come of it, for nothing.
+fn too_slow(link: &Link, context: &Context) -> io::Error {
+    let Link { transport, peer, .. } = link;
+    tracing::info!(%peer, %transport, "connection refused: a message took longer than sip.message_timeout");
+    context.refused(*transport, Refusal::Slow);
+    io::ErrorKind::TimedOut.into()
 }
 
 async fn write_messages(

@@ -147,6 +147,18 @@ fn dialled(files: &Files) -> io::Result<ClientConfig> {
     builder.with_client_auth_cert(chain, key).map_err(|error| named(&own.0, &error))
 }
 
+/// For asking others over TLS: we prove nothing, and they prove their name by one of these roots, or of the system's.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn roots_only(path: Option<&Path>) -> io::Result<Arc<ClientConfig>> {
+    let roots = path.map_or_else(|| Ok(system_roots()), roots)?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| invalid(&error))?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
 fn identity(
     (certificate, key): &(PathBuf, PathBuf),
 ) -> io::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {

@@ -1,5 +1,6 @@
 //! Sans-IO SIP (RFC 3261): nothing here opens a socket, reads a clock or knows of rooms.
 
+pub mod compositor;
 pub mod dialog;
 pub mod digest;
 pub mod endpoint;
@@ -9,6 +10,7 @@ pub mod locate;
 pub mod message;
 pub mod method;
 mod notifier;
+pub mod pidf;
 mod refer;
 pub mod registrar;
 pub(crate) mod scan;

@@ -33,6 +33,8 @@ impl StatusCode {
     pub const PROXY_AUTHENTICATION_REQUIRED: Self = Self(407);
     /// 408 Request Timeout
     pub const REQUEST_TIMEOUT: Self = Self(408);
+    /// 412 Conditional Request Failed
+    pub const CONDITIONAL_REQUEST_FAILED: Self = Self(412);
     /// 413 Request Entity Too Large
     pub const REQUEST_ENTITY_TOO_LARGE: Self = Self(413);
     /// 414 Request-URI Too Long

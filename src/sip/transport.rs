@@ -39,6 +39,8 @@ pub enum Refusal {
     Upgrade,
     /// What came on it was no SIP, or too large.
     Garbage,
+    /// A message had begun and did not end in time.
+    Slow,
 }
 
 impl Refusal {
@@ -50,6 +52,7 @@ impl Refusal {
             Self::Handshake => "handshake",
             Self::Upgrade => "upgrade",
             Self::Garbage => "garbage",
+            Self::Slow => "slow",
         }
     }
 }

@@ -28,14 +28,20 @@ fn sipp_comes_in_with_its_password() {
 fn who_guesses_is_banned_until_that_is_lifted_and_the_log_says_so() {
     let bridge = bridge("digest = [\"MD5\"]\n[limits]\nfailed_logins = 3\n");
     let uri = bridge.uri("standup");
-    let guess = "Authorization: Digest username=\"alice\", realm=\"plenary\", nonce=\"n\", uri=\"sip:x\", qop=auth, \
-                 nc=00000001, cnonce=\"c\", response=\"00000000000000000000000000000000\"\r\n";
 
     for _ in 0..3 {
         let mut peer = Peer::udp(bridge.sip);
-        peer.send(&peer.request("INVITE", &peer.dialog(&uri), guess, &idle_sdp()));
         let challenged = |message: &Message| message.status() == Some(401);
-        assert!(peer.wait(challenged).header("WWW-Authenticate").starts_with("Digest realm="));
+        peer.send(&peer.request("INVITE", &peer.dialog(&uri), "", &idle_sdp()));
+        let challenge = peer.wait(challenged).header("WWW-Authenticate").to_owned();
+        let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+        let guess = format!(
+            "Authorization: Digest username=\"alice\", realm=\"plenary\", nonce=\"{nonce}\", uri=\"sip:x\", algorithm=MD5, \
+             qop=auth, nc=00000001, cnonce=\"c\", response=\"00000000000000000000000000000000\"\r\n"
+        );
+        let dialog = peer.dialog(&uri);
+        peer.send(&peer.request("INVITE", &dialog, &guess, &idle_sdp()));
+        peer.wait(|message| challenged(message) && message.header("Call-ID") == dialog.call_id);
     }
 
     bridge.wait("security.ban_added", |event| event["data"]["address"] == "127.0.0.1");
@@ -44,6 +50,24 @@ fn who_guesses_is_banned_until_that_is_lifted_and_the_log_says_so() {
     bridge.delete("/v1/bans/127.0.0.1");
     sipp(&bridge, "secret").args(&["-m", "1"]).expect_success();
     assert!(bridge.log().contains("authentication failed"), "{}", bridge.log());
+}
+
+#[test]
+fn a_scanner_gets_no_answer_and_the_log_says_so() {
+    let bridge = Bridge::start(Options::default());
+    let uri = bridge.uri("standup");
+    let mut peer = Peer::udp(bridge.sip);
+
+    let scan = "User-Agent: friendly-scanner\r\n";
+    peer.send(&peer.request("OPTIONS", &peer.dialog(&uri), scan, ""));
+    let asked = peer.dialog(&uri);
+    peer.send(&peer.request("OPTIONS", &asked, "", ""));
+    let answer = peer.wait(|message| message.status().is_some());
+
+    assert_eq!(answer.header("Call-ID"), asked.call_id, "only the second question is answered");
+    assert!(bridge.log().contains("a scanner is ignored"), "{}", bridge.log());
+    let metrics = bridge.try_request("GET", "/metrics", None).text;
+    assert!(metrics.contains("plenary_scans_ignored_total 1"), "{metrics}");
 }
 
 #[test]

@@ -25,6 +25,7 @@
 
 mod access;
 mod api;
+mod ask;
 mod attended;
 mod calls;
 mod comfort;
@@ -32,6 +33,7 @@ mod conference;
 mod dial_out;
 mod digits;
 mod dns;
+mod early_media;
 mod fec;
 mod hep;
 mod hold;
@@ -48,6 +50,7 @@ mod registration;
 mod secure;
 mod signalling;
 mod srtp;
+mod storm;
 mod subscriptions;
 mod support;
 mod timers;

@@ -45,8 +45,7 @@ fn a_request_that_cannot_be_served_is_refused_with_what_would_be_better() {
         let cases = [
             (invite("").replace("Contact:", "X-Contact:"), 400, ("Server", "Plenary")),
             (invite("").replace("CSeq: 1 INVITE", "CSeq: 1 BYE"), 400, ("CSeq", "1 BYE")),
-            (request("PUBLISH", "", ""), 405, ("Allow", "INVITE, ACK")),
-            (request("PUBLISH", "", ""), 405, ("Allow", "INVITE, ACK")),
+            (request("PUBLISH", "", ""), 489, ("Allow-Events", "presence")),
             (request("SUBSCRIBE", "", ""), 489, ("Allow-Events", "conference")),
             (request("REGISTER", "", ""), 403, ("Server", "Plenary")),
             (request("FROBNICATE", "", ""), 405, ("Allow", "INVITE, ACK")),

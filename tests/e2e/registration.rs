@@ -42,6 +42,34 @@ fn baresip_registers_is_called_by_name_and_unregisters() {
 }
 
 #[test]
+fn two_baresips_of_a_user_ring_at_once_and_one_has_the_call() {
+    assert!(has_program("baresip"), "install baresip (Debian: baresip-core)");
+    let bridge = bridge();
+    let registrar = bridge.sip.to_string();
+    let slow = Baresip::registered_with("alice", &registrar, (660, ";auth_pass=secret"), "manual");
+    let first = bridge.wait("registration.added", |_| true)["data"]["contact"].clone();
+    let quick = Baresip::registered("alice", &registrar, 1000, ";auth_pass=secret");
+    let added = bridge.wait("registration.added", |event| event["data"]["contact"] != first);
+
+    let body = json!({ "to": "sip:alice@plenary" });
+    let dialled = bridge.post("/v1/rooms/standup/participants", &body);
+    let leg = dialled["leg"].as_str().unwrap().to_owned();
+    let joined = bridge.wait_leg("leg.answered", &leg);
+
+    assert_eq!(joined["data"]["answered_by"], added["data"]["contact"], "{joined}");
+    let cancelled = bridge
+        .get_until(&format!("/v1/legs/{leg}/trace"), |trace| trace.to_string().contains("487 "));
+    let trace = cancelled.to_string();
+    assert!(trace.contains("CANCEL sip:alice") && trace.contains("completed elsewhere"), "{trace}");
+    assert_eq!(bridge.get("/v1/rooms/standup")["participants"], 1);
+    bridge.get_until(&format!("/v1/legs/{leg}/stats"), |stats| {
+        stats["received"]["packets"].as_u64() > Some(50)
+    });
+    quick.finish();
+    drop(slow);
+}
+
+#[test]
 fn sipp_registers_with_its_password_and_not_without() {
     assert!(has_program("sipp"), "install sipp (Debian: sip-tester)");
     let bridge = bridge();

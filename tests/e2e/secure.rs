@@ -16,16 +16,16 @@ use crate::support::{
 };
 
 /// A bridge with every transport.
-struct Secure {
-    scene: Scene,
-    authority: Authority,
-    tls: SocketAddr,
-    ws: SocketAddr,
-    wss: SocketAddr,
+pub(crate) struct Secure {
+    pub(crate) scene: Scene,
+    pub(crate) authority: Authority,
+    pub(crate) tls: SocketAddr,
+    pub(crate) ws: SocketAddr,
+    pub(crate) wss: SocketAddr,
 }
 
 /// `sip` are further lines of that section, `rest` are further sections.
-fn secure(sip: &str, rest: &str) -> Secure {
+pub(crate) fn secure(sip: &str, rest: &str) -> Secure {
     let authority = Authority::new();
     let [tls, ws, wss] = [(); 3].map(|()| free_port());
     let own = authority.settings();
@@ -48,7 +48,7 @@ impl Secure {
         ]
     }
 
-    fn metric(&self, transport: &str, reason: &str) -> bool {
+    pub(crate) fn metric(&self, transport: &str, reason: &str) -> bool {
         let page = self.scene.bridge.try_request("GET", "/metrics", None).text;
         let row = format!(
             "plenary_sip_connections_refused_total{{transport=\"{transport}\",reason=\"{reason}\"}} "
@@ -340,7 +340,7 @@ fn misbehave([tls, ws, wss]: [SocketAddr; 3], client: &Arc<ClientConfig>) {
 }
 
 /// Waits until the bridge has closed a connection.
-fn wait_end(mut stream: TcpStream) {
+pub(crate) fn wait_end(mut stream: TcpStream) {
     stream.set_read_timeout(Some(20 * SECOND)).unwrap();
     if let Err(error) = stream.read_to_end(&mut Vec::new()) {
         assert_ne!(error.kind(), ErrorKind::WouldBlock, "it stays open");

@@ -1,7 +1,7 @@
 // The bridge under test: its own process, ports, key and data folder, and its API as a second pair of eyes.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -18,13 +18,16 @@ const READY_MS = 30_000;
 const RTP = { first: 12_000, last: 16_000, block: 200 }; // away from what other tests and the default take
 
 export class Bridge {
-  /** Starts one with these settings of its file and waits until it takes calls. */
-  static async start(settings = '') {
+  /** Starts one with these settings of its file and waits until it takes calls; `secure`: browsers reach it by WSS. */
+  static async start(settings = '', { secure = false } = {}) {
     const bridge = new Bridge();
     bridge.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plenary-page-'));
     fs.writeFileSync(path.join(bridge.folder, 'plenary.toml'), `drain_grace = "1s"\n${settings}`);
     bridge.sip = `127.0.0.1:${await freePort()}`;
     bridge.ws = `127.0.0.1:${await freePort()}`;
+    bridge.wss = `127.0.0.1:${await freePort()}`;
+    bridge.secure = secure;
+    if (secure) sign(bridge.folder);
     bridge.api = `127.0.0.1:${await freePort()}`;
     bridge.rtp = await freeBlock();
     await bridge.run();
@@ -32,6 +35,9 @@ export class Bridge {
   }
 
   get url() { return `http://${this.api}`; }
+
+  /** Where browsers open their WebSocket. */
+  get socket() { return this.secure ? `wss://${this.wss}` : `ws://${this.ws}`; }
 
   /** The SIP address of a room or any other name here. */
   uri(name) { return `sip:${name}@${this.sip}`; }
@@ -66,7 +72,7 @@ export class Bridge {
     const log = fs.openSync(path.join(this.folder, 'log'), 'a');
     this.child = spawn(BINARY, [
       'serve', '--config', 'plenary.toml', '--data', 'data', '--sip-udp', this.sip, '--sip-tcp', this.sip,
-      '--sip-ws', this.ws, '--rtp-ports', this.rtp, '--public-ip', '127.0.0.1', '--api', this.api, '--api-key', KEY,
+      '--sip-ws', this.ws, ...this.tls(), '--rtp-ports', this.rtp, '--public-ip', '127.0.0.1', '--api', this.api, '--api-key', KEY,
     ], { cwd: this.folder, env: plainEnvironment(), stdio: ['ignore', log, log] });
     fs.closeSync(log);
     await once(this.child, 'spawn');
@@ -75,6 +81,10 @@ export class Bridge {
       assert.equal(this.child.exitCode, null, `the bridge stopped at once:\n${this.log()}`);
       assert.ok(Date.now() < deadline, `the bridge does not get ready:\n${this.log()}`);
     }
+  }
+
+  tls() {
+    return this.secure ? ['--sip-wss', this.wss, '--tls-cert', 'certificate.pem', '--tls-key', 'key.pem'] : [];
   }
 
   /** A process tells nobody that it is up: this asks, at a gentle pace. */
@@ -93,6 +103,14 @@ export class Bridge {
     this.child.kill('SIGTERM');
     await exit;
   }
+}
+
+/** Makes a certificate of this host, signed by nobody else, and its key. */
+function sign(folder) {
+  execFileSync('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=plenary.test',
+    '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', 'key.pem', '-out', 'certificate.pem',
+  ], { cwd: folder, stdio: 'ignore' });
 }
 
 /** A wire to the bridge that can be cut. */

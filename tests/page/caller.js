@@ -1,4 +1,4 @@
-// A browser that calls: a page with JsSIP, whose microphone is a tone and whose loudspeaker is an analyser.
+// A browser that calls: a page with a SIP library, whose microphone is a tone and whose loudspeaker is an analyser.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -8,21 +8,22 @@ import os from 'node:os';
 import path from 'node:path';
 
 import { launch } from './browser.js';
-import { pack } from './pack.js';
 
 const RATE = 48_000;
 const PATIENCE_MS = 40_000;
 
-/** Chromium with a microphone that says this tone, and a server of the page. */
+/** Chromium with a microphone that says this tone, and a server of the page, which speaks SIP by this library (jssip.js, sipjs.js). */
 export class Callers {
-  static async start(toneHz) {
+  static async start(library, toneHz) {
     const callers = new Callers();
+    callers.library = library;
     callers.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plenary-caller-'));
     const microphone = path.join(callers.folder, 'tone.wav');
     fs.writeFileSync(microphone, wav(toneHz));
     callers.server = http.createServer((request, response) => {
-      response.setHeader('Content-Type', request.url === '/' ? 'text/html' : 'text/javascript');
-      response.end(request.url === '/' ? PAGE : SCRIPT);
+      const [type, text] = request.url === '/' ? ['text/html', PAGE] : ['text/javascript', script(library, request.url)];
+      response.setHeader('Content-Type', type);
+      response.end(text);
     });
     await once(callers.server.listen(0, '127.0.0.1'), 'listening');
     callers.url = `http://127.0.0.1:${callers.server.address().port}/`;
@@ -37,14 +38,17 @@ export class Callers {
   /** A page that is connected to a bridge; with a password it registers. */
   async open(bridge, user, password) {
     const caller = new Caller();
-    caller.context = await this.browser.newContext();
+    caller.library = this.library;
+    // The certificate of the bridge is one that it signed itself.
+    caller.context = await this.browser.newContext({ ignoreHTTPSErrors: true });
     caller.context.setDefaultTimeout(PATIENCE_MS);
     caller.page = await caller.context.newPage();
     caller.said = [];
     caller.page.on('pageerror', (error) => caller.said.push(String(error)));
     caller.page.on('console', (message) => caller.said.push(message.text()));
     await caller.page.goto(this.url);
-    await caller.page.evaluate(connect, { ws: `ws://${bridge.ws}`, user, host: bridge.ws, password });
+    await caller.page.waitForFunction(() => globalThis.play);
+    await caller.page.evaluate(this.library.connect, { ws: bridge.socket, user, host: bridge.ws, password });
     return caller;
   }
 
@@ -59,15 +63,15 @@ export class Callers {
 class Caller {
   /** Calls, and waits for the answer. */
   call(to, options = {}) {
-    return this.page.evaluate(call, { to, options });
+    return this.page.evaluate(this.library.call, { to, options });
   }
 
-  /** Waits until JsSIP has told this of the call. */
+  /** Waits until the library has told this of the call. */
   async told(event) {
     await this.page.waitForFunction((wanted) => globalThis.told.includes(wanted), event);
   }
 
-  /** Runs `act` with the session of JsSIP. */
+  /** Runs `act` with the session of the library. */
   session(act, argument) {
     return this.page.evaluate(`(${act})(globalThis.session, ${JSON.stringify(argument ?? null)})`);
   }
@@ -85,7 +89,7 @@ class Caller {
   /** What WebRTC says of its connection. */
   async path() {
     return this.page.evaluate(async () => {
-      const stats = [...(await globalThis.session.connection.getStats()).values()];
+      const stats = [...(await globalThis.connection.getStats()).values()];
       const transport = stats.find((one) => one.type === 'transport');
       const codec = (type) => {
         const stream = stats.find((one) => one.type === type && one.kind === 'audio');
@@ -103,37 +107,6 @@ class Caller {
 }
 
 // ---- in the page ----
-
-function connect({ ws, user, host, password }) {
-  const socket = new JsSIP.WebSocketInterface(ws);
-  const uri = `sip:${user}@${host}`;
-  globalThis.told = [];
-  globalThis.ua = new JsSIP.UA({ sockets: [socket], uri, password, register: Boolean(password), session_timers: false });
-  globalThis.ua.on('newRTCSession', ({ session }) => {
-    globalThis.session = session;
-    for (const event of ['progress', 'accepted', 'confirmed', 'hold', 'unhold', 'ended', 'failed']) {
-      session.on(event, (data) => globalThis.told.push(event, `${event}: ${data?.cause ?? ''}`));
-    }
-    const listen = (connection) => connection.addEventListener('track', ({ track }) => globalThis.play(track));
-    if (session.connection) listen(session.connection);
-    else session.on('peerconnection', ({ peerconnection }) => listen(peerconnection));
-    if (session.direction === 'incoming') session.answer({ mediaConstraints: globalThis.microphone });
-  });
-  const ready = new Promise((resolve, reject) => {
-    globalThis.ua.on(password ? 'registered' : 'connected', () => resolve());
-    globalThis.ua.on('registrationFailed', ({ cause }) => reject(new Error(cause)));
-  });
-  globalThis.ua.start();
-  return ready;
-}
-
-function call({ to, options }) {
-  return new Promise((resolve, reject) => {
-    const session = globalThis.ua.call(to, { mediaConstraints: globalThis.microphone, ...options });
-    session.on('confirmed', () => resolve());
-    session.on('failed', ({ cause }) => reject(new Error(cause)));
-  });
-}
 
 /** Whether the analyser shows these tones: 30 dB above what is silence to it. */
 function hears({ present, absent, rate }) {
@@ -154,8 +127,12 @@ function loudest() {
   return bins.sort((one, other) => other.level - one.level).slice(0, 6);
 }
 
-const SCRIPT = `${pack('jssip', 'JsSIP')}
-  JsSIP.debug.disable('JsSIP:*');
+/** What the page loads: its own script, and the files of the library. */
+function script(library, url) {
+  return url === '/caller.js' ? `${library.script}\n${SOUND}` : library.file(url);
+}
+
+const SOUND = `
   // What calls are improved by would take a steady tone for noise.
   globalThis.microphone = { audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false }, video: false };
   globalThis.play = (track) => {
@@ -167,7 +144,7 @@ const SCRIPT = `${pack('jssip', 'JsSIP')}
     context.createMediaStreamSource(stream).connect(globalThis.analyser);
   };`;
 
-const PAGE = '<!doctype html><title>caller</title><link rel="icon" href="data:,"><audio autoplay muted></audio><script src="/caller.js"></script>';
+const PAGE = '<!doctype html><title>caller</title><link rel="icon" href="data:,"><audio autoplay muted></audio><script type="module" src="/caller.js"></script>';
 
 /** A second of a tone, 16 bits; Chromium repeats it. */
 function wav(hz) {

@@ -1,27 +1,31 @@
-// A browser joins a room by JsSIP, over a WebSocket, with ICE and DTLS-SRTP: what is said on one side is heard on the other.
+// A browser joins a room by JsSIP and by SIP.js, over WS and WSS, with ICE and DTLS-SRTP: what is said on one side is heard on the other.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { Bridge } from './bridge.js';
 import { Callers } from './caller.js';
+import * as jssip from './jssip.js';
 import { Phones } from './phones.js';
+import * as sipjs from './sipjs.js';
 
 const BROWSER_HZ = 1_000;
 const PHONE_HZ = 440;
 
-let callers;
-before(async () => { callers = await Callers.start(BROWSER_HZ); });
-after(() => callers.stop());
+const callers = new Map();
+before(async () => {
+  for (const library of [jssip, sipjs]) callers.set(library, await Callers.start(library, BROWSER_HZ));
+});
+after(async () => { for (const one of callers.values()) await one.stop(); });
 
 /** A test with a bridge and a box of phones of its own. */
-function scene(name, settings, run) {
+function scene(name, settings, run, { library = jssip, secure = false } = {}) {
   test(name, async (t) => {
-    const bridge = await Bridge.start(settings);
+    const bridge = await Bridge.start(settings, { secure });
     const phones = await Phones.start();
     const open = [];
     const browser = async (user, password) => {
-      const caller = await callers.open(bridge, user, password);
+      const caller = await callers.get(library).open(bridge, user, password);
       open.push(caller);
       return caller;
     };
@@ -154,3 +158,56 @@ scene('a browser hangs up, and another is hung up on', '', async ({ bridge, brow
   await bob.hears([], [BROWSER_HZ]);
   assert.equal((await people('standup')).length, 1);
 });
+
+const SIPJS = { library: sipjs };
+
+scene('SIP.js joins over WSS, holds, comes back and hangs up', '', async ({ bridge, browser, phone, leg, people }) => {
+  const bob = await phone('bob', 'standup');
+  const anna = await browser('anna');
+
+  await anna.call(bridge.uri('standup'));
+  await anna.hears([PHONE_HZ], [BROWSER_HZ]);
+  await bob.hears([BROWSER_HZ], [PHONE_HZ]);
+  assert.equal((await leg('standup', 'anna')).transport, 'wss');
+  assert.equal((await anna.path()).dtlsState, 'connected');
+
+  const hold = (session, hold) => new Promise((resolve, reject) => {
+    session.invite({
+      requestDelegate: { onAccept: resolve, onReject: reject },
+      sessionDescriptionHandlerOptions: { hold },
+    }).catch(reject);
+  }).then(() => undefined);
+  await anna.session(hold, true);
+  await bob.hears([], [BROWSER_HZ]);
+  await anna.session(hold, false);
+  await bob.hears([BROWSER_HZ]);
+  await anna.hears([PHONE_HZ]);
+
+  await anna.session((session) => { session.bye(); });
+  await anna.told('Terminated');
+  await bob.hears([], [BROWSER_HZ]);
+  assert.equal((await people('standup')).length, 1);
+}, { ...SIPJS, secure: true });
+
+scene('SIP.js registers and is called into a room', USERS, async ({ bridge, browser, phone, leg }) => {
+  const bob = await phone('bob', 'standup');
+  const anna = await browser('anna', 'secret');
+
+  await bridge.post('/v1/rooms/standup/participants', { to: 'sip:anna@rooms.example' });
+
+  await anna.told('Established');
+  await anna.hears([PHONE_HZ], [BROWSER_HZ]);
+  await bob.hears([BROWSER_HZ], [PHONE_HZ]);
+  assert.ok((await leg('standup', 'anna')).srtp);
+}, SIPJS);
+
+scene('JsSIP joins over WSS', '', async ({ bridge, browser, phone, leg }) => {
+  const bob = await phone('bob', 'standup');
+  const anna = await browser('anna');
+
+  await anna.call(bridge.uri('standup'));
+
+  await anna.hears([PHONE_HZ], [BROWSER_HZ]);
+  await bob.hears([BROWSER_HZ], [PHONE_HZ]);
+  assert.equal((await leg('standup', 'anna')).transport, 'wss');
+}, { secure: true });

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mixer::codec::{Codec, Format, OpusOptions};
 use plenary::sdp::{Direction, KeySeed, Local, Negotiation, SrtpPolicy};
+use plenary::sip::Method;
 use plenary::sip::dialog::DialogId;
+use plenary::sip::digest::Account;
 use plenary::sip::endpoint::{
-    Endpoint, Event, Hunt, Invitation, Output, Packet, ReferId, Rejection, SessionId, Settings,
-    Transmit,
+    Endpoint, Event, Hunt, Invitation, Output, Packet, Query, ReferId, Rejection, SessionId,
+    Settings, Transmit,
 };
 use plenary::sip::headers::NameAddr;
 use plenary::sip::status::StatusCode;
@@ -58,6 +61,26 @@ impl Phone {
         format!("sip:phone@{}", self.address)
     }
 
+    /// Registers for ten minutes as one of the phones of a user whose password is `secret`.
+    pub fn register(&mut self, now: Instant, (user, q): (&str, &str)) {
+        let registrar = Uri::parse(b"sip:10.0.0.254").unwrap();
+        let us = NameAddr::new(Uri::parse(format!("sip:{user}@10.0.0.254").as_bytes()).unwrap());
+        let contact = format!("<{}>;q={q}", self.uri());
+        let account = Account { username: user.to_owned(), password: "secret".to_owned() };
+        let query = Query {
+            method: Method::Register,
+            target: registrar.into(),
+            from: us.clone(),
+            to: us,
+            call: None,
+            contact: None,
+            headers: vec![("Contact".into(), contact), ("Expires".into(), "600".into())],
+            body: None,
+            account: Some(Arc::new(account)),
+        };
+        self.endpoint.ask(now, query);
+    }
+
     /// A dialog of one of its calls, as the value of Replaces or Join to its far end.
     pub fn some_dialog(&self, dice: &mut ChaCha8Rng) -> Option<String> {
         let up = |session: &SessionId| self.endpoint.dialog_of(*session);
@@ -80,8 +103,8 @@ impl Phone {
         let from = NameAddr::new(Uri::parse(self.uri().as_bytes()).unwrap());
         let invitation = Invitation {
             to: NameAddr::new(target.clone()),
-            target: target.into(),
-            others: Vec::new(),
+            targets: vec![vec![target.into()]],
+            patience: None,
             from,
             offer,
             hunt: Hunt::Refused,
@@ -236,7 +259,7 @@ impl Phone {
                     }
                 }
             }
-            Event::Reoffered { session, sdp } => {
+            Event::Reoffered { session, sdp, .. } => {
                 let Some(negotiation) = self.negotiation_of(session) else { return };
                 let answer = match sdp {
                     Some(sdp) => negotiation.answer(&sdp, Direction::SendRecv).map(|(sdp, _)| sdp),
@@ -278,6 +301,7 @@ impl Phone {
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
+            | Event::Publishing(_)
             | Event::Texted(_)
             | Event::TextAnswered { .. }
             | Event::Subscribing(_)

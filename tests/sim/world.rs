@@ -10,7 +10,10 @@ use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
     RoomId, Transfer, TransferMode, UpdateParticipant, UpdateRoom,
 };
-use plenary::bridge::{Bridge, Clock, Input, Output, ResolveId, Settings};
+use bytes::Bytes;
+use plenary::bridge::{
+    AccessSettings, AskFault, Bridge, Clock, Input, Output, QuestionId, ResolveId, Rule, Settings,
+};
 use plenary::bridge_settings;
 use plenary::config::Config;
 use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
@@ -18,6 +21,7 @@ use plenary::sip::endpoint::{self, Packet, Transmit};
 use plenary::sip::locate::{Answer, Question};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::json;
 
 use crate::ledger::Ledger;
 use crate::media::Media;
@@ -58,6 +62,7 @@ enum Arrival {
     Phone(usize, Packet),
     Media(MediaEvent),
     Resolved(ResolveId, Question),
+    Told(QuestionId, Result<Bytes, AskFault>),
 }
 
 /// The whole world.
@@ -76,6 +81,9 @@ pub struct World {
     drained: bool,
 }
 
+/// The user whose phones are all but one.
+const CREW: &str = "crew";
+
 const ROOMS: [&str; 4] = ["alpha", "beta", "conf-1", "nowhere"];
 
 impl World {
@@ -86,7 +94,7 @@ impl World {
         let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
         let bridge = Bridge::new(settings(), crate::phone::sip(), clock, wide(seed), Arc::new(ip));
         let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
-        Self {
+        let mut world = Self {
             now: start,
             dice: ChaCha8Rng::seed_from_u64(seed),
             weather,
@@ -98,7 +106,12 @@ impl World {
             sent: 0,
             ledger: Ledger::default(),
             drained: false,
+        };
+        for (who, q) in ["1", "1", "1", "0.5", "0.5"].into_iter().enumerate() {
+            world.phones[who].register(start, (CREW, q));
+            world.flush_phone(who);
         }
+        world
     }
 
     /// Makes `flows` calls and whatever happens around them.
@@ -174,12 +187,22 @@ impl World {
             }
             _ => {
                 let caller = self.dice.next_u32() as usize % self.phones.len();
-                let target = format!("sip:{room}@10.0.0.254");
+                let target = if one_in(&mut self.dice, 4) { self.hunt() } else { room.into() };
+                let target = format!("sip:{target}@10.0.0.254");
                 let headers = self.takeover();
                 self.phones[caller].call(self.now, (&target, headers), &mut self.dice);
                 self.flush_phone(caller);
             }
         }
+    }
+
+    /// A name whose route rings two phones, one after the other, or asks whom to ring.
+    fn hunt(&mut self) -> String {
+        let [first, second] = [(); 2].map(|()| 1 + self.dice.next_u32() % 6);
+        if one_in(&mut self.dice, 3) {
+            return format!("ask-{first}");
+        }
+        format!("hunt-{first}{second}")
     }
 
     /// Now and then a call takes over or joins one of a phone, or of none.
@@ -312,6 +335,9 @@ impl World {
         if one_in(&mut self.dice, 10) {
             return "sip:phone@unknown.invalid".to_owned();
         }
+        if one_in(&mut self.dice, 4) {
+            return format!("sip:{CREW}@10.0.0.254");
+        }
         self.phones[index].uri()
     }
 
@@ -368,6 +394,7 @@ impl World {
                 Arrival::Resolved(id, question) => {
                     self.input(Input::Resolved(id, question, Answer::Nothing));
                 }
+                Arrival::Told(id, answer) => self.input(Input::Told(id, answer)),
                 Arrival::Phone(phone, packet) => {
                     self.phones[phone].receive(self.now, packet);
                     self.flush_phone(phone);
@@ -399,6 +426,7 @@ impl World {
                     }
                 }
                 Output::Happened(event) => self.ledger.take(&event),
+                Output::Ask(question) => self.say_where(question.id),
                 Output::Levels(_) | Output::Capture(_) | Output::Store(..) | Output::Record(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
@@ -407,6 +435,20 @@ impl World {
                 }
             }
         }
+    }
+
+    /// An endpoint answers a question, or fails, or says nothing.
+    fn say_where(&mut self, question: QuestionId) {
+        let phone = 1 + self.dice.next_u32() % 6;
+        let steps = json!({ "steps": [{ "forward": format!("sip:phone@10.0.0.{phone}") }] });
+        let answer = match self.dice.next_u32() % 4 {
+            0 => return,
+            1 => Err(AskFault::Status(500)),
+            2 => Ok("nonsense".into()),
+            _ => Ok(steps.to_string().into()),
+        };
+        let delay = Duration::from_millis(u64::from(self.dice.next_u32() % 3_000));
+        self.post(delay, Arrival::Told(question, answer));
     }
 
     fn flush_phone(&mut self, phone: usize) {
@@ -469,7 +511,27 @@ fn invite(to: String) -> Invite {
 
 /// As shipped, with limits that are met and waits that end.
 fn settings() -> Settings {
+    let hunt = json!({
+        "name": "hunt", "destination": { "regex": "hunt-(.)(.)" },
+        "steps": [
+            { "forward": "sip:phone@10.0.0.$1", "timeout_s": 5 },
+            { "forward": "sip:phone@10.0.0.$2", "timeout_s": 5 },
+            { "room": "alpha" },
+        ],
+    });
+    let ask = json!({
+        "name": "ask", "destination": { "regex": "ask-(.)" },
+        "steps": [{ "ask": {
+            "url": "http://127.0.0.1/", "fallback": [{ "forward": "sip:phone@10.0.0.$1" }],
+        } }],
+    });
+    let rule = |route| Rule::new(serde_json::from_value(route).unwrap()).unwrap();
+    let settings = bridge_settings(&Config::default(), 2);
+    let users = [(CREW.to_owned(), "secret".to_owned())].into();
+    let access = AccessSettings { users, ..settings.access.clone() };
     Settings {
+        access,
+        routes: vec![rule(ask), rule(hunt)],
         max_rooms: 100,
         max_legs: 40,
         calls_per_second: 5,
@@ -479,7 +541,7 @@ fn settings() -> Settings {
         transfer_timeout: Duration::from_secs(40),
         drain_grace: Duration::from_secs(10),
         history: 1000,
-        ..bridge_settings(&Config::default(), 2)
+        ..settings
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Leg {
     pub from: String,
     /// To address.
     pub to: String,
+    /// Where it was answered, if we dialled: of the phones of a user, the one that was picked up.
+    pub answered_by: Option<String>,
     /// The far party's name.
     pub display_name: Option<String>,
     /// `udp`, `tcp`, `tls`, `ws` or `wss`.

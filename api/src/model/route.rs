@@ -93,7 +93,8 @@ pub enum Weekday {
     Sun,
 }
 
-/// One place where a call may go: exactly one of `room`, `user`, `forward`, `reject`, or `trunk`, which may have a `number`.
+/// One place where a call may go: exactly one of `room`, `user`, `forward`, `reject`, `ask`, or `trunk`, which may have a
+/// `number`.
 ///
 /// In a name, number or address `$0` is what was dialled, `$1` and `${name}` are groups of what the destination fitted.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
@@ -117,6 +118,9 @@ pub struct RouteStep {
     /// Nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reject: Option<RouteReject>,
+    /// Where an HTTP endpoint says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask: Option<RouteAsk>,
     /// What the step before must have come to for this one to be taken; default: any of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<RouteOutcome>,
@@ -126,6 +130,53 @@ pub struct RouteStep {
     /// Those of 603, 607 and 608 after which the next step is tried all the same; otherwise they end the call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub continue_on: Vec<u16>,
+    /// Whether the caller hears what comes before the answer: announcements, the carrier's ringing. Default: as the trunk
+    /// has it, which is `pass` unless it says otherwise; `pass` for users and addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_media: Option<EarlyMedia>,
+}
+
+/// Whether a caller hears the media that comes before the answer.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EarlyMedia {
+    /// It does, both ways; it is told 183 with SDP.
+    #[default]
+    Pass,
+    /// It hears its own phone's ringing, by 180.
+    Off,
+}
+
+/// An HTTP endpoint that says where a call goes: it is sent a POST as of Standard Webhooks 1.0, and answers 2xx with a
+/// `RouteAnswer`, whose steps come next.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteAsk {
+    /// `http:` or `https:`, without user and password. Redirections are not followed; of addresses that are not public only
+    /// those in `ask.private_networks` are asked.
+    pub url: String,
+    /// Seconds that looking up, connecting and answering may take in all (1 to 30).
+    #[serde(default = "usual_deadline")]
+    pub deadline_s: u32,
+    /// Headers of the INVITE that the endpoint is told, at most 16; not those with passwords.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    /// What requests are signed with: `whsec_` and 24 to 64 octets in base64. It is not shown again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// What comes next where there is no answer of use: no connection, too late, not 2xx, no steps that can be. None: 503.
+    /// These steps may not ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    pub fallback: Vec<RouteStep>,
+}
+
+/// What an endpoint answers. Its steps may not ask, and nothing is put into them for `$`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteAnswer {
+    /// As in a route. A step with a `trunk` has a `number`.
+    pub steps: Vec<RouteStep>,
 }
 
 /// How a call is refused.
@@ -171,6 +222,31 @@ pub struct ReplaceRoute {
     pub times: Vec<RouteTime>,
     /// As in a route.
     pub steps: Vec<RouteStep>,
+}
+
+impl Route {
+    /// As it is shown: without the secrets.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        hide_secrets(&mut self.steps);
+        self
+    }
+}
+
+impl RouteTrace {
+    /// As it is shown: without the secrets.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        hide_secrets(&mut self.steps);
+        self
+    }
+}
+
+fn hide_secrets(steps: &mut [RouteStep]) {
+    let asks = steps.iter_mut().filter_map(|step| step.ask.as_mut());
+    for secret in asks.filter_map(|ask| ask.secret.as_mut()) {
+        "…".clone_into(secret);
+    }
 }
 
 impl ReplaceRoute {
@@ -224,6 +300,9 @@ pub struct RouteTrace {
     pub looked_at: Vec<RouteLook>,
     /// Where the call goes, one after the other, with what was dialled put in.
     pub steps: Vec<RouteStep>,
+    /// That an endpoint would be asked, and which: a test asks nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asks: Option<String>,
     /// What each trunk among them is told.
     pub trunks: Vec<RouteTrunk>,
 }
@@ -256,6 +335,10 @@ pub struct RouteLook {
 
 fn usual_order() -> u32 {
     100
+}
+
+fn usual_deadline() -> u32 {
+    2
 }
 
 fn midnight() -> String {

@@ -11,6 +11,7 @@ mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod participants;
+mod presence;
 mod records;
 mod registrations;
 mod rooms;
@@ -130,6 +131,7 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(node::nodes())
         .merge(bans::routes())
         .merge(registrations::routes())
+        .merge(presence::routes())
         .merge(messages::routes())
         .merge(records::routes())
         .merge(api_keys::routes())

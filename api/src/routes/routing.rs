@@ -29,7 +29,9 @@ async fn list(
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Page<Provisioned<Route>>>, ApiError> {
     let query = query.checked(&[])?;
-    Ok(Json(control.ask(|reply| Command::ListRoutes { query, reply }).await?))
+    let mut page = control.ask(|reply| Command::ListRoutes { query, reply }).await?;
+    page.items = page.items.into_iter().map(shown).collect();
+    Ok(Json(page))
 }
 
 /// Make a route
@@ -47,7 +49,8 @@ async fn create(
     Json(body): Json<Route>,
 ) -> Result<Response, ApiError> {
     let route = control.ask(|reply| Command::CreateRoute { body, reply }).await?;
-    Ok(made(&format!("/v1/routes/{}", route.item.name), route.revision, route))
+    let (name, revision) = (route.item.name.clone(), route.revision);
+    Ok(made(&format!("/v1/routes/{name}"), revision, shown(route)))
 }
 
 /// Show a route
@@ -58,7 +61,7 @@ async fn show(
     Path(route): Path<String>,
 ) -> Result<Response, ApiError> {
     let route = control.ask(|reply| Command::Route { route, reply }).await?;
-    Ok(tagged(route.revision, route))
+    Ok(tagged(route.revision, shown(route)))
 }
 
 /// Replace a route
@@ -76,7 +79,7 @@ async fn replace(
 ) -> Result<Response, ApiError> {
     let replace = |reply| Command::ReplaceRoute { route, body, condition, reply };
     let route = control.ask(replace).await?;
-    Ok(tagged(route.revision, route))
+    Ok(tagged(route.revision, shown(route)))
 }
 
 /// Delete a route
@@ -93,7 +96,7 @@ async fn delete(
 
 /// Test the routes
 ///
-/// Tells step by step which route a call would take and why. No call is placed.
+/// Tells step by step which route a call would take and why. No call is placed, and no endpoint asked.
 #[utoipa::path(post, path = "/routes/test", tag = "access", operation_id = "testRoutes",
     request_body(content = TestRoutes, example = json!({
         "to": "+4930123456", "from": "+4940987654", "source": {"address": "203.0.113.5"}})),
@@ -102,5 +105,10 @@ async fn test(
     State(control): State<Control>,
     Json(body): Json<TestRoutes>,
 ) -> Result<Json<RouteTrace>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::TestRoutes { body, reply }).await?))
+    Ok(Json(control.ask(|reply| Command::TestRoutes { body, reply }).await?.shown()))
+}
+
+/// Without what is secret in it.
+fn shown(route: Provisioned<Route>) -> Provisioned<Route> {
+    Provisioned { item: route.item.shown(), ..route }
 }

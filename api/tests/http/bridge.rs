@@ -160,6 +160,10 @@ fn answer(command: Command) {
         Command::TestRoutes { reply, .. } => reply.send(Ok(samples::route_trace())),
         Command::ListRegistrations { reply, .. } => reply.send(Ok(page(samples::registration()))),
         Command::Registration { reply, .. } => reply.send(Ok(samples::registration())),
+        Command::ListPresence { reply, .. } => reply.send(Ok(page(samples::presence()))),
+        Command::Presence { reply, .. } | Command::SetPresence { reply, .. } => {
+            reply.send(Ok(samples::presence()));
+        }
         Command::ListMessages { reply, .. } => reply.send(Ok(page(samples::message()))),
         Command::SendMessage { reply, .. } | Command::Message { reply, .. } => {
             reply.send(Ok(samples::message()));

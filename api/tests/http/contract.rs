@@ -126,6 +126,9 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/registrations?user=alice", "", 200, "ListRegistrations"),
     ("GET", "/v1/registrations/REGISTRATION", "", 200, "Registration {"),
     ("DELETE", "/v1/registrations/REGISTRATION", "", 204, "RemoveRegistration {"),
+    ("GET", "/v1/presence", "", 200, "ListPresence"),
+    ("GET", "/v1/presence/USER", "", 200, "Presence { user: \"USER\""),
+    ("PUT", "/v1/presence/USER", r#"{"status":"open"}"#, 200, "SetPresence { user: \"USER\""),
     ("GET", "/healthz", "", 200, ""),
     ("GET", "/readyz", "", 200, "Readiness"),
     ("GET", "/metrics", "", 200, "Metrics"),
@@ -184,7 +187,8 @@ async fn the_document_lists_exactly_the_routes_there_are() {
                 .replace("carrier", "{trunk}")
                 .replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
-            let path = path.replace("MESSAGE", "{message}").replace("KEY", "{key}");
+            let path = path.replace("MESSAGE", "{message}").replace("USER", "{user}");
+            let path = path.replace("KEY", "{key}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();
@@ -216,7 +220,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 19);
+    assert_eq!(tried, 20);
 }
 
 #[tokio::test]

@@ -155,6 +155,22 @@ fn a_ban_is_lifted_by_the_api() {
 }
 
 #[test]
+fn a_scanner_hears_nothing_and_others_from_there_do() {
+    let mut settings = settings();
+    settings.access.scanners = vec!["friendly-scanner".to_owned()];
+    let mut scene = Scene::new(settings);
+
+    scene.headers = "User-Agent: Friendly-Scanner 0.3\r\n".into();
+    let scanned = scene.call("standup");
+    scene.headers.clear();
+    let called = scene.call("standup");
+
+    assert_eq!(scanned, "");
+    assert!(called.starts_with("SIP/2.0 200 "), "{called}");
+    assert!(scene.bans().is_empty(), "an address that a datagram names may be anybody's");
+}
+
+#[test]
 fn the_addresses_that_are_watched_are_bounded() {
     let mut scene = scene();
     for host in 0..20 {

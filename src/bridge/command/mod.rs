@@ -74,6 +74,11 @@ impl Bridge {
             Command::RemoveRegistration { registration, reply } => {
                 reply.send(self.api_remove_registration(registration));
             }
+            Command::ListPresence { query, reply } => reply.send(self.api_list_presence(&query)),
+            Command::Presence { user, reply } => reply.send(self.api_presence(&user)),
+            Command::SetPresence { user, body, reply } => {
+                reply.send(self.api_set_presence(&user, body));
+            }
             Command::LegTrace { leg, reply } => reply.send(self.api_leg_trace(leg)),
             Command::CallTrace { call, reply } => reply.send(self.api_call_trace(call)),
             Command::ListTrunks { query, reply } => reply.send(self.api_list_trunks(&query)),

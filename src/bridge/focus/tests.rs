@@ -3,8 +3,9 @@
 use api::control::Command;
 use api::event::EventType;
 use api::model::{Invite, PageQuery};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::bridge::registrations::tests::{Phone, authorization};
 use crate::bridge::scene::Scene;
 use crate::bridge_settings;
 use crate::config::Config;
@@ -105,12 +106,26 @@ fn a_refer_from_outside_adds_whom_it_names_and_tells_how_that_goes() {
 }
 
 #[test]
-fn a_refer_with_bye_removes_whom_it_names() {
-    let mut scene = scene();
-    scene.call("standup");
+fn a_user_removes_its_own_phone_from_outside_and_no_other() {
+    let mut phone = Phone::new();
+    phone.register("alice", "alice");
+    let [invite] = phone.ring(["desk"]);
+    let mut scene = phone.scene;
+    scene.say(answer(&invite, 200));
+    scene.call("hall");
+    let own = "<sip:alice@plenary;method=BYE>";
 
-    let sent = refer(&mut scene, "standup", "<sip:phone@10.0.0.1;method=BYE>", "");
+    let unproven = refer(&mut scene, "hall", own, "").remove(0);
+    scene.peer = "203.0.113.9:5060".parse().unwrap();
+    let challenged = refer(&mut scene, "hall", own, "").remove(0);
+    let line = authorization(&challenged, "REFER", "alice");
+    let other = refer(&mut scene, "hall", "<sip:phone@10.0.0.1;method=BYE>", &line).remove(0);
+    let challenged = refer(&mut scene, "hall", own, "").remove(0);
+    let line = authorization(&challenged, "REFER", "alice");
+    let sent = refer(&mut scene, "hall", own, &line);
 
+    assert!(unproven.starts_with("SIP/2.0 403 "), "{unproven}: nobody said that it is a user");
+    assert!(other.starts_with("SIP/2.0 403 "), "{other}");
     assert!(sent[0].starts_with("SIP/2.0 202 "), "{sent:?}");
     assert!(sent.iter().any(|sent| sent.ends_with("SIP/2.0 200 OK\r\n")), "{sent:?}");
     let left = scene.happened.iter().find(|event| event.kind == EventType::ParticipantLeft);
@@ -119,7 +134,13 @@ fn a_refer_with_bye_removes_whom_it_names() {
 }
 
 #[test]
-fn a_participant_removes_another_within_its_dialog() {
+fn a_moderator_removes_another_within_its_dialog_and_nobody_else_does() {
+    for (role, status) in [("moderator", 202), ("speaker", 403)] {
+        remove_another(role, status);
+    }
+}
+
+fn remove_another(role: &str, status: u16) {
     let mut scene = scene();
     scene.call("standup");
     let joined = scene.call("standup");
@@ -128,16 +149,19 @@ fn a_participant_removes_another_within_its_dialog() {
     scene.request("ACK", "standup", 2, &tag);
     let query = PageQuery::default();
     let legs = scene.ask(|reply| Command::ListLegs { query, reply }).unwrap().items;
-    let other = legs.last().unwrap().id; // newest first
+    let (own, other) = (legs[0].id, legs[1].id); // newest first
+    let (room, body) = ("standup".to_owned(), serde_json::from_value(json!({ "role": role })));
+    let body = body.unwrap();
+    scene.ask(|reply| Command::UpdateParticipant { room, leg: own, body, reply }).unwrap();
 
     scene.headers = format!("Refer-To: <sip:phone@10.0.0.1;leg={other};method=BYE>\r\n");
     scene.request("REFER", "standup", 2, &tag);
 
-    assert!(scene.sent[0].starts_with("SIP/2.0 202 "), "{:?}", scene.sent);
-    let left: Vec<_> =
-        scene.happened.iter().filter(|event| event.kind == EventType::ParticipantLeft).collect();
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].leg, Some(other));
+    assert!(scene.sent[0].starts_with(&format!("SIP/2.0 {status} ")), "{:?}", scene.sent);
+    let left = scene.happened.iter().filter(|event| event.kind == EventType::ParticipantLeft);
+    let left: Vec<_> = left.map(|event| event.leg).collect();
+    let expected = if status == 202 { vec![Some(other)] } else { vec![] };
+    assert_eq!(left, expected);
 }
 
 #[test]
@@ -186,7 +210,8 @@ fn a_stranger_proves_who_it_is_before_the_focus_does_anything() {
 /// What a REFER outside of any dialog is answered with.
 fn refer(scene: &mut Scene, room: &str, target: &str, more: &str) -> Vec<String> {
     scene.headers = format!("Refer-To: {target}\r\n{more}");
-    scene.request("REFER", room, 50, "");
+    scene.calls += 50;
+    scene.request("REFER", room, scene.calls, "");
     scene.sent.clone()
 }
 

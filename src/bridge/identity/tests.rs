@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use api::control::Command;
-use api::model::TestRoutes;
+use api::model::{EarlyMedia, TestRoutes};
 use serde_json::{Value, json};
 
 use super::*;
@@ -58,6 +58,7 @@ fn trunk(name: &str, gateway: &str, rules: TrunkRules) -> TrunkSettings {
         max_calls: 10,
         prefixes: Vec::new(),
         rules,
+        early_media: EarlyMedia::default(),
         limits: TrunkLimits::default(),
     }
 }

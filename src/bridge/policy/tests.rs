@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use api::control::Command as Ask;
-use api::model::{Invite, SendDtmf};
+use api::model::{EarlyMedia, Invite, SendDtmf};
 use mixer::codec::{Codec, Format};
 use serde_json::json;
 
@@ -38,6 +38,7 @@ fn scene(media: MediaRules) -> Scene {
         max_calls: 10,
         prefixes: Vec::new(),
         rules: TrunkRules { media, ..TrunkRules::default() },
+        early_media: EarlyMedia::default(),
         limits: TrunkLimits::default(),
     };
     let settings = bridge_settings(&Config::default(), 1);

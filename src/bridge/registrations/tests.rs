@@ -5,12 +5,13 @@ use api::control::{Command, IfMatch};
 use api::model::Invite;
 
 use super::*;
-use crate::bridge::scene::Scene;
-use crate::bridge::{AccessSettings, Input, Settings};
+use crate::bridge::scene::{SDP, Scene, header, response};
+use crate::bridge::{AccessSettings, Input, Rule, Settings};
 use crate::bridge_settings;
 use crate::config::Config;
 use crate::sip::digest::{Algorithm, Credentials};
 use crate::sip::endpoint::Packet;
+use crate::webrtc::Fingerprint;
 
 /// Alice and Bob have passwords.
 fn settings() -> Settings {
@@ -21,15 +22,16 @@ fn settings() -> Settings {
 }
 
 /// A phone that registers.
-struct Phone {
-    scene: Scene,
+pub(in crate::bridge) struct Phone {
+    pub(in crate::bridge) scene: Scene,
     sequence: u32,
     transport: Transport,
-    lines: &'static str,
+    /// Its Contact, with the end of the line.
+    pub(in crate::bridge) lines: &'static str,
 }
 
 impl Phone {
-    fn new() -> Self {
+    pub(in crate::bridge) fn new() -> Self {
         let lines = "Contact: <sip:desk@10.0.0.7:5070>\r\n";
         Self { scene: Scene::new(settings()), sequence: 0, transport: Transport::Udp, lines }
     }
@@ -56,31 +58,13 @@ impl Phone {
     }
 
     /// Registers `named` with the password of `user`.
-    fn register(&mut self, named: &str, user: &str) -> String {
+    pub(in crate::bridge) fn register(&mut self, named: &str, user: &str) -> String {
         self.register_with(named, user, &format!("{user}'s"))
     }
 
     fn register_with(&mut self, named: &str, user: &str, password: &str) -> String {
         let challenged = self.send(named, "");
-        let nonce = challenged.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
-        let mut said = Credentials {
-            username: user.into(),
-            realm: "plenary".into(),
-            nonce: nonce.into(),
-            uri: "sip:plenary".into(),
-            algorithm: Algorithm::Sha256,
-            cnonce: "c".into(),
-            count: 1,
-            response: String::new(),
-        };
-        let secret = said.algorithm.secret(user, "plenary", password);
-        said.response = said.algorithm.response(&secret, "REGISTER", &said);
-        let Credentials { response, .. } = said;
-        let line = format!(
-            "Authorization: Digest username=\"{user}\", realm=\"plenary\", nonce=\"{nonce}\", \
-             uri=\"sip:plenary\", algorithm=SHA-256, qop=auth, nc=00000001, cnonce=\"c\", \
-             response=\"{response}\"\r\n"
-        );
+        let line = authorization_with(&challenged, "REGISTER", (user, password));
         self.send(named, &line)
     }
 
@@ -97,9 +81,44 @@ impl Phone {
         self.scene.sent.iter().find(|sent| sent.starts_with("INVITE ")).cloned()
     }
 
-    fn kinds(&self) -> Vec<&'static str> {
-        self.scene.happened.iter().map(|event| event.kind.as_str()).collect()
+    /// The INVITEs of a call to Alice, by the user parts of where they go.
+    pub(in crate::bridge) fn ring<const N: usize>(&mut self, contacts: [&str; N]) -> [String; N] {
+        self.dial("sip:alice@plenary");
+        contacts.map(|user| self.scene.sent(&format!("INVITE sip:{user}@")).to_owned())
     }
+
+    /// What happened, beside the user's presence.
+    fn kinds(&self) -> Vec<&'static str> {
+        let names = self.scene.names().into_iter();
+        names.filter(|name| *name != "presence.updated").collect()
+    }
+}
+
+/// The answer of a user to a challenge.
+pub(in crate::bridge) fn authorization(challenged: &str, method: &str, user: &str) -> String {
+    authorization_with(challenged, method, (user, &format!("{user}'s")))
+}
+
+fn authorization_with(challenged: &str, method: &str, (user, password): (&str, &str)) -> String {
+    let nonce = challenged.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let mut said = Credentials {
+        username: user.into(),
+        realm: "plenary".into(),
+        nonce: nonce.into(),
+        uri: "sip:plenary".into(),
+        algorithm: Algorithm::Sha256,
+        cnonce: "c".into(),
+        count: 1,
+        response: String::new(),
+    };
+    let secret = said.algorithm.secret(user, "plenary", password);
+    said.response = said.algorithm.response(&secret, method, &said);
+    let Credentials { response, .. } = said;
+    format!(
+        "Authorization: Digest username=\"{user}\", realm=\"plenary\", nonce=\"{nonce}\", \
+         uri=\"sip:plenary\", algorithm=SHA-256, qop=auth, nc=00000001, cnonce=\"c\", \
+         response=\"{response}\"\r\n"
+    )
 }
 
 #[test]
@@ -175,6 +194,162 @@ fn a_phone_that_refuses_gives_way_to_the_next() {
 
     let next = phone.scene.sent.iter().find(|sent| sent.starts_with("INVITE ")).unwrap();
     assert!(next.starts_with("INVITE sip:second@10.0.0.7:5070 "), "{next}");
+}
+
+#[test]
+fn all_phones_of_a_user_ring_as_one_leg_and_the_first_answer_ends_it_for_the_others() {
+    let mut phone = Phone::new();
+    phone.lines = "Contact: <sip:desk@10.0.0.7:5070>, <sip:mobile@10.0.0.7:5070>\r\n";
+    phone.register("alice", "alice");
+    let [desk, mobile] = phone.ring(["desk", "mobile"]);
+
+    phone.scene.say(response(&desk, (180, "d"), ""));
+    let first = phone.kinds();
+    phone.scene.say(response(&mobile, (180, "m"), ""));
+    let second = phone.kinds();
+    phone.scene.say(response(&mobile, (200, "m"), SDP));
+
+    assert_eq!((first, second), (vec!["participant.ringing"], vec![]));
+    assert_eq!(phone.kinds(), ["leg.answered", "participant.joined"]);
+    let cancel = phone.scene.sent("CANCEL sip:desk@10.0.0.7:5070 ");
+    let reason = "SIP;cause=200;text=\"Call completed elsewhere\"";
+    assert_eq!(header(cancel, "Reason"), reason);
+    let leg = phone.scene.told("leg.answered");
+    assert_eq!(leg["answered_by"], "sip:mobile@10.0.0.7:5070");
+    phone.scene.say(response(&desk, (200, "d"), SDP));
+    assert!(phone.scene.has_sent("ACK ") && phone.scene.has_sent("BYE "));
+    assert!(phone.kinds().is_empty(), "{:?}", phone.kinds());
+}
+
+#[test]
+fn a_gruu_reaches_one_phone_and_a_phone_with_two_ways_rings_once() {
+    let mut phone = Phone::new();
+    phone.lines = "Contact: <sip:desk@10.0.0.7:5070>;+sip.instance=\"<urn:uuid:1>\"\r\n";
+    phone.register("alice", "alice");
+    phone.lines = "Contact: <sip:mobile@10.0.0.7:5070>;+sip.instance=\"<urn:uuid:2>\"\r\n";
+    phone.register("alice", "alice");
+    phone.lines = "Contact: <sip:again@10.0.0.7:5070>;+sip.instance=\"<urn:uuid:2>\"\r\n";
+    phone.register("alice", "alice");
+    let rings = |phone: &mut Phone, to: &str| {
+        phone.dial(to);
+        let invites = phone.scene.sent.iter().filter_map(|sent| sent.strip_prefix("INVITE sip:"));
+        invites.map(|sent| sent.split('@').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    assert_eq!(rings(&mut phone, "sip:alice@plenary;gr=urn:uuid:1"), ["desk"]);
+    assert_eq!(rings(&mut phone, "sip:alice@plenary;gr=urn:uuid:3"), [""; 0]);
+    assert_eq!(rings(&mut phone, "sip:alice@plenary"), ["again", "desk"]);
+}
+
+#[test]
+fn the_best_refusal_of_a_users_phones_is_what_becomes_of_the_leg() {
+    let mut phone = Phone::new();
+    phone.lines = "Contact: <sip:desk@10.0.0.7:5070>, <sip:mobile@10.0.0.7:5070>\r\n";
+    phone.register("alice", "alice");
+    let [desk, mobile] = phone.ring(["desk", "mobile"]);
+
+    phone.scene.say(response(&desk, (486, "d"), ""));
+    let early = phone.kinds();
+    phone.scene.say(response(&mobile, (503, "m"), ""));
+
+    assert!(early.is_empty(), "{early:?}");
+    let left = phone.scene.told("participant.left");
+    assert_eq!((&left["left_reason"], &left["sip"]["status"]), (&json!("busy"), &json!(486)));
+}
+
+#[test]
+fn phones_that_are_to_be_tried_later_have_their_share_of_the_time() {
+    let mut phone = Phone::new();
+    phone.lines = "Contact: <sip:desk@10.0.0.7:5070>, <sip:mobile@10.0.0.7:5070>;q=0.5\r\n";
+    phone.register("alice", "alice");
+    let [desk] = phone.ring(["desk"]);
+    phone.scene.say(response(&desk, (180, "d"), ""));
+
+    phone.scene.wait(settings().ring_timeout / 2);
+    let rings = phone.scene.has_sent("CANCEL sip:desk@");
+    let mobile = phone.scene.sent("INVITE sip:mobile@").to_owned();
+    phone.scene.say(response(&mobile, (180, "m"), ""));
+    phone.scene.wait(settings().ring_timeout / 2);
+
+    assert!(rings && phone.scene.has_sent("CANCEL sip:mobile@"));
+    assert_eq!(phone.scene.told("participant.left")["left_reason"], "no_answer");
+}
+
+#[test]
+fn phones_and_browsers_of_a_user_ring_at_once_each_with_an_offer_of_its_own() {
+    for (answers, remote) in [("desk", 4000), ("web", 5000)] {
+        let mut phone = Phone::new();
+        let fingerprint = Some(Fingerprint::of(b"ours"));
+        phone.scene = Scene::new(Settings { fingerprint, ..settings() });
+        phone.transport = Transport::Wss;
+        phone.lines = "Contact: <sip:desk@10.0.0.7:5070>, <sip:web@x.invalid;transport=ws>\r\n";
+        phone.register("alice", "alice");
+        let [desk, web] = phone.ring(["desk", "web"]);
+
+        let offers = [&desk, &web].map(|invite| invite.contains(" UDP/TLS/RTP/SAVPF "));
+        let invite = if answers == "desk" { &desk } else { &web };
+        let answer = if answers == "desk" { SDP.to_owned() } else { browser() };
+        phone.scene.say(response(invite, (200, "x"), &answer));
+
+        assert_eq!(offers, [false, true], "{desk} {web}");
+        assert_eq!(phone.kinds().first(), Some(&"leg.answered"), "{answers}");
+        assert_eq!(phone.scene.remote.map(|remote| remote.port()), Some(remote), "{answers}");
+    }
+}
+
+/// What a browser answers.
+fn browser() -> String {
+    let fingerprint = Fingerprint::of(b"theirs");
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 10.0.0.7\r\ns=-\r\nc=IN IP4 10.0.0.7\r\nt=0 0\r\n\
+         m=audio 5000 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=ice-ufrag:Xk3q\r\n\
+         a=ice-pwd:0123456789abcdef01234567\r\na=fingerprint:{fingerprint}\r\n\
+         a=setup:active\r\na=rtcp-mux\r\na=sendrecv\r\n"
+    )
+}
+
+#[test]
+fn a_route_to_a_user_rings_all_of_its_phones_and_the_caller_hears_the_best_refusal() {
+    let mut phone = Phone::new();
+    let rule = json!({ "name": "alice", "destination": { "exact": "alice" },
+                       "steps": [{ "user": "alice" }] });
+    let routes = vec![Rule::new(serde_json::from_value(rule).unwrap()).unwrap()];
+    phone.scene = Scene::new(Settings { routes, ..settings() });
+    phone.lines = "Contact: <sip:desk@10.0.0.7:5070>, <sip:mobile@10.0.0.7:5070>\r\n";
+    phone.register("alice", "alice");
+
+    phone.scene.call("alice");
+    let [desk, mobile] =
+        ["desk", "mobile"].map(|user| phone.scene.sent(&format!("INVITE sip:{user}@")).to_owned());
+    phone.scene.say(response(&desk, (408, "d"), ""));
+    let early = phone.scene.has_sent("SIP/2.0 4");
+    phone.scene.say(response(&mobile, (486, "m"), ""));
+
+    assert!(!early);
+    assert_eq!(header(phone.scene.sent("SIP/2.0 486 "), "Call-ID"), "call1@10.0.0.1");
+}
+
+#[test]
+fn a_message_that_waits_is_delivered_when_its_user_registers() {
+    let mut phone = Phone::new();
+    phone.scene.say(
+        "MESSAGE sip:alice@10.0.0.254 SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKm\r\n\
+         From: <sip:bob@10.0.0.1>;tag=m\r\nTo: <sip:alice@10.0.0.254>\r\n\
+         Call-ID: message\r\nCSeq: 1 MESSAGE\r\nMax-Forwards: 70\r\n\
+         Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+            .to_owned(),
+    );
+    let accepted = phone.scene.sent("SIP/2.0 202 ").to_owned();
+
+    phone.register("alice", "alice");
+    let delivered = phone.scene.sent("MESSAGE sip:desk@10.0.0.7:5070 ").to_owned();
+    phone.scene.say(response(&delivered, (200, "d"), ""));
+
+    assert!(!accepted.is_empty() && delivered.ends_with("\r\n\r\nhello"), "{delivered}");
+    assert_eq!(phone.scene.told("message.delivered")["delivered"], 1);
+    phone.register("alice", "alice");
+    assert!(!phone.scene.has_sent("MESSAGE "), "once is enough");
 }
 
 #[test]

@@ -15,15 +15,17 @@ use api::control::ControlError;
 use api::event::{Data, EventType};
 use api::model::{CallId, LeftReason, LegId, RouteOutcome, RouteReject, RouteStep, SipFailure};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Asking;
+use super::ask::Facts;
 use super::past::{Past, Why};
 use super::rule::{DECLINED, forward_uri};
 use crate::bridge::arrival::Arrival;
 use crate::bridge::call::Call;
 use crate::bridge::dial::Outbound;
 use crate::bridge::identity::Identity;
-use crate::bridge::leg::{Caller, Controls, Dial, Leg, Stage, Web};
+use crate::bridge::leg::{Answer, Caller, Controls, Dial, Leg, Stage, Web};
 use crate::bridge::room::{Refusal, reason_of};
 use crate::bridge::signal::status_code;
 use crate::bridge::tolls::Payers;
@@ -41,6 +43,8 @@ pub(in crate::bridge) struct Routed {
     peer: IpAddr,
     /// Whom it rings now.
     callee: Option<LegId>,
+    /// Whose early media the caller hears.
+    heard: Option<LegId>,
     steps: VecDeque<RouteStep>,
     /// Who calls.
     from: Identity,
@@ -55,6 +59,17 @@ pub(in crate::bridge) struct Routed {
     continue_on: Vec<u16>,
     /// What the step before came to.
     failure: Option<Failure>,
+    /// What is told to whom the route asks.
+    facts: Option<Box<Facts>>,
+}
+
+/// What became of a step that has not failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tried {
+    /// Its news is to come, or the call has its end.
+    UnderWay,
+    /// It has put others in its place.
+    Passed,
 }
 
 /// What trying a step came to.
@@ -84,6 +99,7 @@ impl Bridge {
         invited: &Invited,
         arrival: &Arrival,
         (name, steps): (&str, Vec<RouteStep>),
+        asking: &Asking<'_>,
     ) -> Result<Taken, Refusal> {
         let Some(first) = steps.first() else { return Err(Refusal::NotFound) };
         if let Some(room) = &first.room {
@@ -105,10 +121,13 @@ impl Bridge {
             return Err(Refusal::TooFast);
         }
         self.has_room(2)?;
+        let trunk = asking.trunk.and_then(|trunk| self.trunk_name(trunk));
+        let facts = Facts::of(invited, (name, &steps), asking, trunk);
         let routed = Routed {
             caller: arrival.id,
             peer: invited.peer.ip(),
             callee: None,
+            heard: None,
             steps: steps.into(),
             from: arrival.caller.clone(),
             payers: arrival.payers.clone(),
@@ -117,6 +136,7 @@ impl Bridge {
             past,
             continue_on: Vec::new(),
             failure: None,
+            facts,
         };
         Ok(Taken::Call(self.routed_call(routed)))
     }
@@ -180,7 +200,8 @@ impl Bridge {
         match answer {
             Ok(answer) => {
                 leg.negotiation = Some(negotiation);
-                leg.stage = Stage::Waiting(answer.map(Box::new));
+                let answer = answer.map(|(answer, _)| answer);
+                leg.stage = Stage::Waiting(answer.map_or(Answer::Offer, Answer::Kept));
                 self.next_step(call);
             }
             Err(refusal) => self.refuse_caller(id, refusal.status(), &refusal.to_string()),
@@ -191,27 +212,34 @@ impl Bridge {
     pub(in crate::bridge) fn answer_routed(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Some(session) = leg.session else { return };
-        let Stage::Waiting(answer) = &mut leg.stage else { return };
-        if let Some(answer) = answer.take() {
-            let (answer, plan) = *answer;
-            self.endpoint.answer(self.now, session, answer);
-            self.apply_plan(id, &plan);
-            self.join(id);
-        } else {
-            let wish = leg.wish();
-            let Some(negotiation) = leg.negotiation.as_mut() else { return };
+        let wish = leg.wish();
+        let (Stage::Waiting(answer), Some(negotiation)) = (&leg.stage, leg.negotiation.as_mut())
+        else {
+            return;
+        };
+        let (Answer::Kept(answer) | Answer::Told(answer)) = answer else {
             let offer = negotiation.offer(wish);
             leg.stage = Stage::Confirming;
-            self.endpoint.answer(self.now, session, offer);
+            return self.endpoint.answer(self.now, session, offer);
+        };
+        self.endpoint.answer(self.now, session, answer.clone());
+        // What stands may be newer than that: early media lets the caller change it by UPDATE.
+        if let Some(plan) = negotiation.plan().cloned() {
+            self.apply_plan(id, &plan);
+            self.join(id);
         }
     }
 
-    /// A callee rings: so it sounds to the caller. Early media is not mixed, so a 183 is no more than that.
+    /// A callee rings and is not heard: so it sounds to the caller.
     pub(in crate::bridge) fn relay_ringing(&mut self, call: CallId) {
         let routed = self.calls.get(&call).and_then(|call| call.routed.as_ref());
         let caller = routed.and_then(|routed| self.legs.get(&routed.caller));
         if let Some(session) = caller.and_then(|caller| caller.session) {
             self.endpoint.ring(self.now, session, status_code(180), None);
+        }
+        let routed = self.calls.get(&call).and_then(|call| call.routed.as_ref());
+        if let Some(caller) = routed.map(|routed| routed.caller) {
+            self.line_changed(caller);
         }
     }
 
@@ -240,18 +268,23 @@ impl Bridge {
         }
         routed.callee = None;
         routed.failure = Some(failure);
+        if routed.heard.take_if(|heard| *heard == leg).is_some() {
+            let caller = routed.caller;
+            self.early_media_ends(caller);
+        }
         self.next_step(id);
         true
     }
 
     /// Tries steps until one is under way, or the caller has its answer.
-    fn next_step(&mut self, id: CallId) {
+    pub(super) fn next_step(&mut self, id: CallId) {
         loop {
             let Some(call) = self.calls.get_mut(&id) else { return };
             let Some(routed) = call.routed.as_mut() else { return };
             let Some(step) = routed.take_step() else { return self.give_up(id) };
             match self.try_step(id, &step) {
-                Ok(()) => return,
+                Ok(Tried::UnderWay) => return,
+                Ok(Tried::Passed) => {}
                 Err(failure) => {
                     let call = self.calls.get_mut(&id);
                     let Some(routed) = call.and_then(|call| call.routed.as_mut()) else { return };
@@ -279,9 +312,12 @@ impl Bridge {
         self.end_leg(caller, reason_of(status), Some(SipFailure { status, reason }));
     }
 
-    fn try_step(&mut self, id: CallId, step: &RouteStep) -> Result<(), Failure> {
+    fn try_step(&mut self, id: CallId, step: &RouteStep) -> Result<Tried, Failure> {
         if let Some(room) = &step.room {
-            return self.enter_room(id, room);
+            return self.enter_room(id, room).map(|()| Tried::UnderWay);
+        }
+        if let Some(ask) = &step.ask {
+            return Ok(self.ask_step(id, ask));
         }
         if let Some(RouteReject { status, reason }) = &step.reject {
             let routed = self.calls.get_mut(&id).and_then(|call| call.routed.take());
@@ -290,7 +326,7 @@ impl Bridge {
             if let Some(routed) = routed {
                 self.refuse_waiting(routed.caller, *status, reason);
             }
-            return Ok(());
+            return Ok(Tried::UnderWay);
         }
         self.has_line().map_err(Failure::of_refusal)?;
         let paid = self.paid_number(id, step)?;
@@ -300,7 +336,7 @@ impl Bridge {
         if let (Some(callee), Some((payers, number))) = (callee, paid) {
             self.calls_for(callee, payers, number);
         }
-        Ok(())
+        Ok(Tried::UnderWay)
     }
 
     /// What a step calls that somebody pays for, unless who pays may not call it: not users of ours.
@@ -359,6 +395,7 @@ impl Bridge {
         let timeout = step.timeout_s.map(|seconds| Duration::from_secs(seconds.into()));
         let timeout = timeout.unwrap_or(self.settings.ring_timeout);
         let codecs = self.settings.codecs.clone();
+        let early_media = step.early_media.unwrap_or_else(|| self.early_media_of(trunk));
         let call = self.calls.get_mut(&id);
         let routed = call.and_then(|call| call.routed.as_mut())?;
         routed.move_on(step, &target);
@@ -376,6 +413,9 @@ impl Bridge {
             controls: Controls::new(&self.settings),
             timeout,
         });
+        if let Some(callee) = self.legs.get_mut(&callee) {
+            callee.early_media = early_media;
+        }
         let call = self.calls.get_mut(&id);
         if let Some(routed) = call.and_then(|call| call.routed.as_mut()) {
             routed.callee = Some(callee);
@@ -410,6 +450,34 @@ impl Routed {
     /// Who waits to be answered.
     pub(in crate::bridge) fn caller(&self) -> LegId {
         self.caller
+    }
+
+    /// What is told to whom the route asks.
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+
+    /// What the step before came to, for whom the route asks.
+    pub(super) fn last_failure(&self) -> Value {
+        let Some(Failure { status, reason, outcome }) = &self.failure else { return Value::Null };
+        json!({ "outcome": outcome, "sip": { "status": status, "reason": reason } })
+    }
+
+    /// Has these come next.
+    pub(super) fn put_first(&mut self, steps: Vec<RouteStep>) {
+        for step in steps.into_iter().rev() {
+            self.steps.push_front(step);
+        }
+    }
+
+    /// Whom it hears already.
+    pub(in crate::bridge) fn heard(&self) -> Option<LegId> {
+        self.heard
+    }
+
+    /// Notes whom it hears.
+    pub(in crate::bridge) fn note_heard(&mut self, callee: LegId) {
+        self.heard = Some(callee);
     }
 
     /// The next step that takes up what the one before came to.

@@ -2,14 +2,16 @@
 
 use std::net::IpAddr;
 
-use api::model::{Route, RouteDestination, RouteReject, RouteStep, RouteTime, Weekday};
+use api::model::{Route, RouteAsk, RouteDestination, RouteReject, RouteStep, RouteTime, Weekday};
 use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
 
+use super::ask::{AskUrl, key_of};
 use crate::bridge::Network;
+use crate::sip::headers::Name;
 use crate::sip::uri::{Scheme, Uri};
 
 /// A route that can be tried. Costs a regular expression or two a call.
@@ -85,6 +87,19 @@ impl Rule {
         &self.route
     }
 
+    /// The trunks that it names, and where.
+    pub fn trunks(&self) -> impl Iterator<Item = (String, &str)> {
+        let steps = self.route.steps.iter().enumerate().flat_map(|(at, step)| {
+            let fallback = step.ask.iter().flat_map(|ask| &ask.fallback).enumerate();
+            let fallback = fallback.map(move |(nth, step)| {
+                (format!("/steps/{at}/ask/fallback/{nth}/trunk"), step.trunk.as_deref())
+            });
+            std::iter::once((format!("/steps/{at}/trunk"), step.trunk.as_deref())).chain(fallback)
+        });
+        let source = ("/source/trunk".to_owned(), self.route.source.trunk.as_deref());
+        steps.chain([source]).filter_map(|(pointer, trunk)| Some((pointer, trunk?)))
+    }
+
     /// As it is kept in the store.
     #[must_use]
     pub(in crate::bridge) fn kept(self, revision: u64) -> Self {
@@ -143,7 +158,7 @@ impl Rule {
                 text
             })
         };
-        let step = |step: &RouteStep| RouteStep {
+        let filled = |step: &RouteStep| RouteStep {
             room: put_in(&step.room),
             user: put_in(&step.user),
             number: step
@@ -153,7 +168,14 @@ impl Rule {
             forward: put_in(&step.forward),
             ..step.clone()
         };
-        self.route.steps.iter().map(step).collect()
+        let whole = |step: &RouteStep| {
+            let mut step = filled(step);
+            if let Some(ask) = &mut step.ask {
+                ask.fallback = ask.fallback.iter().map(filled).collect();
+            }
+            step
+        };
+        self.route.steps.iter().map(whole).collect()
     }
 }
 
@@ -259,11 +281,15 @@ fn pattern(pointer: &str, text: &str) -> Result<Regex, RouteFault> {
     })
 }
 
-fn check_step(at: &str, step: &RouteStep) -> Result<(), RouteFault> {
-    let RouteStep { room, user, trunk, number, forward, reject, timeout_s, .. } = step;
+pub(super) fn check_step(at: &str, step: &RouteStep) -> Result<(), RouteFault> {
+    let RouteStep { room, user, trunk, number, forward, reject, ask, timeout_s, .. } = step;
     let given = [room, user, trunk, forward].into_iter().filter(|given| given.is_some()).count();
-    if given + usize::from(reject.is_some()) != 1 {
-        return Err(fault(at, "expected exactly one of room, user, trunk, forward and reject"));
+    if given + usize::from(reject.is_some()) + usize::from(ask.is_some()) != 1 {
+        let expected = "expected exactly one of room, user, trunk, forward, reject and ask";
+        return Err(fault(at, expected));
+    }
+    if let Some(ask) = ask {
+        check_ask(&format!("{at}/ask"), ask)?;
     }
     if number.is_some() && trunk.is_none() {
         return Err(fault(format!("{at}/number"), "expected a trunk with it"));
@@ -286,6 +312,41 @@ fn check_step(at: &str, step: &RouteStep) -> Result<(), RouteFault> {
     {
         let detail = format!("expected a URI such as sip:anna@example.com, found {text}");
         return Err(fault(format!("{at}/forward"), detail));
+    }
+    Ok(())
+}
+
+fn check_ask(at: &str, ask: &RouteAsk) -> Result<(), RouteFault> {
+    let RouteAsk { url, deadline_s, headers, secret, fallback } = ask;
+    if AskUrl::parse(url).is_none() {
+        let detail = "expected an http: or https: URL without user, password and fragment";
+        return Err(fault(format!("{at}/url"), detail));
+    }
+    if !(1..=30).contains(deadline_s) {
+        return Err(fault(format!("{at}/deadline_s"), "expected 1 to 30"));
+    }
+    let may_be_told = |name: &String| {
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+        let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_token);
+        is_name && ![Name::Authorization, Name::ProxyAuthorization].contains(&Name::new(name))
+    };
+    if headers.len() > MAX_HEADERS || !headers.iter().all(may_be_told) {
+        let detail = format!("expected at most {MAX_HEADERS} names of headers, without passwords");
+        return Err(fault(format!("{at}/headers"), detail));
+    }
+    if secret.as_deref().is_some_and(|secret| key_of(secret).is_none()) {
+        let detail = "expected whsec_ and 24 to 64 octets in base64";
+        return Err(fault(format!("{at}/secret"), detail));
+    }
+    if fallback.len() > MAX_STEPS {
+        return Err(fault(format!("{at}/fallback"), format!("expected at most {MAX_STEPS} steps")));
+    }
+    for (index, step) in fallback.iter().enumerate() {
+        let at = format!("{at}/fallback/{index}");
+        if step.ask.is_some() {
+            return Err(fault(format!("{at}/ask"), "expected no step that asks again"));
+        }
+        check_step(&at, step)?;
     }
     Ok(())
 }
@@ -354,6 +415,7 @@ fn fault(pointer: impl Into<String>, detail: impl Into<String>) -> RouteFault {
 pub(super) const DECLINED: [u16; 3] = [603, 607, 608];
 /// Steps of a route.
 const MAX_STEPS: usize = 10;
+const MAX_HEADERS: usize = 16;
 /// Times of a route.
 const MAX_TIMES: usize = 50;
 /// Characters of a pattern.

@@ -3,6 +3,8 @@ use std::time::Duration;
 use api::control::{Command, ControlError, IfMatch};
 use serde_json::{Value, json};
 
+use api::model::EarlyMedia;
+
 use super::*;
 use crate::bridge::scene::{SDP, Scene, header, response};
 use crate::bridge::{Settings, TrunkGateway, TrunkLimits, TrunkRules, TrunkSettings};
@@ -31,6 +33,7 @@ fn trunk() -> TrunkSettings {
         check: Duration::ZERO,
         max_calls: 10,
         prefixes: vec!["+49".to_owned()],
+        early_media: EarlyMedia::default(),
         rules: TrunkRules::default(),
         limits: TrunkLimits::default(),
     }

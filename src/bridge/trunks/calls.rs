@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use api::model::EarlyMedia;
+
 use super::present::Presented;
 use super::{Bridge, Reach, Trunk, choose};
 use crate::bridge::command::{Answer, invalid, no_such};
@@ -86,6 +88,12 @@ impl Bridge {
         let reached = reached(&trunk.settings.name, limit);
         self.limit_refused(&reached, None);
         Err(Refusal::Limited(limit, Scope::Trunk))
+    }
+
+    /// Whether the early media of what goes through a trunk, or past them all, is heard.
+    pub(in crate::bridge) fn early_media_of(&self, trunk: Option<usize>) -> EarlyMedia {
+        let trunk = trunk.and_then(|index| self.trunks.get(&index));
+        trunk.map(|trunk| trunk.settings.early_media).unwrap_or_default()
     }
 
     /// How long a call through this trunk may last, zero for ever, and its name.

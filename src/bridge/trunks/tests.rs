@@ -34,6 +34,7 @@ fn trunk() -> TrunkSettings {
         check: Duration::from_secs(30),
         max_calls: 2,
         prefixes: vec!["+49".to_owned()],
+        early_media: EarlyMedia::default(),
         rules: TrunkRules::default(),
         limits: TrunkLimits::default(),
     }
@@ -338,5 +339,23 @@ fn metrics_tell_how_the_calls_of_a_trunk_fare() {
         "plenary_trunk_calls{trunk=\"carrier\",direction=\"inbound\"} 0",
     ] {
         assert!(page.contains(line), "{line} {page}");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_a_name_calls_from_where_it_has_answered() {
+    for (name, status) in [("sip:sip.carrier.example", 200), ("sip:192.0.2.2", 403)] {
+        let gateways = vec![gateway("sip:192.0.2.1", 0), gateway(name, 1)];
+        let trunk = TrunkSettings { registers: false, networks: Vec::new(), gateways, ..trunk() };
+        let mut carrier = Carrier::new(trunk);
+        let options = carrier.request("OPTIONS sip:192.0.2.1 ");
+
+        carrier.scene.peer = "203.0.113.7:5060".parse().unwrap();
+        let stranger = carrier.scene.call("4930");
+        carrier.answer(&options, 200, "");
+        let known = carrier.scene.call("4930");
+
+        assert!(stranger.starts_with("SIP/2.0 403 "), "{stranger}");
+        assert!(known.starts_with(&format!("SIP/2.0 {status} ")), "{name} {known}");
     }
 }

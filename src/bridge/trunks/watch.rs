@@ -62,6 +62,9 @@ impl Bridge {
         };
         let Some(index) = self.trunk_where(asks) else { return };
         let Some(trunk) = self.trunks.get_mut(&index) else { return };
+        if let (Some(peer), Some(_)) = (self.heard_from, response) {
+            trunk.learn(self.now, peer);
+        }
         if trunk.registration.asking == Some(query) {
             self.trunk_registered(index, status, response);
         } else {

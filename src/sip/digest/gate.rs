@@ -1,6 +1,7 @@
 //! Challenges, and who has answered one.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -27,7 +28,7 @@ pub struct GateOptions {
 pub enum Verdict {
     /// Whoever sent them knows the password, and they were not used before.
     Known,
-    /// It knows the password, but has to answer a newer challenge: no need to ask its user.
+    /// Nothing yet: what they answer is no challenge of ours to this address, too old, or was answered. There has to be another.
     Stale,
     /// No such user, or another password.
     Wrong,
@@ -70,14 +71,14 @@ impl Gate {
         }
     }
 
-    /// The values of WWW-Authenticate, best first.
+    /// The values of WWW-Authenticate, best first. They can be answered from this address alone.
     pub fn challenges(
         &self,
         now: Instant,
-        is_stale: bool,
+        (peer, is_stale): (IpAddr, bool),
         random: &mut impl Rng,
     ) -> impl Iterator<Item = String> {
-        let nonce = self.nonce(self.age(now), random.next_u64());
+        let nonce = self.nonce(peer, self.age(now), random.next_u64());
         let stale = if is_stale { ", stale=true" } else { "" };
         let realm = crate::sip::scan::quote(&self.options.realm);
         self.options.algorithms.iter().map(move |algorithm| {
@@ -90,12 +91,17 @@ impl Gate {
 
     /// Judges what came with a request of `method`; `secret` is that of the user it names for the algorithm and realm that it
     /// names, if there is one.
+    ///
+    /// The nonce is looked at first. Whoever made one up has neither guessed, which anybody could do in the name of another
+    /// address, nor learns whether its password is right.
     pub fn check(
         &mut self,
         now: Instant,
+        peer: IpAddr,
         (method, secret): (&str, Option<&str>),
         said: &Credentials,
     ) -> Verdict {
+        let Some(nonce) = self.read(now, peer, &said.nonce) else { return Verdict::Stale };
         // Of nobody's secret as much is computed, so that time does not tell who exists.
         let expected = said.algorithm.response(secret.unwrap_or_default(), method, said);
         let is_right = same(expected.as_bytes(), said.response.to_ascii_lowercase().as_bytes());
@@ -104,10 +110,7 @@ impl Gate {
         if secret.is_none() || !is_right || !is_ours {
             return Verdict::Wrong;
         }
-        match self.read(now, &said.nonce) {
-            Some(nonce) if self.count(nonce, said.count) => Verdict::Known,
-            _ => Verdict::Stale,
-        }
+        if self.count(nonce, said.count) { Verdict::Known } else { Verdict::Stale }
     }
 
     fn age(&self, now: Instant) -> u64 {
@@ -115,19 +118,24 @@ impl Gate {
         u64::try_from(age).unwrap_or(u64::MAX)
     }
 
-    fn nonce(&self, made: u64, number: u64) -> String {
+    fn nonce(&self, peer: IpAddr, made: u64, number: u64) -> String {
         let mut bytes = [0; HEAD];
         bytes[..8].copy_from_slice(&made.to_be_bytes());
         bytes[8..].copy_from_slice(&number.to_be_bytes());
-        let seal = self.seal.clone().chain_update(bytes).finalize().into_bytes();
+        let seal = self.seal.clone().chain_update(bytes);
+        let seal = match peer.to_canonical() {
+            IpAddr::V4(peer) => seal.chain_update(peer.octets()),
+            IpAddr::V6(peer) => seal.chain_update(peer.octets()),
+        };
+        let seal = seal.finalize().into_bytes();
         hex(&bytes) + &hex(&seal[..SEAL])
     }
 
-    /// Age and number of a nonce of ours that is good still.
-    fn read(&self, now: Instant, nonce: &str) -> Option<(u64, u64)> {
+    /// Age and number of a nonce of ours to this address that is good still.
+    fn read(&self, now: Instant, peer: IpAddr, nonce: &str) -> Option<(u64, u64)> {
         let field = |range: std::ops::Range<usize>| u64::from_str_radix(nonce.get(range)?, 16).ok();
         let (made, number) = (field(0..16)?, field(16..32)?);
-        let is_ours = same(self.nonce(made, number).as_bytes(), nonce.as_bytes());
+        let is_ours = same(self.nonce(peer, made, number).as_bytes(), nonce.as_bytes());
         let lifetime = u64::try_from(self.options.lifetime.as_millis()).unwrap_or(u64::MAX);
         (is_ours && self.age(now).saturating_sub(made) <= lifetime).then_some((made, number))
     }

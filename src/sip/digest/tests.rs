@@ -1,3 +1,4 @@
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -20,6 +21,8 @@ fn options() -> GateOptions {
     }
 }
 
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+
 /// A gate, and a phone that answers its challenges.
 struct Scene {
     gate: Gate,
@@ -34,7 +37,8 @@ impl Scene {
     }
 
     fn nonce(&mut self) -> String {
-        let challenge = self.gate.challenges(self.now, false, &mut self.random).next().unwrap();
+        let challenge =
+            self.gate.challenges(self.now, (PEER, false), &mut self.random).next().unwrap();
         challenge.split('"').nth(3).unwrap().to_owned()
     }
 
@@ -56,7 +60,7 @@ impl Scene {
 
     fn check(&mut self, said: &Credentials) -> Verdict {
         let secret = said.algorithm.secret("alice", "plenary", "secret");
-        self.gate.check(self.now, ("INVITE", Some(&secret)), said)
+        self.gate.check(self.now, PEER, ("INVITE", Some(&secret)), said)
     }
 }
 
@@ -84,7 +88,8 @@ fn the_examples_of_rfc_7616() {
 fn the_best_algorithm_is_offered_first() {
     let mut scene = Scene::new(options());
 
-    let challenges: Vec<_> = scene.gate.challenges(scene.now, true, &mut scene.random).collect();
+    let challenges: Vec<_> =
+        scene.gate.challenges(scene.now, (PEER, true), &mut scene.random).collect();
 
     assert_eq!(challenges.len(), 2);
     assert!(
@@ -102,9 +107,11 @@ fn the_right_password_is_known_and_another_is_not() {
     assert_eq!(scene.check(&Scene::answer(&nonce, 1, "secret")), Verdict::Known);
     assert_eq!(scene.check(&Scene::answer(&nonce, 2, "Secret")), Verdict::Wrong);
     let said = Scene::answer(&nonce, 3, "");
-    assert_eq!(scene.gate.check(scene.now, ("INVITE", None), &said), Verdict::Wrong);
     let secret = Algorithm::Sha256.secret("alice", "plenary", "secret");
-    assert_eq!(scene.gate.check(scene.now, ("REGISTER", Some(&secret)), &said), Verdict::Wrong);
+    for (method, secret) in [("INVITE", None), ("REGISTER", Some(&*secret))] {
+        let verdict = scene.gate.check(scene.now, PEER, (method, secret), &said);
+        assert_eq!(verdict, Verdict::Wrong);
+    }
     let elsewhere = Credentials { realm: "elsewhere".into(), ..Scene::answer(&nonce, 4, "secret") };
     assert_eq!(scene.check(&elsewhere), Verdict::Wrong);
 }
@@ -141,6 +148,29 @@ fn a_nonce_that_is_old_or_not_ours_is_stale() {
     assert_eq!(scene.check(&Scene::answer(&nonce, 1, "secret")), Verdict::Known);
     scene.now += Duration::from_millis(1);
     assert_eq!(scene.check(&Scene::answer(&nonce, 2, "secret")), Verdict::Stale);
+}
+
+#[test]
+fn a_nonce_is_good_only_from_where_it_was_sent() {
+    let mut scene = Scene::new(options());
+    let nonce = scene.nonce();
+    let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+
+    for password in ["secret", "guess"] {
+        let said = Scene::answer(&nonce, 1, password);
+        let verdict = scene.gate.check(scene.now, elsewhere, ("INVITE", Some("secret")), &said);
+        assert_eq!(verdict, Verdict::Stale, "nobody guesses in another's name");
+    }
+    assert_eq!(scene.check(&Scene::answer(&nonce, 1, "secret")), Verdict::Known);
+}
+
+#[test]
+fn who_makes_a_nonce_up_does_not_learn_whether_its_password_is_right() {
+    let mut scene = Scene::new(options());
+
+    for password in ["secret", "guess"] {
+        assert_eq!(scene.check(&Scene::answer("made up", 1, password)), Verdict::Stale);
+    }
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::core::{ALLOW, SDP};
 use super::{
-    Endpoint, Event, Options, OptionsId, Prack, RegisterId, Registering, SessionId, SubscriptionId,
-    Takes, Texted, TextedId,
+    Endpoint, Event, Options, OptionsId, Prack, PublishId, Publishing, RegisterId, Registering,
+    SessionId, SubscriptionId, Takes, Texted, TextedId,
 };
 use crate::sip::dialog::DialogId;
-use crate::sip::headers::{MaxForwards, Name};
+use crate::sip::headers::{self, MaxForwards, Name};
 use crate::sip::layer::{Flow, Head, Reply, ServerId, Source};
 use crate::sip::notifier::{self, Subscription};
 use crate::sip::refer::{self, Refer};
@@ -71,6 +71,7 @@ impl Endpoint {
                 let registering = Registering { register, request, transport, peer, flow };
                 self.core.emit(Event::Registering(Box::new(registering)));
             }
+            Method::Publish => self.admit_publish(now, server, (request, source)),
             // The rest only makes sense within a dialog, and this is in none.
             Method::Ack
             | Method::Bye
@@ -79,7 +80,6 @@ impl Endpoint {
             | Method::Prack
             | Method::Info
             | Method::Notify
-            | Method::Publish
             | Method::Other(_) => {
                 self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST);
             }
@@ -103,6 +103,8 @@ impl Endpoint {
             (Method::Notify, _) => self.admit_notify(now, server, dialog, &request),
             (Method::Refer, _) => self.admit_refer(now, server, (request, head, source)),
             (Method::Subscribe, _) => self.admit_subscribe(now, server, (request, head, source)),
+            // RFC 3903 §4: it belongs to no dialog.
+            (Method::Publish, _) => self.core.reply_status(now, server, StatusCode::FORBIDDEN),
             (Method::Message, Some(id)) => {
                 self.admit_text(now, server, (request, Some(id), source));
             }
@@ -119,6 +121,24 @@ impl Endpoint {
             // The call is over, only a subscription keeps the dialog.
             (_, None) => self.core.reply_status(now, server, StatusCode::CALL_DOES_NOT_EXIST),
         }
+    }
+
+    /// RFC 3903 §6, step 2: presence is all that may be published.
+    fn admit_publish(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        (request, source): (Message, Source),
+    ) {
+        let event = request.headers.first(&Name::Event);
+        let event = event.and_then(|value| headers::Event::parse(value).ok());
+        if !event.is_some_and(|event| event.package.eq_ignore_ascii_case("presence")) {
+            let reply = Reply::new(StatusCode::BAD_EVENT);
+            return self.core.reply(now, server, reply.header(Name::AllowEvents, "presence"));
+        }
+        let publish = PublishId(server.0);
+        let publishing = Publishing { publish, request, peer: source.peer };
+        self.core.emit(Event::Publishing(Box::new(publishing)));
     }
 
     fn admit_invite(
@@ -316,8 +336,9 @@ fn refuse_method(method: &Method) -> Option<Refusal> {
         | Method::Register
         | Method::Notify
         | Method::Subscribe
-        | Method::Message => None,
-        Method::Publish | Method::Other(_) => {
+        | Method::Message
+        | Method::Publish => None,
+        Method::Other(_) => {
             let reply = Reply::new(StatusCode::METHOD_NOT_ALLOWED);
             Some(Refusal::Now(reply.header(Name::Allow, ALLOW)))
         }

@@ -92,7 +92,7 @@ fn needs_contact(method: &Method) -> bool {
 }
 
 /// The methods we answer with other than 405.
-pub(in crate::sip) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE, REGISTER";
+pub(in crate::sip) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, SUBSCRIBE, MESSAGE, REGISTER, PUBLISH";
 
 /// The one body type of sessions.
 pub(in crate::sip) const SDP: &str = "application/sdp";

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Identity, OptionsId, QueryId, ReferId, RegisterId, SessionId, SubscriptionId, TextId, TextedId,
+    Identity, OptionsId, PublishId, QueryId, ReferId, RegisterId, SessionId, SubscriptionId,
+    TextId, TextedId,
 };
 use crate::sip::dialog::DialogId;
 use crate::sip::digest::Account;
@@ -43,16 +44,20 @@ pub enum Event {
         reason: String,
         /// Early session description.
         sdp: Option<Bytes>,
+        /// Which of these peers; `None` if it names no dialog.
+        dialog: Option<DialogId>,
     },
     /// The peer accepted our invitation.
     Answered {
         /// Whose.
         session: SessionId,
         /// Its answer; its offer if we invited without one, then owed: `acknowledge`.
-        /// `None` if an earlier `Progress` already carried the answer.
+        /// What it said before counts where the 2xx says nothing; `None` if UPDATE has replaced that.
         sdp: Option<Bytes>,
         /// The whole response.
         response: Box<Message>,
+        /// Which of those we called it is; [`Target::offer`] tells what it has answered.
+        target: Box<Target>,
     },
     /// Our invitation came to nothing; the session is over.
     Failed {
@@ -69,6 +74,8 @@ pub enum Event {
     Reoffered {
         /// Whose.
         session: SessionId,
+        /// In which of its dialogs: before the answer to an invitation of ours there may be several.
+        dialog: DialogId,
         /// Its offer; `None` asks for ours, whose answer comes with `Acknowledged`.
         sdp: Option<Bytes>,
     },
@@ -135,6 +142,8 @@ pub enum Event {
     Options(Box<Options>),
     /// A phone says where it is to be reached: `answer_register`.
     Registering(Box<Registering>),
+    /// A phone says how its user is (RFC 3903): `answer_publish`.
+    Publishing(Box<Publishing>),
     /// A peer says something (RFC 3428), within a session or outside: `answer_text`.
     Texted(Box<Texted>),
     /// What became of a MESSAGE of ours within a session, in the end.
@@ -327,6 +336,17 @@ pub struct Registering {
     pub flow: Flow,
 }
 
+/// A PUBLISH of presence that comes in.
+#[derive(Clone, Debug)]
+pub struct Publishing {
+    /// To be given back with the answer.
+    pub publish: PublishId,
+    /// The whole request.
+    pub request: Message,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
 /// A place to call.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -336,11 +356,13 @@ pub struct Target {
     pub routes: Vec<String>,
     /// The way that the place itself has opened, to be tried before the URI.
     pub flow: Option<Flow>,
+    /// Our offer to this one, where it is other than that to all.
+    pub offer: Option<Bytes>,
 }
 
 impl From<Uri> for Target {
     fn from(uri: Uri) -> Self {
-        Self { uri, routes: Vec::new(), flow: None }
+        Self { uri, routes: Vec::new(), flow: None, offer: None }
     }
 }
 
@@ -367,11 +389,12 @@ pub enum EndCause {
 /// Whom to call and how.
 #[derive(Clone, Debug)]
 pub struct Invitation {
-    /// Where the call goes first.
-    pub target: Target,
-    /// Where it goes next, in this order.
-    pub others: Vec<Target>,
-    /// As long as what.
+    /// Where the call goes: to all of a group at once, and to the next group when all of one have refused. The first who
+    /// answers has it.
+    pub targets: Vec<Vec<Target>>,
+    /// How long a group may ring while another waits; as long as the call may, if `None`.
+    pub patience: Option<Duration>,
+    /// What makes it go on.
     pub hunt: Hunt,
     /// `From`; its tag is replaced.
     pub from: NameAddr,
@@ -388,7 +411,7 @@ pub struct Invitation {
     pub headers: Vec<(String, String)>,
 }
 
-/// What makes a call go on to the next target.
+/// What makes a call go on to the next targets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hunt {
     /// Any refusal but a 6xx: the targets are phones of one user.

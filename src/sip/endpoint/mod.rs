@@ -45,12 +45,12 @@ pub use crate::sip::dialog::Identity;
 pub use crate::sip::layer::{Destination, Flow};
 pub use counters::{Counters, Counts};
 pub use event::{
-    Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Query, Referred, Registering,
-    Rejection, Subscribing, Takes, Target, Text, Texted,
+    Busy, EndCause, Event, Hunt, Invitation, Invited, Options, Publishing, Query, Referred,
+    Registering, Rejection, Subscribing, Takes, Target, Text, Texted,
 };
 pub use output::{
-    OptionsId, Output, Packet, QueryId, ReferId, RegisterId, Resolve, ResolveId, SessionId,
-    SubscriptionId, TextId, TextedId, Transmit,
+    OptionsId, Output, Packet, PublishId, QueryId, ReferId, RegisterId, Resolve, ResolveId,
+    SessionId, SubscriptionId, TextId, TextedId, Transmit,
 };
 pub use settings::{LocalAddress, Ports, Prack, Settings};
 
@@ -129,13 +129,20 @@ impl Endpoint {
 /// What the user asks. Acts on a session or reference that is over, or not in the right state, do
 /// nothing: its end may have crossed the act.
 impl Endpoint {
-    /// Calls somebody: `Progress`, then `Answered` or `Failed` follow. 3xx is followed within.
+    /// Calls somebody, at one place or at several: `Progress`, then `Answered` or `Failed` follow. 3xx is followed within.
+    ///
+    /// Of several refusals the best is told (RFC 3261 §16.7); 480 if there is nobody to call.
     pub fn invite(&mut self, now: Instant, invitation: Invitation) -> SessionId {
         let id = SessionId(self.core.layer.next_id());
-        if self.sessions.len() >= self.core.layer.settings.sessions {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
+        let is_full = self.sessions.len() >= self.core.layer.settings.sessions;
+        if is_full || invitation.targets.iter().all(Vec::is_empty) {
+            let (status, retry_after) = if is_full {
+                let retry_after = self.core.layer.settings.retry_after;
+                (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after))
+            } else {
+                (StatusCode::TEMPORARILY_UNAVAILABLE, None)
+            };
             let reason = status.reason().to_owned();
-            let retry_after = Some(self.core.layer.settings.retry_after);
             self.core.emit(Event::Failed { session: id, status, reason, retry_after });
             return id;
         }
@@ -412,6 +419,16 @@ impl Endpoint {
         self.core.reply(now, ServerId(register.0), reply);
     }
 
+    /// Answers a `Publishing`: 200 with these headers, or why not.
+    pub fn answer_publish(
+        &mut self,
+        now: Instant,
+        publish: PublishId,
+        answer: Result<Vec<(String, String)>, Rejection>,
+    ) {
+        self.answer_register(now, RegisterId(publish.0), answer);
+    }
+
     fn offer(
         &mut self,
         now: Instant,
@@ -436,6 +453,11 @@ impl Endpoint {
     /// The confirmed dialog of a session, for `Replaces` in either direction.
     pub fn dialog_of(&self, session: SessionId) -> Option<DialogId> {
         self.sessions.get(&session)?.dialog().cloned()
+    }
+
+    /// The dialog of a session, early or confirmed; one of them, where several phones ring.
+    pub fn any_dialog_of(&self, session: SessionId) -> Option<DialogId> {
+        self.sessions.get(&session)?.any_dialog().cloned()
     }
 
     /// The Call-ID of a session that we began, or that is established.

@@ -87,6 +87,10 @@ pub struct OptionsId(pub(in crate::sip) u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RegisterId(pub(in crate::sip) u64);
 
+/// Names a PUBLISH that waits for its answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PublishId(pub(in crate::sip) u64);
+
 /// Names a request of ours outside of any call.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct QueryId(pub(in crate::sip) u64);

@@ -128,9 +128,18 @@ impl Default for Settings {
             ws_ports: Ports { v4: 80, v6: 80 },
             wss_ports: Ports { v4: 443, v6: 443 },
             user: "plenary".into(),
-            supported: ["norefersub", "timer", "path", "outbound", "replaces", "join", "tdialog"]
-                .map(String::from)
-                .into(),
+            supported: [
+                "norefersub",
+                "timer",
+                "path",
+                "outbound",
+                "gruu",
+                "replaces",
+                "join",
+                "tdialog",
+            ]
+            .map(String::from)
+            .into(),
             message: Limits::default(),
             datagram: 1300,
             transactions: 20_000,

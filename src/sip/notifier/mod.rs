@@ -363,7 +363,11 @@ fn event_of(event: &headers::Event) -> String {
 }
 
 /// What can be subscribed to, and the body of its NOTIFYs.
-const PACKAGES: [(&str, &str); 1] = [("conference", "application/conference-info+xml")];
+const PACKAGES: [(&str, &str); 3] = [
+    ("conference", "application/conference-info+xml"),
+    ("dialog", "application/dialog-info+xml"),
+    ("presence", "application/pidf+xml"),
+];
 
 /// What Allow-Events says: the packages above, and that of REFER.
 pub(super) fn allow_events() -> String {

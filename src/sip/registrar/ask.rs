@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{OUTBOUND, RegistrarOptions};
+use super::{GRUU, OUTBOUND, RegistrarOptions};
 use crate::sip::StatusCode;
 use crate::sip::Uri;
 use crate::sip::endpoint::{Flow, Registering, Rejection};
@@ -16,6 +16,8 @@ pub(super) struct Ask {
     pub(super) paths: Vec<NameAddr>,
     /// RFC 5626: the phone keeps the flow alive and is reached over it alone.
     pub(super) keeps_flow: bool,
+    /// RFC 5627: the phone wants to know a name for each of its Contacts.
+    pub(super) wants_gruu: bool,
     pub(super) flow: Flow,
     pub(super) user_agent: String,
     pub(super) call_id: CallId,
@@ -78,6 +80,7 @@ impl Ask {
             wish,
             paths,
             keeps_flow: wants_flow,
+            wants_gruu: headers.has_token(&Name::Supported, GRUU),
             flow,
             user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT).collect(),
             call_id,

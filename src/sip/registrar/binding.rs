@@ -55,7 +55,7 @@ impl Binding {
     /// How a call gets there.
     pub fn target(&self) -> Target {
         let routes = self.paths.iter().map(ToString::to_string).collect();
-        Target { uri: self.contact.clone(), routes, flow: Some(self.flow) }
+        Target { uri: self.contact.clone(), routes, flow: Some(self.flow), offer: None }
     }
 
     /// The connection that it cannot do without.
@@ -88,7 +88,19 @@ impl Binding {
         Ok(())
     }
 
-    pub(super) fn contact_line(&self, now: Instant) -> String {
+    /// The `gr` of its public GRUU (RFC 5627 §3.1): what the phone is called, if that may stand in a URI.
+    fn gr(&self) -> Option<&str> {
+        let urn = self.instance.as_ref()?.strip_prefix('<')?.strip_suffix('>')?;
+        let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        Some(urn).filter(|urn| !urn.is_empty() && urn.bytes().all(may_stand))
+    }
+
+    /// Whether the `gr` of a URI that is called means this phone.
+    pub fn is_called(&self, gr: &str) -> bool {
+        self.gr().is_some_and(|own| own.eq_ignore_ascii_case(gr))
+    }
+
+    pub(super) fn contact_line(&self, now: Instant, aor: Option<&Uri>) -> String {
         let mut contact = NameAddr::new(self.contact.clone());
         let params = &mut contact.params;
         if self.quality < 1000 {
@@ -96,6 +108,9 @@ impl Binding {
         }
         if let Some(instance) = &self.instance {
             params.set("+sip.instance", Some(&format!("\"{instance}\"")));
+        }
+        if let (Some(aor), Some(gr)) = (aor, self.gr()) {
+            params.set("pub-gruu", Some(&format!("\"{}\"", aor.with_param("gr", Some(gr)))));
         }
         if let Some(reg_id) = self.reg_id {
             params.set("reg-id", Some(&reg_id.to_string()));

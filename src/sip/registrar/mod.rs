@@ -1,4 +1,4 @@
-//! Where users can be reached: RFC 3261 §10.3, with Path (RFC 3327) and flows (RFC 5626).
+//! Where users can be reached: RFC 3261 §10.3, with Path (RFC 3327), flows (RFC 5626) and public GRUUs (RFC 5627).
 //!
 //! ```text
 //!  REGISTER of a user who proved it ─▶ ask.rs: what it asks, or 400 423 439
@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::sip::StatusCode;
 use crate::sip::endpoint::{Registering, Rejection};
 use crate::sip::headers::Name;
 use crate::sip::transport::Transport;
+use crate::sip::{Host, StatusCode, Uri};
 
 pub use binding::{Binding, BindingId};
 
@@ -36,6 +36,8 @@ pub struct RegistrarOptions {
     pub contacts: usize,
     /// Bindings in all; one more is refused with 503.
     pub bindings: usize,
+    /// The domain of users, in the GRUUs that phones are told.
+    pub domain: Host,
     /// The `Flow-Timer` of RFC 5626 §4.4.1: how long a phone's connection may stay silent.
     pub flow_timer: Duration,
 }
@@ -131,7 +133,7 @@ impl Registrar {
             return Err(StatusCode::SERVICE_UNAVAILABLE.into());
         }
         self.last = last;
-        let headers = self.answer(now, &ask, &bindings);
+        let headers = self.answer(now, (user, &ask), &bindings);
         self.put(user, bindings);
         Ok(Registered { headers, changes })
     }
@@ -253,12 +255,19 @@ impl Registrar {
         }
     }
 
-    /// RFC 3261 §10.3 step 8, RFC 3327 §5.3, RFC 5626 §6.
-    fn answer(&self, now: Instant, ask: &Ask, bindings: &[Binding]) -> Vec<(String, String)> {
+    /// RFC 3261 §10.3 step 8, RFC 3327 §5.3, RFC 5626 §6, RFC 5627 §5.1.
+    fn answer(
+        &self,
+        now: Instant,
+        (user, ask): (&str, &Ask),
+        bindings: &[Binding],
+    ) -> Vec<(String, String)> {
+        let aor = Uri::sip(Some(user), &self.options.domain, None);
+        let aor = Some(&aor).filter(|_| ask.wants_gruu);
         let mut headers = Vec::new();
         let mut push = |name: Name, value: String| headers.push((name.to_string(), value));
         for binding in bindings {
-            push(Name::Contact, binding.contact_line(now));
+            push(Name::Contact, binding.contact_line(now, aor));
         }
         for path in &ask.paths {
             push(Name::Path, path.to_string());
@@ -329,6 +338,8 @@ impl Round {
     }
 }
 
+/// The option tag of RFC 5627.
+const GRUU: &str = "gruu";
 /// The option tag of RFC 5626.
 const OUTBOUND: &str = "outbound";
 

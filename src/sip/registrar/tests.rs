@@ -11,6 +11,7 @@ fn options() -> RegistrarOptions {
         max: Duration::from_hours(2),
         contacts: 3,
         bindings: 5,
+        domain: Host::Name("plenary".into()),
         flow_timer: Duration::from_mins(2),
     }
 }
@@ -104,6 +105,21 @@ fn a_refresh_changes_nothing_but_the_time() {
     assert!(again.changes.is_empty());
     assert_eq!(desk.registrar.bindings("alice")[0].id, id);
     assert!(desk.after(60).is_empty());
+}
+
+#[test]
+fn a_phone_that_has_a_name_is_told_its_gruu_if_it_wants_one() {
+    let instance = "Contact: <sip:a@192.0.2.9>;+sip.instance=\"<urn:uuid:f81d4fae-7dec>\"";
+    let mut desk = Desk::new();
+
+    let wanted = desk.ask(&format!("{instance}|Supported: gruu")).unwrap();
+    let unwanted = desk.ask(instance).unwrap();
+    let odd = desk.ask(&format!("{}|Supported: gruu", instance.replace("f81d", ";>x"))).unwrap();
+
+    let gruu = ";pub-gruu=\"sip:alice@plenary;gr=urn:uuid:f81d4fae-7dec\";";
+    assert!(values(&wanted, "Contact")[0].contains(gruu), "{wanted:?}");
+    assert!(!values(&unwanted, "Contact")[0].contains("gruu"), "{unwanted:?}");
+    assert!(!values(&odd, "Contact")[0].contains("gruu"), "{odd:?}");
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Early {
             }
             Self::Settled => {
                 *self = Self::Theirs { server: within.server };
-                core.emit(Event::Reoffered { session: id, sdp: sdp_of(within.request) });
+                let (dialog, sdp) = (within.dialog.clone(), sdp_of(within.request));
+                core.emit(Event::Reoffered { session: id, dialog, sdp });
             }
         }
     }

@@ -184,7 +184,8 @@ impl Established {
             Exchange::Idle => {}
         }
         self.exchange = Exchange::Theirs { server: within.server };
-        core.emit(Event::Reoffered { session: id, sdp: sdp_of(within.request) });
+        let (dialog, sdp) = (within.dialog.clone(), sdp_of(within.request));
+        core.emit(Event::Reoffered { session: id, dialog, sdp });
     }
 
     pub(super) fn answer_offer(

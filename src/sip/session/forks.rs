@@ -1,4 +1,4 @@
-//! The phones that an INVITE of ours rings at: an early dialog each, with its own RSeq space (RFC 3262 §4) and its own
+//! The phones that INVITEs of ours ring at: an early dialog each, with its own RSeq space (RFC 3262 §4) and its own
 //! offers and answers (RFC 6337 §3.1.1).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::early::{Early, Offerer};
-use super::reliable::complete_prack;
+use super::reliable::{complete_prack, rack_of};
 use super::{Refusal, Within, sdp_of};
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::endpoint::core::Core;
@@ -16,7 +16,11 @@ use crate::sip::headers::RAck;
 use crate::sip::layer::{Owner, RequestId};
 use crate::sip::{Message, Method, StatusCode};
 
-/// All early dialogs of one INVITE.
+/// Names an INVITE of a call by the target that it goes to, however often it is sent there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct BranchId(pub(super) u32);
+
+/// All early dialogs of one call.
 #[derive(Debug, Default)]
 pub(super) struct Forks {
     early: BTreeMap<DialogId, Fork>,
@@ -27,11 +31,14 @@ pub(super) struct Forks {
 /// An early dialog.
 #[derive(Debug)]
 pub(super) struct Fork {
+    branch: BranchId,
     /// The last RSeq in order.
     last: Option<u32>,
     pub(super) exchange: Early,
     /// The answer that came for sure, until an UPDATE replaces it.
     pub(super) answer: Option<Bytes>,
+    /// The answer that came, if it did not come for sure: good where the 2xx has none.
+    pub(super) told: Option<Bytes>,
     /// Our session description, once there is an agreement.
     pub(super) description: Option<Bytes>,
 }
@@ -48,21 +55,32 @@ impl Forks {
     pub(super) fn note(
         &mut self,
         core: &mut Core,
-        id: SessionId,
+        (id, branch): (SessionId, BranchId),
         dialog: Dialog,
         response: &Message,
     ) {
-        if let Some(entry) = core.dialogs.get_mut(&dialog.id) {
+        let own = dialog.id.clone();
+        if let Some(entry) = core.dialogs.get_mut(&own) {
             entry.dialog.refresh_target(response);
         } else if self.early.len() < core.layer.settings.forks {
-            let dialog = core.dialogs.insert_for_session(dialog, id);
-            self.early.insert(dialog, Fork::new());
+            core.dialogs.insert_for_session(dialog, id);
+            self.early.insert(own.clone(), Fork::new(branch));
         }
+        if let Some(fork) = self.early.get_mut(&own)
+            && let Some(sdp) = sdp_of(response).filter(|_| rack_of(response).is_none())
+        {
+            fork.told = Some(sdp);
+        }
+    }
+
+    /// One of the early dialogs.
+    pub(super) fn first(&self) -> Option<&DialogId> {
+        self.early.keys().next()
     }
 
     /// Takes a phone out, because it answered.
     pub(super) fn take(&mut self, dialog: &DialogId) -> Fork {
-        self.early.remove(dialog).unwrap_or_else(Fork::new)
+        self.early.remove(dialog).unwrap_or_else(|| Fork::new(BranchId::default()))
     }
 
     /// Forgets a phone that said BYE.
@@ -70,6 +88,14 @@ impl Forks {
         if let Some(fork) = self.early.remove(dialog) {
             fork.exchange.close(now, core);
             core.dialogs.leave_session(dialog);
+        }
+    }
+
+    /// Forgets the phones that one INVITE rang at.
+    pub(super) fn leave_branch(&mut self, now: Instant, core: &mut Core, branch: BranchId) {
+        let of_branch = self.early.iter().filter(|(_, fork)| fork.branch == branch);
+        for dialog in of_branch.map(|(dialog, _)| dialog.clone()).collect::<Vec<_>>() {
+            self.leave(now, core, &dialog);
         }
     }
 
@@ -204,9 +230,9 @@ impl Forks {
 }
 
 impl Fork {
-    fn new() -> Self {
+    fn new(branch: BranchId) -> Self {
         let exchange = Early::Open(Offerer::Us);
-        Self { last: None, exchange, answer: None, description: None }
+        Self { branch, last: None, exchange, answer: None, told: None, description: None }
     }
 
     /// Notes our description after an UPDATE.

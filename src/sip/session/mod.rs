@@ -20,6 +20,7 @@ mod forks;
 mod incoming;
 mod outgoing;
 mod reliable;
+mod template;
 mod timer;
 
 use std::mem;
@@ -166,6 +167,16 @@ impl Session {
         }
     }
 
+    /// The dialog, early or confirmed; of several phones that ring, one.
+    pub(super) fn any_dialog(&self) -> Option<&DialogId> {
+        match &self.state {
+            State::Incoming(incoming) => Some(incoming.dialog()),
+            State::Outgoing(outgoing) => outgoing.forks.first(),
+            State::Established(established) => Some(established.dialog()),
+            State::Closing(_) | State::Over => None,
+        }
+    }
+
     /// The Call-ID of a call we make, from its first INVITE on.
     pub(super) fn call_id(&self) -> Option<String> {
         match &self.state {
@@ -196,8 +207,8 @@ impl Session {
     ) -> Result<(), Stray> {
         let id = self.id;
         match mem::replace(&mut self.state, State::Over) {
-            State::Outgoing(outgoing) if outgoing.request() == request => {
-                self.state = outgoing.handle_response(now, core, id, response);
+            State::Outgoing(outgoing) if outgoing.is_ours(request) => {
+                self.state = outgoing.handle_response(now, core, id, (request, response));
             }
             State::Established(established) if established.is_ours(request) => {
                 self.state = established.handle_response(now, core, id, &response);
@@ -241,8 +252,8 @@ impl Session {
     ) {
         let (id, status) = (self.id, failure.status());
         self.state = match mem::replace(&mut self.state, State::Over) {
-            State::Outgoing(outgoing) if outgoing.request() == request => {
-                outgoing.fail(now, core, id, Refusal::of_status(status))
+            State::Outgoing(outgoing) if outgoing.is_ours(request) => {
+                outgoing.fail(now, core, id, (request, Refusal::of_status(status)))
             }
             State::Established(established) if established.is_ours(request) => {
                 established.handle_refusal(now, core, id, Refusal::of_status(status))
@@ -382,7 +393,7 @@ impl Session {
                 State::Over
             }
             State::Outgoing(outgoing) => {
-                outgoing.give_up(now, core, reason);
+                outgoing.give_up(now, core, reason.as_deref());
                 State::Over
             }
             State::Established(established) => established.hang_up(now, core, reason),

@@ -1,54 +1,67 @@
-//! A call that rings elsewhere: RFC 3261 §13.2 and, for redirections, §8.1.3.4.
+//! A call that rings elsewhere, at one phone or at several: RFC 3261 §13.2, §16.6 and §16.7 as far as they are those of a
+//! caller that forks by itself, and for redirections §8.1.3.4.
+//!
+//! ```text
+//!  group ─▶ a branch each ─┬─2xx──▶ Established; the others: CANCEL, "Call completed elsewhere"
+//!    ▲                     ├─6xx──▶ Over; the others: CANCEL
+//!    │                     ├─3xx──▶ its best Contacts are branches in its place, the others groups to come
+//!    └── no branch is left,┴─else─▶ noted, unless a better refusal was; the last one: Over
+//!        or it rang long enough
+//! ```
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Instant;
-
-use bytes::Bytes;
+use std::time::{Duration, Instant};
 
 use super::established::{Established, Side};
-use super::forks::{Forks, Order};
+use super::forks::{BranchId, Forks, Order};
 use super::reliable::rack_of;
+use super::template::Template;
 use super::timer::SessionTimer;
-use super::{Ask, RELIABLE, Refusal, State, Within, reason_of, sdp_of};
-use crate::sip::dialog::{Dialog, Identity};
-use crate::sip::digest::{Account, Login};
-use crate::sip::endpoint::core::{ALLOW, Core, SDP};
-use crate::sip::endpoint::{Event, Hunt, Invitation, Prack, SessionId, Target};
+use super::{Ask, Refusal, State, Within, reason_of, sdp_of};
+use crate::sip::dialog::{Dialog, DialogId, Identity};
+use crate::sip::endpoint::core::Core;
+use crate::sip::endpoint::{Event, Hunt, Invitation, SessionId, Target};
 use crate::sip::headers::{Name, NameAddr};
-use crate::sip::layer::{Owner, Request, RequestId};
+use crate::sip::layer::RequestId;
 use crate::sip::uri::Scheme;
-use crate::sip::{Message, Method, StatusCode, Uri};
+use crate::sip::{Message, StatusCode, Uri};
 
-/// An INVITE of ours without a final response; with redirections, a row of them.
+/// INVITEs of ours of which none has been accepted.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    request: RequestId,
-    /// The INVITE, but for its request-URI and sequence number.
     template: Template,
-    timer: SessionTimer,
-    target: Target,
-    sequence: u32,
+    /// Whom it rings now.
+    branches: Vec<Branch>,
     pub(super) forks: Forks,
     /// Everywhere the call went or will go.
     visited: Vec<Uri>,
-    /// Where it goes next if it fails.
-    targets: VecDeque<Target>,
+    /// Where it goes next: all of a group at once.
+    groups: VecDeque<Vec<Target>>,
     hunt: Hunt,
+    /// The refusal to be reported if all fail.
+    best: Option<Refusal>,
+    /// The highest sequence number so far.
+    sequence: u32,
+    last: BranchId,
     redirects_left: usize,
+    /// How long a group rings while another waits.
+    patience: Option<Duration>,
+    /// When this group has rung long enough.
+    group_until: Option<Instant>,
     /// When we stop ringing.
     until: Instant,
 }
 
+/// An INVITE to one target.
 #[derive(Debug)]
-struct Template {
-    identity: Identity,
-    from: String,
-    to: String,
-    call_id: String,
-    headers: Vec<(String, String)>,
-    offer: Option<Bytes>,
-    account: Option<Arc<Account>>,
+struct Branch {
+    id: BranchId,
+    request: RequestId,
+    target: Target,
+    sequence: u32,
+    timer: SessionTimer,
+    /// How often it was sent.
+    invites: u32,
 }
 
 impl Outgoing {
@@ -58,35 +71,35 @@ impl Outgoing {
     }
 
     pub(super) fn new(now: Instant, core: &mut Core, id: SessionId, call: Invitation) -> Self {
-        let Invitation { target, others, hunt, from, mut to, offer, headers, account, identity } =
-            call;
+        let Invitation { targets, patience, hunt, from, mut to, .. } = call;
         to.params.remove("tag");
         let own = || Identity::party(from.uri.user_plain().unwrap_or_default());
-        let identity = identity.unwrap_or_else(own);
         let template = Template {
-            identity,
+            identity: call.identity.unwrap_or_else(own),
             from: from.with_tag(&core.layer.new_tag()).to_string(),
             to: to.to_string(),
             call_id: core.layer.new_call_id(),
-            headers,
-            offer,
-            account,
+            headers: call.headers,
+            offer: call.offer,
+            account: call.account,
         };
-        let timer = SessionTimer::new(core.layer.settings.min_se);
-        let request = template.send(now, core, id, (&target, 1, &timer));
-        Self {
-            request,
+        let mut outgoing = Self {
             template,
-            timer,
-            sequence: 1,
+            branches: Vec::new(),
             forks: Forks::default(),
-            visited: others.iter().chain([&target]).map(|to| to.uri.clone()).collect(),
-            target,
-            targets: others.into(),
+            visited: targets.iter().flatten().map(|to| to.uri.clone()).collect(),
+            groups: targets.into_iter().filter(|group| !group.is_empty()).collect(),
             hunt,
+            best: None,
+            sequence: 0,
+            last: BranchId::default(),
             redirects_left: core.layer.settings.redirects,
+            patience,
+            group_until: None,
             until: now + core.layer.settings.ring,
-        }
+        };
+        outgoing.call_next(now, core, id);
+        outgoing
     }
 
     /// Says otherwise who we are, from the next message on.
@@ -96,29 +109,36 @@ impl Outgoing {
 
     /// Notes that the INVITE, or an UPDATE before its answer, went out again under another name.
     pub(super) fn note_sent_again(&mut self, request: RequestId, again: RequestId) {
-        if self.request == request {
-            self.request = again;
-            self.sequence += 1;
+        if let Some(branch) = self.branches.iter_mut().find(|branch| branch.request == request) {
+            branch.request = again;
+            branch.sequence += 1;
+            self.sequence = self.sequence.max(branch.sequence);
         } else {
             self.forks.note_sent_again(request, again);
         }
     }
 
-    pub(super) fn request(&self) -> RequestId {
-        self.request
+    /// True if this is the INVITE to somebody whom it rings now.
+    pub(super) fn is_ours(&self, request: RequestId) -> bool {
+        self.branches.iter().any(|branch| branch.request == request)
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.until
+        self.group_until.map_or(self.until, |group| group.min(self.until))
     }
 
     pub(super) fn handle_timeout(
-        self: Box<Self>,
+        mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
     ) -> State {
         if now < self.until {
+            if self.group_until.is_some_and(|until| until <= now) {
+                self.release_all(now, core, None);
+                self.note_refusal(Refusal::of_status(StatusCode::REQUEST_TIMEOUT));
+                self.call_next(now, core, id);
+            }
             return State::Outgoing(self);
         }
         self.give_up(now, core, None);
@@ -127,76 +147,151 @@ impl Outgoing {
         State::Over
     }
 
+    /// Takes a response to an INVITE that [`Self::is_ours`].
     pub(super) fn handle_response(
         mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        response: Message,
+        (request, response): (RequestId, Message),
     ) -> State {
+        let Some(at) = self.position(request) else { return State::Outgoing(self) };
         match response.status() {
             Some(status) if status.is_provisional() => {
-                self.progress(now, core, id, (status, &response));
+                self.progress(now, core, (id, at), (status, &response));
                 State::Outgoing(self)
             }
-            Some(status) if status.is_success() => self.establish(now, core, id, response),
+            Some(status) if status.is_success() => self.establish(now, core, (id, at), response),
             Some(status) if status.is_redirection() => {
-                self.note_targets(core, &response);
-                self.fail(now, core, id, Refusal::of_response(&response))
+                self.redirect(now, core, (id, request), &response)
             }
-            Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) if self.bears_longer(&response) => {
-                self.forks.leave_all(now, core);
-                let target = self.target.clone();
-                self.send_again(now, core, id, target)
+            Some(StatusCode::SESSION_INTERVAL_TOO_SMALL) if self.bears_longer(at, &response) => {
+                self.send_again(now, core, (id, at));
+                State::Outgoing(self)
             }
-            _ => self.fail(now, core, id, Refusal::of_response(&response)),
+            _ => self.fail(now, core, id, (request, Refusal::of_response(&response))),
         }
     }
 
-    /// Goes to the next target of a redirection, or reports the refusal if there is none.
+    /// Takes the refusal of a branch, made here for want of one or not.
     pub(super) fn fail(
         mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        refusal: Refusal,
+        (request, refusal): (RequestId, Refusal),
     ) -> State {
-        self.forks.leave_all(now, core);
-        let goes_on = match (refusal.status.code(), self.hunt) {
+        self.leave(now, core, request);
+        let status = refusal.status;
+        let goes_on = match (status.code(), self.hunt) {
             (600.., _) => false,
             (300..=399 | 408 | 500..=599, _) | (_, Hunt::Refused) => true,
             (_, Hunt::Unreachable) => false,
         };
-        let Some(target) = self.targets.pop_front().filter(|_| goes_on) else {
+        if !goes_on {
+            let why = format!("SIP;cause={};text=\"{}\"", status.code(), status.reason());
+            self.give_up(now, core, Some(&why));
             emit_failed(core, id, refusal);
             return State::Over;
-        };
-        self.send_again(now, core, id, target)
+        }
+        self.note_refusal(refusal);
+        self.go_on(now, core, id)
     }
 
-    fn send_again(
-        mut self: Box<Self>,
-        now: Instant,
-        core: &mut Core,
-        id: SessionId,
-        target: Target,
-    ) -> State {
-        self.sequence += 1;
-        self.request = self.template.send(now, core, id, (&target, self.sequence, &self.timer));
-        self.target = target;
+    /// The next group, once nobody is called any more; without one it has failed.
+    fn go_on(mut self: Box<Self>, now: Instant, core: &mut Core, id: SessionId) -> State {
+        if self.branches.is_empty() {
+            self.call_next(now, core, id);
+        }
+        if self.branches.is_empty() {
+            let nobody = || Refusal::of_status(StatusCode::TEMPORARILY_UNAVAILABLE);
+            emit_failed(core, id, self.best.take().unwrap_or_else(nobody));
+            return State::Over;
+        }
         State::Outgoing(self)
     }
 
+    fn call_next(&mut self, now: Instant, core: &mut Core, id: SessionId) {
+        let Some(group) = self.groups.pop_front() else { return };
+        self.call(now, core, id, group);
+        self.time_group(now);
+    }
+
+    /// Only who is waited for makes a group impatient.
+    fn time_group(&mut self, now: Instant) {
+        let patience = self.patience.filter(|_| !self.groups.is_empty());
+        self.group_until = patience.map(|patience| now + patience);
+    }
+
+    /// Calls all of these at once. Like the branches of a proxy they have one sequence number, so that a phone that is
+    /// reached in two ways rings once (§8.2.2.2).
+    fn call(&mut self, now: Instant, core: &mut Core, id: SessionId, group: Vec<Target>) {
+        self.sequence += 1;
+        for target in group {
+            let timer = SessionTimer::new(core.layer.settings.min_se);
+            let request = self.template.send(now, core, id, (&target, self.sequence, &timer));
+            self.last.0 += 1;
+            self.branches.push(Branch {
+                id: self.last,
+                request,
+                target,
+                sequence: self.sequence,
+                timer,
+                invites: 1,
+            });
+        }
+    }
+
+    fn send_again(&mut self, now: Instant, core: &mut Core, (id, at): (SessionId, usize)) {
+        let branch = &mut self.branches[at];
+        self.forks.leave_branch(now, core, branch.id);
+        branch.sequence += 1;
+        branch.invites += 1;
+        self.sequence = self.sequence.max(branch.sequence);
+        let invite = (&branch.target, branch.sequence, &branch.timer);
+        branch.request = self.template.send(now, core, id, invite);
+    }
+
     /// Takes the Min-SE of a 422 (RFC 4028 §7.3), if it makes a difference and not too many did before.
-    fn bears_longer(&mut self, response: &Message) -> bool {
+    fn bears_longer(&mut self, at: usize, response: &Message) -> bool {
+        let branch = &mut self.branches[at];
         let min = response.headers.min_se().map(|min| min.interval);
-        self.timer.raise(min) && self.sequence < MAX_INVITES
+        branch.timer.raise(min) && branch.invites < MAX_INVITES
     }
 
     /// Cancels; a 2xx that crosses the CANCEL is released when it comes.
-    pub(super) fn give_up(mut self: Box<Self>, now: Instant, core: &mut Core, why: Option<String>) {
+    pub(super) fn give_up(mut self: Box<Self>, now: Instant, core: &mut Core, why: Option<&str>) {
+        self.release_all(now, core, why);
+    }
+
+    fn release_all(&mut self, now: Instant, core: &mut Core, why: Option<&str>) {
         self.forks.leave_all(now, core);
-        core.layer.cancel(now, self.request, why);
+        for branch in self.branches.drain(..) {
+            core.layer.cancel(now, branch.request, why.map(str::to_owned));
+        }
+    }
+
+    fn position(&self, request: RequestId) -> Option<usize> {
+        self.branches.iter().position(|branch| branch.request == request)
+    }
+
+    /// Forgets a branch that has its final response.
+    fn leave(&mut self, now: Instant, core: &mut Core, request: RequestId) {
+        if let Some(at) = self.position(request) {
+            let branch = self.branches.remove(at);
+            self.forks.leave_branch(now, core, branch.id);
+        }
+    }
+
+    /// §16.7 step 6. Of ways to one callee the last one tried knows best.
+    fn note_refusal(&mut self, refusal: Refusal) {
+        let is_better = match (&self.best, self.hunt) {
+            (None, _) | (_, Hunt::Unreachable) => true,
+            (Some(best), Hunt::Refused) => rank(refusal.status) < rank(best.status),
+        };
+        if is_better {
+            self.best = Some(refusal);
+        }
     }
 
     /// A request of the callee within an early dialog.
@@ -231,75 +326,110 @@ impl Outgoing {
         &mut self,
         now: Instant,
         core: &mut Core,
-        id: SessionId,
+        (id, at): (SessionId, usize),
         (status, response): (StatusCode, &Message),
     ) {
         if response.headers.to().is_ok_and(|to| to.tag().is_some()) {
-            self.note_early(core, id, response);
+            self.note_early(core, (id, at), response);
         }
         if let Some(rack) = rack_of(response) {
-            let (offer, reliable) = (self.template.offer.as_ref(), (response, rack));
-            let order = self.forks.acknowledge_reliable(now, core, reliable, offer);
+            let offer = self.template.offer_to(&self.branches[at].target);
+            let order = self.forks.acknowledge_reliable(now, core, (response, rack), offer);
             if order == Order::Broken {
                 return;
             }
         }
         let (reason, sdp) = (reason_of(response), sdp_of(response));
-        core.emit(Event::Progress { session: id, status, reason, sdp });
+        let dialog = DialogId::of_response(response);
+        core.emit(Event::Progress { session: id, status, reason, sdp, dialog });
     }
 
-    fn note_early(&mut self, core: &mut Core, id: SessionId, response: &Message) {
-        let Some(invite) = core.layer.request_sent(self.request) else { return };
-        let flow = core.layer.flow_of(self.request);
-        let dialog = Dialog::of_response(invite, response, flow, &self.template.identity);
-        if let Some(mut dialog) = dialog {
-            dialog.account.clone_from(&self.template.account);
-            self.forks.note(core, id, dialog, response);
+    fn note_early(&mut self, core: &mut Core, (id, at): (SessionId, usize), response: &Message) {
+        if let Some(dialog) = self.dialog(core, at, response) {
+            self.forks.note(core, (id, self.branches[at].id), dialog, response);
         }
+    }
+
+    /// The dialog that a response to a branch makes or belongs to.
+    fn dialog(&self, core: &Core, at: usize, response: &Message) -> Option<Dialog> {
+        let request = self.branches[at].request;
+        let invite = core.layer.request_sent(request)?;
+        let flow = core.layer.flow_of(request);
+        let mut dialog = Dialog::of_response(invite, response, flow, &self.template.identity)?;
+        dialog.account.clone_from(&self.template.account);
+        Some(dialog)
     }
 
     fn establish(
         mut self: Box<Self>,
         now: Instant,
         core: &mut Core,
-        id: SessionId,
+        (id, at): (SessionId, usize),
         response: Message,
     ) -> State {
-        let invite = core.layer.request_sent(self.request);
-        let flow = core.layer.flow_of(self.request);
-        let identity = &self.template.identity;
-        let dialog =
-            invite.and_then(|invite| Dialog::of_response(invite, &response, flow, identity));
-        let Some(mut dialog) = dialog else {
+        let Some(dialog) = self.dialog(core, at, &response) else {
             // Not even an ACK can be sent; the callee gives up when it misses that.
-            return self.fail(now, core, id, Refusal::of_status(StatusCode::BAD_REQUEST));
+            let refusal = Refusal::of_status(StatusCode::BAD_REQUEST);
+            let request = self.branches[at].request;
+            return self.fail(now, core, id, (request, refusal));
         };
-        dialog.account.clone_from(&self.template.account);
+        let Branch { request, target, sequence, timer, .. } = self.branches.remove(at);
         let dialog = core.dialogs.insert_for_session(dialog, id);
         let fork = self.forks.take(&dialog);
-        self.forks.leave_all(now, core);
+        self.release_all(now, core, Some(ELSEWHERE));
         let is_settled = !fork.exchange.is_open();
+        let offer = self.template.offer_to(&target).cloned();
         // RFC 6337 §3.1.1: after a reliable answer, what the 2xx says is none.
-        let sdp = if is_settled { fork.answer } else { sdp_of(&response) };
-        let mut established = Box::new(Established::new(dialog, Side::Caller, self.timer));
+        let sdp = if is_settled {
+            fork.answer
+        } else {
+            sdp_of(&response).or_else(|| fork.told.filter(|_| offer.is_some()))
+        };
+        let mut established = Box::new(Established::new(dialog, Side::Caller, timer));
         established.timer.conclude(now, &response);
         established.updates.note(&response);
-        established.description = fork.description.or_else(|| self.template.offer.clone());
-        established.owe_ack(self.request, self.sequence);
-        if self.template.offer.is_some() || is_settled || sdp.is_none() {
+        let is_acknowledged = offer.is_some() || is_settled || sdp.is_none();
+        established.description = fork.description.or(offer);
+        established.owe_ack(request, sequence);
+        if is_acknowledged {
             established.acknowledge(core, None);
         }
         if is_settled {
             established.exchange = fork.exchange.into_exchange(now + core.layer.settings.ring);
         }
-        core.emit(Event::Answered { session: id, sdp, response: Box::new(response) });
+        let (response, target) = (Box::new(response), Box::new(target));
+        core.emit(Event::Answered { session: id, sdp, response, target });
         State::Established(established)
     }
 
-    /// Takes the Contacts of a 3xx, best first, that were not tried yet.
-    fn note_targets(&mut self, core: &Core, response: &Message) {
+    /// Calls the best Contacts of a 3xx in the place of who said it; the others have to wait, the better ones less long.
+    fn redirect(
+        mut self: Box<Self>,
+        now: Instant,
+        core: &mut Core,
+        (id, request): (SessionId, RequestId),
+        response: &Message,
+    ) -> State {
+        let mut groups = self.contacts_of(core, response);
+        let Some(best) = groups.pop_front() else {
+            return self.fail(now, core, id, (request, Refusal::of_response(response)));
+        };
+        self.leave(now, core, request);
+        self.call(now, core, id, best);
+        for group in groups.into_iter().rev() {
+            self.groups.push_front(group);
+        }
+        if self.group_until.is_none() {
+            self.time_group(now);
+        }
+        State::Outgoing(self)
+    }
+
+    /// The Contacts of a 3xx that were not tried yet, in groups, best first.
+    fn contacts_of(&mut self, core: &Core, response: &Message) -> VecDeque<Vec<Target>> {
+        let mut groups = VecDeque::new();
         if self.redirects_left == 0 {
-            return;
+            return groups;
         }
         self.redirects_left -= 1;
         let mut contacts: Vec<NameAddr> = response
@@ -310,70 +440,36 @@ impl Outgoing {
             .take(core.layer.settings.forks)
             .collect();
         contacts.sort_by_key(|contact| std::cmp::Reverse(quality(contact)));
-        for contact in contacts.into_iter().rev() {
-            if !self.visited.iter().any(|uri| uri.is_equivalent(&contact.uri)) {
-                self.visited.push(contact.uri.clone());
-                self.targets.push_front(contact.uri.into());
+        for contacts in contacts.chunk_by(|one, other| quality(one) == quality(other)) {
+            let mut group = Vec::new();
+            for contact in contacts {
+                if !self.visited.iter().any(|uri| uri.is_equivalent(&contact.uri)) {
+                    self.visited.push(contact.uri.clone());
+                    group.push(contact.uri.clone().into());
+                }
+            }
+            if !group.is_empty() {
+                groups.push_back(group);
             }
         }
-    }
-}
-
-impl Template {
-    fn send(
-        &self,
-        now: Instant,
-        core: &mut Core,
-        id: SessionId,
-        (to, sequence, timer): (&Target, u32, &SessionTimer),
-    ) -> RequestId {
-        let target = &to.uri;
-        let mut message = Message::request(Method::Invite, target.without_headers());
-        let headers = &mut message.headers;
-        for route in &to.routes {
-            headers.push(Name::Route, route.clone());
-        }
-        headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, self.from.clone());
-        headers.push(Name::To, self.to.clone());
-        headers.push(Name::CallId, self.call_id.clone());
-        headers.push(Name::CSeq, format!("{sequence} INVITE"));
-        headers.push(Name::Allow, ALLOW);
-        headers.push(Name::Supported, core.layer.settings.extensions().join(", "));
-        if core.layer.settings.prack == Prack::Required {
-            headers.push(Name::Require, RELIABLE);
-        }
-        timer.ask_first(core.layer.settings.session_expires, headers);
-        headers.push(Name::UserAgent, core.layer.settings.product.clone());
-        for (name, value) in &self.headers {
-            let name = Name::new(name);
-            if name == Name::MaxForwards {
-                headers.replace(name, value.clone());
-            } else if !OWN_HEADERS.contains(&name) {
-                headers.push(name, value.clone());
-            }
-        }
-        // RFC 3261 §19.1.5: only headers that a referrer may rightly ask for are taken from a URI.
-        for (name, value) in target.headers() {
-            let name = Name::new(&name);
-            if URI_HEADERS.contains(&name) {
-                headers.replace(name, value.into_owned());
-            }
-        }
-        if let Some(offer) = &self.offer {
-            headers.push(Name::ContentType, SDP);
-            message.body = offer.clone();
-        }
-        let contact = Some(self.identity.clone());
-        let owner = Owner::Session(id);
-        let login = self.account.clone().map(Login::new);
-        core.layer.send(now, Request { message, contact, owner, flow: to.flow, login })
+        groups
     }
 }
 
 fn emit_failed(core: &mut Core, session: SessionId, refusal: Refusal) {
     let Refusal { status, reason, retry_after, .. } = refusal;
     core.emit(Event::Failed { session, status, reason, retry_after });
+}
+
+/// How little a refusal tells who called several phones: the lowest class first, in it what helps to call again, and last
+/// what only says that nobody was there (§16.7 step 6).
+fn rank(status: StatusCode) -> (u16, u8) {
+    let within = match status.code() {
+        401 | 407 | 415 | 420 | 484 => 0,
+        408 | 480..=482 | 487 => 2,
+        _ => 1,
+    };
+    (status.code() / 100, within)
 }
 
 /// The `q` of a Contact in thousandths; 1 if there is none (RFC 3261 §20.10).
@@ -390,24 +486,8 @@ fn quality(contact: &NameAddr) -> u32 {
     }
 }
 
-/// INVITEs of one call, redirections included: each proxy on the way may want a longer session interval.
+/// INVITEs to one target: each proxy on the way may want a longer session interval.
 const MAX_INVITES: u32 = 10;
 
-/// What the endpoint itself decides.
-const OWN_HEADERS: [Name; 11] = [
-    Name::Via,
-    Name::From,
-    Name::To,
-    Name::CallId,
-    Name::CSeq,
-    Name::Contact,
-    Name::ContentType,
-    Name::ContentLength,
-    Name::RecordRoute,
-    Name::SessionExpires,
-    Name::MinSe,
-];
-
-/// RFC 3891, 3911, 3892, 4538 and harmless ones.
-const URI_HEADERS: [Name; 5] =
-    [Name::Replaces, Name::Join, Name::ReferredBy, Name::TargetDialog, Name::Subject];
+/// RFC 3326 §3.1: not a missed call, since it was answered at another phone.
+const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";

@@ -16,7 +16,7 @@ pub struct Baresip {
     folder: PathBuf,
 }
 
-/// What it recorded: 8 kHz, mono.
+/// What somebody recorded: 8 kHz, mono.
 #[derive(Debug)]
 pub struct Tape {
     samples: Vec<f64>,
@@ -46,7 +46,17 @@ impl Baresip {
 
     /// Registers as `name` at a registrar given as host and port, and answers whoever calls.
     pub fn registered(name: &str, registrar: &str, tone_hz: u32, account: &str) -> Self {
-        let account = format!("<sip:{name}@{registrar}>;regint=60;answermode=auto{account}");
+        Self::registered_with(name, registrar, (tone_hz, account), "auto")
+    }
+
+    /// The same, answering as baresip's `answermode` says: `manual` rings until somebody else has the call.
+    pub fn registered_with(
+        name: &str,
+        registrar: &str,
+        (tone_hz, account): (u32, &str),
+        mode: &str,
+    ) -> Self {
+        let account = format!("<sip:{name}@{registrar}>;regint=60;answermode={mode}{account}");
         Self::run("-4", (&account, ""), tone_hz, &[])
     }
 
@@ -90,7 +100,7 @@ impl Baresip {
         let mut paths = entries.map(|entry| entry.path());
         let tape = paths.find(|path| path.to_string_lossy().ends_with("-dec.wav"));
         let tape = tape.unwrap_or_else(|| panic!("baresip recorded nothing:\n{}", self.log()));
-        Tape { samples: read_samples(&tape) }
+        Tape::read(&tape)
     }
 
     fn log(&self) -> String {
@@ -111,6 +121,11 @@ impl Drop for Baresip {
 }
 
 impl Tape {
+    /// A WAV file of 16 bits, mono, 8 kHz.
+    pub fn read(path: &Path) -> Self {
+        Self { samples: read_samples(path) }
+    }
+
     /// Level of a tone in the loudest second of the recording, dB below a full-scale sine.
     pub fn level_db(&self, hz: u32) -> f64 {
         let second = |part: &[f64]| {
@@ -147,7 +162,7 @@ fn config(folder: &Path, host: &str) -> String {
 }
 
 /// A minute of a tone, −16 dB below full scale: 16-bit PCM, mono, 8 kHz.
-fn write_tone(path: &Path, hz: u32) {
+pub fn write_tone(path: &Path, hz: u32) {
     let length = 60 * RATE as u32;
     let mut wav = Vec::new();
     wav.extend(b"RIFF");

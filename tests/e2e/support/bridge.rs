@@ -32,6 +32,7 @@ pub struct Bridge {
     child: Child,
     folder: PathBuf,
     pub sip: SocketAddr,
+    pub api: SocketAddr,
     pub client: Client,
     events: Arc<EventLog>,
 }
@@ -65,7 +66,7 @@ impl Bridge {
             .spawn()
             .expect("the binary runs");
         let client = Client::new(format!("http://{api}"), KEY);
-        let mut bridge = Self { child, folder, sip, client, events: Arc::default() };
+        let mut bridge = Self { child, folder, sip, api, client, events: Arc::default() };
         bridge.wait_until_ready(api);
         bridge.client.stream(None, Arc::clone(&bridge.events));
         bridge

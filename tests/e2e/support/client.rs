@@ -53,7 +53,7 @@ impl Client {
         body: Option<&str>,
     ) -> Result<Response, ureq::Error> {
         let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+            http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         if !self.key.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.key));
         }

@@ -22,6 +22,7 @@ mod latency;
 mod measure;
 mod net;
 mod procstat;
+mod requests;
 mod rtp;
 mod signal;
 mod sip;
@@ -36,6 +37,8 @@ commands
   capacity    add participants until the quality breaks or the generator saturates
   latency     one-way delay through the bridge
   fidelity    what three legs hear of each other and of themselves
+  register    registrations with digest a second, and what one costs
+  calls       calls a second that are hung up as soon as they are answered
   floor       CPU cost of the cheapest UDP reflectors (no bridge can be cheaper)
   janus       as run, against Janus AudioBridge (same as run --janus URL)
   fakebridge  small bridge with faults on request, to test this tool
@@ -68,6 +71,8 @@ fn go(cmd: &str, rest: &[String]) -> Result<(), String> {
         "capacity" => measure::capacity(&a).map(|_| ()),
         "latency" => latency::run(&a).map(|_| ()),
         "fidelity" => fidelity::run(&a).map(|_| ()),
+        "register" => requests::run(requests::Doing::Registers, &a).map(|_| ()),
+        "calls" => requests::run(requests::Doing::Calls, &a).map(|_| ()),
         "floor" => floor::run(&a).map(|_| ()),
         "reflector" => floor::reflector(&a),
         "fakebridge" => {

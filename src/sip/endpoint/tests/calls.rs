@@ -136,7 +136,8 @@ fn names_are_resolved_and_requests_follow() {
     let mut net = Network::new(2, 1, Weather::FINE);
     let target = Uri::parse(b"sip:anybody@u1").unwrap();
     let headers = vec![("X-Thing".into(), "kept".into())];
-    let invitation = Invitation { target: target.into(), headers, ..invitation(0, 1, None) };
+    let invitation =
+        Invitation { targets: vec![vec![target.into()]], headers, ..invitation(0, 1, None) };
 
     net.act(0, |endpoint, now| endpoint.invite(now, invitation));
 

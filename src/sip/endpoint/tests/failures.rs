@@ -74,7 +74,7 @@ fn a_name_without_addresses_is_503() {
     let mut net = Network::new(1, 1, Weather::FINE);
     let target = crate::sip::Uri::parse(b"sip:a@nowhere").unwrap();
     let call = crate::sip::endpoint::Invitation {
-        target: target.into(),
+        targets: vec![vec![target.into()]],
         ..super::network::invitation(0, 1, None)
     };
 

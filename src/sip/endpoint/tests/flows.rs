@@ -85,7 +85,7 @@ fn the_newest_connection_of_a_call_is_taken() {
 fn a_callee_over_tcp_gets_ack_and_bye_on_the_connection_of_its_answer() {
     let mut net = Network::new(1, 1, Weather::FINE);
     let target = Uri::parse(b"sip:peer@192.0.2.100:5060;transport=tcp").unwrap();
-    let call = Invitation { target: target.into(), ..invitation(0, 1, Some("offer")) };
+    let call = Invitation { targets: vec![vec![target.into()]], ..invitation(0, 1, Some("offer")) };
     let session = net.act(0, |endpoint, now| endpoint.invite(now, call));
     let phone = Phone {
         source: at([192, 0, 2, 100], 5060),
@@ -104,7 +104,7 @@ fn a_callee_over_tcp_gets_ack_and_bye_on_the_connection_of_its_answer() {
 fn an_ack_whose_connection_is_gone_goes_to_the_contact() {
     let mut net = Network::new(1, 1, Weather::FINE);
     let target = Uri::parse(b"sip:peer@192.0.2.100:5060;transport=tcp").unwrap();
-    let call = Invitation { target: target.into(), ..invitation(0, 1, Some("offer")) };
+    let call = Invitation { targets: vec![vec![target.into()]], ..invitation(0, 1, Some("offer")) };
     net.act(0, |endpoint, now| endpoint.invite(now, call));
     let phone = Phone {
         source: at([192, 0, 2, 100], 5060),

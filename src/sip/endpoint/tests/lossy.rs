@@ -164,6 +164,7 @@ impl Users {
             | Event::ReferProgress { .. }
             | Event::Info { .. }
             | Event::Registering(_)
+            | Event::Publishing(_)
             | Event::Options(_)
             | Event::Replied { .. }
             | Event::Texted(_)

@@ -11,6 +11,7 @@ mod logins;
 mod lossy;
 mod network;
 mod noise;
+mod parallel;
 mod refers;
 mod refusals;
 mod script;

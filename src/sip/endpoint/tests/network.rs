@@ -280,8 +280,8 @@ impl Network {
 /// A call from one number to another.
 pub(super) fn invitation(from: usize, to: usize, offer: Option<&str>) -> Invitation {
     Invitation {
-        target: uri(to).into(),
-        others: Vec::new(),
+        targets: vec![vec![uri(to).into()]],
+        patience: None,
         from: NameAddr::new(uri(from)),
         to: NameAddr::new(uri(to)),
         offer: offer.map(sdp),
@@ -371,6 +371,7 @@ fn name(event: &Event) -> String {
         Event::Info { body, .. } => format!("info {}", String::from_utf8_lossy(body)),
         Event::Options(_) => "options".into(),
         Event::Registering(_) => "registering".into(),
+        Event::Publishing(_) => "publishing".into(),
         Event::Subscribing(subscribing) => format!("subscribing {}", subscribing.package),
         Event::NotifyDue { whole, .. } => {
             format!("notify due{}", if *whole { " whole" } else { "" })

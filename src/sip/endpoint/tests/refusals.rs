@@ -12,7 +12,12 @@ use crate::sip::headers::Name;
 fn requests_are_refused_as_rfc_3261_says() {
     let cases = [
         ("unknown method", request("DANCE", ("1", "", 1), "", ""), "405 DANCE", "Allow"),
-        ("known method", request("PUBLISH", ("1", "", 1), "", ""), "405 PUBLISH", "Allow"),
+        (
+            "event",
+            request("PUBLISH", ("1", "", 1), "Event: x\r\n", ""),
+            "489 PUBLISH",
+            "Allow-Events",
+        ),
         ("scheme", invite("1", "", "").replace("INVITE sip:", "INVITE tel:"), "416 INVITE", "To"),
         ("extension", invite("1", "Require: 100rel, x\r\n", ""), "420 INVITE", "Unsupported"),
         ("type", invite("1", "Content-Type: text/plain\r\n", "hi"), "415 INVITE", "Accept"),

@@ -203,8 +203,8 @@ fn server(number: u8) -> SocketAddr {
 }
 
 fn call(net: &mut Network, uri: &str) -> SessionId {
-    let target = Uri::parse(uri.as_bytes()).unwrap().into();
-    let call = Invitation { target, ..invitation(0, 1, Some("offer")) };
+    let targets = vec![vec![Uri::parse(uri.as_bytes()).unwrap().into()]];
+    let call = Invitation { targets, ..invitation(0, 1, Some("offer")) };
     net.act(0, |endpoint, now| endpoint.invite(now, call))
 }
 

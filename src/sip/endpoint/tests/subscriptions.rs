@@ -186,8 +186,8 @@ fn a_subscriber_in_trouble_is_told_everything_later_and_not_for_ever() {
 #[test]
 fn what_cannot_be_granted_is_refused_with_what_could_be() {
     let refusals = [
-        ("", 489, Name::AllowEvents, "conference, refer"),
-        ("Event: presence-x\r\n", 489, Name::AllowEvents, "conference, refer"),
+        ("", 489, Name::AllowEvents, "conference, dialog, presence, refer"),
+        ("Event: presence-x\r\n", 489, Name::AllowEvents, "conference, dialog, presence, refer"),
         ("Event: conference\r\nExpires: 30\r\n", 423, Name::MinExpires, "60"),
         (
             "Event: conference\r\nAccept: text/plain\r\n",
