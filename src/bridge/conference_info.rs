@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use api::model::{Direction, LeftReason, LegId, Role};
 
 use super::leg::{Leg, Privacy, Stage};
-use super::xml::Xml;
+use super::xml::{self, Scope, Xml};
 
 /// A conference as one subscriber sees it.
 #[derive(Debug)]
@@ -27,13 +27,6 @@ pub(super) struct ConferenceInfo<'a> {
     pub(super) locked: bool,
     /// `None`: more than are told one by one.
     pub(super) users: Option<Vec<User<'a>>>,
-}
-
-/// RFC 4575 §4.4.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Scope {
-    Full,
-    Partial,
 }
 
 /// Somebody, or who it was.
@@ -70,16 +63,11 @@ fn tail(id: LegId) -> String {
 impl ConferenceInfo<'_> {
     /// The document.
     pub(super) fn print(&self) -> String {
-        let mut out = String::with_capacity(1024);
-        self.write(&mut out).expect("a String takes all that is written");
-        out
+        xml::print(1024, |out| self.write(out))
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
-        let state = match self.scope {
-            Scope::Full => "full",
-            Scope::Partial => "partial",
-        };
+        let state = self.scope;
         write!(
             out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\

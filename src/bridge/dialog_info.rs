@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::model::{Direction, LeftReason, LegId, SipFailure};
 
-use super::xml::Xml;
+use super::xml::{self, Scope, Xml};
 use crate::sip::dialog::DialogId;
 
 /// The dialogs of a user, as one subscriber sees them.
@@ -20,13 +20,6 @@ pub(super) struct DialogInfo<'a> {
     pub(super) version: u32,
     pub(super) scope: Scope,
     pub(super) dialogs: Vec<Dialog>,
-}
-
-/// RFC 4235 §4.1.1.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Scope {
-    Full,
-    Partial,
 }
 
 /// A dialog of one of the user's phones, or what it was.
@@ -95,16 +88,11 @@ impl Ending {
 impl DialogInfo<'_> {
     /// The document.
     pub(super) fn print(&self) -> String {
-        let mut out = String::with_capacity(512);
-        self.write(&mut out).expect("a String takes all that is written");
-        out
+        xml::print(512, |out| self.write(out))
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {
-        let state = match self.scope {
-            Scope::Full => "full",
-            Scope::Partial => "partial",
-        };
+        let state = self.scope;
         write!(
             out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\

@@ -9,10 +9,11 @@ use api::event::EventType;
 use api::model::{LeftReason, LegId, RoomId};
 
 use super::Bridge;
-use super::conference_info::{ConferenceInfo, Presence, Scope, User, entity_of};
+use super::conference_info::{ConferenceInfo, Presence, User, entity_of};
 use super::leg::Leg;
 use super::room::Room;
 use super::signal::{rejection, user_of};
+use super::xml::Scope;
 use crate::sip::endpoint::{Rejection, Subscribing, SubscriptionId};
 use crate::sip::{StatusCode, Uri};
 

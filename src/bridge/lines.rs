@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::model::{Direction, LeftReason, LegId, SipFailure};
 
 use super::Bridge;
-use super::dialog_info::{Details, Dialog, DialogInfo, Ending, Scope, State};
+use super::dialog_info::{Details, Dialog, DialogInfo, Ending, State};
 use super::followers::entity_uri;
 use super::leg::{Leg, Privacy, Stage};
 use super::signal::user_of;
+use super::xml::Scope;
 use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::{Identity, Invited, Rejection, Subscribing, SubscriptionId};
 use crate::sip::{Message, StatusCode};

@@ -8,7 +8,7 @@ use api::model::{self, Page, PageQuery, PresenceStatus, SetPresence};
 
 use super::command::{Answer, no_such, page};
 use super::leg::Stage;
-use super::xml::Xml;
+use super::xml::{self, Xml};
 use super::{Bridge, Subject};
 use crate::sip::endpoint::{Publishing, Rejection};
 use crate::sip::pidf::{Basic, Pidf};
@@ -36,9 +36,7 @@ impl Presence {
 
     /// The document of RFC 3863 and RFC 4480.
     pub(super) fn print(&self, entity: &str) -> String {
-        let mut out = String::with_capacity(512);
-        self.write(&mut out, &Xml(entity)).expect("a String takes all that is written");
-        out
+        xml::print(512, |out| self.write(out, &Xml(entity)))
     }
 
     fn write(&self, out: &mut String, entity: &Xml<'_>) -> fmt::Result {

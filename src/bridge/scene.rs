@@ -2,15 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::archive::{Change, Record, StoreFailure};
 use api::control::{self, ControlError, Reply};
 use api::event::{EventType, Happened};
-use api::model::{CallParty, CreateCall, Leg, LegId};
+use api::model::{CallParty, CreateCall, EarlyMedia, Leg, LegId};
 
-use super::{Bridge, ChangeId, Clock, Input, Output, Settings};
+use super::{
+    Bridge, ChangeId, Clock, Input, Output, Settings, TrunkGateway, TrunkLimits, TrunkRules,
+    TrunkSettings,
+};
 use crate::media::command::{Command, Event};
+use crate::sip::Uri;
 use crate::sip::endpoint::{self, Packet};
 use crate::sip::transport::Transport;
 
@@ -307,7 +311,7 @@ impl Scene {
         &mut self.bridge
     }
 
-    pub(super) fn wait(&mut self, time: std::time::Duration) {
+    pub(super) fn wait(&mut self, time: Duration) {
         self.now += time;
         self.input(Input::Timeout);
     }
@@ -335,6 +339,27 @@ impl Talk {
     pub(super) fn named(&self) -> String {
         let Self { call_id, ours, theirs, .. } = self;
         format!("{call_id};to-tag={ours};from-tag={theirs}")
+    }
+}
+
+/// A trunk that is not watched, and neither limits nor changes anything.
+pub(super) fn trunk(name: &str, gateway: &str) -> TrunkSettings {
+    let uri = Uri::parse(gateway.as_bytes()).unwrap();
+    TrunkSettings {
+        name: name.to_owned(),
+        gateways: vec![TrunkGateway { uri, priority: 0, weight: 1 }],
+        account: None,
+        registers: false,
+        expires: Duration::from_hours(1),
+        from: Some(Uri::parse(b"sip:+4930@us.example").unwrap()),
+        networks: Vec::new(),
+        room: None,
+        check: Duration::ZERO,
+        max_calls: 10,
+        prefixes: Vec::new(),
+        early_media: EarlyMedia::default(),
+        rules: TrunkRules::default(),
+        limits: TrunkLimits::default(),
     }
 }
 

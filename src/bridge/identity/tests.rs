@@ -1,14 +1,12 @@
-use std::time::Duration;
-
 use api::control::Command;
-use api::model::{EarlyMedia, TestRoutes};
+use api::model::TestRoutes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bridge::scene::{Scene, header};
+use crate::bridge::scene::{self, Scene, header};
 use crate::bridge::{
     CallerId, CallerRules, HeaderRules, NumberFormat, NumberRules, Pattern, Rule, Settings,
-    TrunkGateway, TrunkLimits, TrunkRules, TrunkSettings,
+    TrunkRules, TrunkSettings,
 };
 use crate::bridge_settings;
 use crate::config::Config;
@@ -41,26 +39,7 @@ fn privacy_is_read_by_tokens_that_are_known() {
 }
 
 fn trunk(name: &str, gateway: &str, rules: TrunkRules) -> TrunkSettings {
-    TrunkSettings {
-        name: name.to_owned(),
-        gateways: vec![TrunkGateway {
-            uri: Uri::parse(gateway.as_bytes()).unwrap(),
-            priority: 0,
-            weight: 1,
-        }],
-        account: None,
-        registers: false,
-        expires: Duration::from_hours(1),
-        from: Some(Uri::parse(b"sip:+4930@us.example").unwrap()),
-        networks: Vec::new(),
-        room: None,
-        check: Duration::ZERO,
-        max_calls: 10,
-        prefixes: Vec::new(),
-        rules,
-        early_media: EarlyMedia::default(),
-        limits: TrunkLimits::default(),
-    }
+    TrunkSettings { rules, ..scene::trunk(name, gateway) }
 }
 
 /// Calls come from one trunk at 192.0.2.1 or from anybody else, and all go to another trunk.

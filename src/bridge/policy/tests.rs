@@ -1,19 +1,13 @@
-use std::time::Duration;
-
 use api::control::Command as Ask;
-use api::model::{EarlyMedia, Invite, SendDtmf};
+use api::model::{Invite, SendDtmf};
 use mixer::codec::{Codec, Format};
 use serde_json::json;
 
 use super::*;
-use crate::bridge::scene::{SDP, Scene, Talk};
-use crate::bridge::{
-    AccessSettings, CallerLimits, Pattern, Settings, TrunkGateway, TrunkLimits, TrunkRules,
-    TrunkSettings,
-};
+use crate::bridge::scene::{SDP, Scene, Talk, trunk};
+use crate::bridge::{AccessSettings, CallerLimits, Pattern, Settings, TrunkRules, TrunkSettings};
 use crate::bridge_settings;
 use crate::config::Config;
-use crate::sip::Uri;
 
 fn pcma() -> MediaRules {
     MediaRules { codecs: vec![Format::usual(Codec::Pcma)], ..MediaRules::default() }
@@ -21,26 +15,8 @@ fn pcma() -> MediaRules {
 
 /// A bridge with a trunk at 10.0.0.1, with which media is by these rules.
 fn scene(media: MediaRules) -> Scene {
-    let trunk = TrunkSettings {
-        name: "carrier".to_owned(),
-        gateways: vec![TrunkGateway {
-            uri: Uri::parse(b"sip:10.0.0.1").unwrap(),
-            priority: 0,
-            weight: 1,
-        }],
-        account: None,
-        registers: false,
-        expires: Duration::from_hours(1),
-        from: None,
-        networks: Vec::new(),
-        room: None,
-        check: Duration::ZERO,
-        max_calls: 10,
-        prefixes: Vec::new(),
-        rules: TrunkRules { media, ..TrunkRules::default() },
-        early_media: EarlyMedia::default(),
-        limits: TrunkLimits::default(),
-    };
+    let rules = TrunkRules { media, ..TrunkRules::default() };
+    let trunk = TrunkSettings { rules, from: None, ..trunk("carrier", "sip:10.0.0.1") };
     let settings = bridge_settings(&Config::default(), 1);
     Scene::new(Settings { trunks: vec![trunk], ..settings })
 }

@@ -371,6 +371,24 @@ fn a_browser_is_called_over_its_websocket_and_gone_with_it() {
 }
 
 #[test]
+fn a_phone_that_answers_as_its_gruu_is_reached_by_its_flow() {
+    let mut phone = Phone::new();
+    phone.transport = Transport::Wss;
+    phone.lines = "Contact: <sip:web@x.invalid;transport=ws>;+sip.instance=\"<urn:uuid:1-2>\"\r\n\
+                   Supported: gruu\r\n";
+    let registered = phone.register("alice", "alice");
+    let invite = phone.dial("sip:alice@plenary").unwrap();
+    let gruu = "sip:alice@plenary;gr=urn:uuid:1-2";
+    let answer = response(&invite, (200, "w"), SDP);
+
+    phone.scene.say(answer.replace("sip:phone@10.0.0.1", gruu));
+
+    assert!(registered.contains(&format!("pub-gruu=\"{gruu}\"")), "{registered}");
+    let ack = phone.scene.sent(&format!("ACK {gruu} "));
+    assert!(header(ack, "Via").starts_with("SIP/2.0/WSS "), "{ack}");
+}
+
+#[test]
 fn a_registration_ends_by_itself_or_over_the_api() {
     let mut phone = Phone::new();
     phone.register("alice", "alice");

@@ -3,11 +3,9 @@ use std::time::Duration;
 use api::control::{Command, ControlError, IfMatch};
 use serde_json::{Value, json};
 
-use api::model::EarlyMedia;
-
 use super::*;
-use crate::bridge::scene::{SDP, Scene, header, response};
-use crate::bridge::{Settings, TrunkGateway, TrunkLimits, TrunkRules, TrunkSettings};
+use crate::bridge::scene::{self, SDP, Scene, header, response};
+use crate::bridge::{Settings, TrunkLimits, TrunkSettings};
 use crate::bridge_settings;
 use crate::config::Config;
 
@@ -16,27 +14,8 @@ fn rule(name: &str, mut route: Value) -> Rule {
     Rule::new(serde_json::from_value(route).unwrap()).unwrap()
 }
 
-fn gateway(uri: &str) -> TrunkGateway {
-    TrunkGateway { uri: Uri::parse(uri.as_bytes()).unwrap(), priority: 0, weight: 1 }
-}
-
 fn trunk() -> TrunkSettings {
-    TrunkSettings {
-        name: "carrier".to_owned(),
-        gateways: vec![gateway("sip:192.0.2.1")],
-        account: None,
-        registers: false,
-        expires: Duration::from_hours(1),
-        from: Some(Uri::parse(b"sip:+4930@us.example").unwrap()),
-        networks: Vec::new(),
-        room: None,
-        check: Duration::ZERO,
-        max_calls: 10,
-        prefixes: vec!["+49".to_owned()],
-        early_media: EarlyMedia::default(),
-        rules: TrunkRules::default(),
-        limits: TrunkLimits::default(),
-    }
+    TrunkSettings { prefixes: vec!["+49".to_owned()], ..scene::trunk("carrier", "sip:192.0.2.1") }
 }
 
 /// A bridge with one route for all calls.

@@ -5,7 +5,7 @@ use api::event::EventType;
 use api::model::Invite;
 
 use super::*;
-use crate::bridge::scene::Scene;
+use crate::bridge::scene::{self, Scene};
 use crate::bridge::{Input, Settings};
 use crate::bridge_settings;
 use crate::config::Config;
@@ -23,20 +23,16 @@ fn gateway(text: &str, priority: u16) -> TrunkGateway {
 fn trunk() -> TrunkSettings {
     let account = Account { username: "4930".to_owned(), password: "secret".to_owned() };
     TrunkSettings {
-        name: "carrier".to_owned(),
         gateways: vec![gateway("sip:192.0.2.1", 0), gateway("sip:192.0.2.2:5070", 1)],
         account: Some(Arc::new(account)),
         registers: true,
-        expires: Duration::from_hours(1),
         from: None,
         networks: vec!["198.51.100.0/24".parse().unwrap()],
         room: Some("lobby".to_owned()),
         check: Duration::from_secs(30),
         max_calls: 2,
         prefixes: vec!["+49".to_owned()],
-        early_media: EarlyMedia::default(),
-        rules: TrunkRules::default(),
-        limits: TrunkLimits::default(),
+        ..scene::trunk("carrier", "sip:192.0.2.1")
     }
 }
 

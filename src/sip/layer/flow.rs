@@ -3,7 +3,9 @@
 //! RFC 3261 §12.2.1.1 sends a request within a dialog to the Contact. A phone that calls over TCP
 //! writes the port of its connection there, or none that listens (RFC 5923 says why); a phone behind
 //! a NAT writes an address of its own network; a browser can only be reached at its WebSocket, and
-//! writes a name that does not exist (RFC 7118 §5). All are reached where their messages come from.
+//! writes a name that does not exist (RFC 7118 §5). One that knows its GRUU writes that (RFC 5627 §5.1),
+//! which leads to its registrar: to us, or to the proxy that the messages come from. All are reached where
+//! their messages come from.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -57,7 +59,7 @@ impl Flow {
     /// Where a request with this next hop goes instead; `None` if it goes there.
     pub(super) fn instead_of(self, hop: &NextHop, nat: Nat) -> Option<Destination> {
         let Destination { transport, peer } = self.destination;
-        if self.origin == Origin::Keeper && !hop.is_route {
+        if hop.is_gruu || self.origin == Origin::Keeper && !hop.is_route {
             return Some(self.destination);
         }
         if transport.is_websocket() {
@@ -228,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn a_gruu_is_reached_where_its_phone_was_heard() {
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Wss] {
+            let flow = flow(transport, "192.0.2.9:4000", Origin::Unknown);
+            let registrar = Host::parse(b"plenary").unwrap();
+            let hop =
+                NextHop { host: registrar, is_gruu: true, ..hop(Transport::Udp, "192.0.2.1") };
+
+            assert_eq!(flow.instead_of(&hop, Nat::Ignored), Some(flow.destination), "{transport}");
+        }
+    }
+
+    #[test]
     fn a_tls_connection_that_stands_is_used_whatever_name_it_is_for() {
         let flow = flow(Transport::Tls, "192.0.2.9:5061", Origin::Unknown);
 
@@ -253,6 +267,14 @@ mod tests {
         let address: SocketAddr = address.parse().unwrap();
         let host = Host::Address(address.ip());
         let (port, domain) = (Some(address.port()), String::new());
-        NextHop { host, port, transport, choice: Choice::Made, domain, is_route: false }
+        NextHop {
+            host,
+            port,
+            transport,
+            choice: Choice::Made,
+            domain,
+            is_route: false,
+            is_gruu: false,
+        }
     }
 }

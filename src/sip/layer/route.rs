@@ -74,6 +74,8 @@ pub(super) struct NextHop {
     pub(super) domain: String,
     /// True if a proxy wants to be on the way.
     pub(super) is_route: bool,
+    /// True for a GRUU (RFC 5627 §3.1): it names a phone, and its domain is that of who knows where the phone is.
+    pub(super) is_gruu: bool,
 }
 
 impl NextHop {
@@ -336,7 +338,9 @@ fn next_hop(request: &Message) -> Option<NextHop> {
         Host::Address(address) => address.to_string(),
         Host::Name(name) => name.to_string(),
     };
-    Some(NextHop { host, port, transport, choice, domain, is_route: route.is_some() })
+    let is_route = route.is_some();
+    let is_gruu = !is_route && uri.param("gr").is_some();
+    Some(NextHop { host, port, transport, choice, domain, is_route, is_gruu })
 }
 
 /// RFC 3261 §12.2.1.1: a strict router wants itself in the request-URI, and the target as the last Route.

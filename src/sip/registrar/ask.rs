@@ -80,8 +80,7 @@ impl Ask {
             wish,
             paths,
             keeps_flow: wants_flow,
-            // Not to all that support it: they would put it into the Contact of their dialogs, where we do not find them yet.
-            wants_gruu: headers.has_token(&Name::Require, GRUU),
+            wants_gruu: headers.has_token(&Name::Supported, GRUU),
             flow,
             user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT).collect(),
             call_id,

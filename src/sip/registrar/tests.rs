@@ -108,13 +108,13 @@ fn a_refresh_changes_nothing_but_the_time() {
 }
 
 #[test]
-fn a_phone_that_has_a_name_is_told_its_gruu_if_it_requires_one() {
+fn a_phone_that_has_a_name_is_told_its_gruu_if_it_wants_one() {
     let instance = "Contact: <sip:a@192.0.2.9>;+sip.instance=\"<urn:uuid:f81d4fae-7dec>\"";
     let mut desk = Desk::new();
 
-    let wanted = desk.ask(&format!("{instance}|Require: gruu")).unwrap();
+    let wanted = desk.ask(&format!("{instance}|Supported: gruu")).unwrap();
     let unwanted = desk.ask(instance).unwrap();
-    let odd = desk.ask(&format!("{}|Require: gruu", instance.replace("f81d", ";>x"))).unwrap();
+    let odd = desk.ask(&format!("{}|Supported: gruu", instance.replace("f81d", ";>x"))).unwrap();
 
     let gruu = ";pub-gruu=\"sip:alice@plenary;gr=urn:uuid:f81d4fae-7dec\";";
     assert!(values(&wanted, "Contact")[0].contains(gruu), "{wanted:?}");
