@@ -206,6 +206,9 @@ pub struct Sip {
     /// For how long a peer without TCP gets large requests by UDP at once.
     #[serde(with = "duration")]
     pub udp_only_time: Duration,
+    /// How long a server may say nothing at all before another one is asked.
+    #[serde(with = "duration")]
+    pub silence_timeout: Duration,
     /// How long a phone may ring where the request does not say.
     #[serde(with = "duration")]
     pub ring_timeout: Duration,

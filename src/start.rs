@@ -377,6 +377,7 @@ fn endpoint_settings(
         wss_ports: ports(&of(Transport::Wss), &any),
         transports: transports(udp, streams),
         servers: config.dns.hosts,
+        silence: config.sip.silence_timeout,
         down_time: config.dns.down_time,
         udp_only_time: config.sip.udp_only_time,
         message: limits(config),

@@ -68,7 +68,10 @@ impl Core {
         let mut message = dialog.request(&method);
         complete(&mut message);
         message.headers.push(Name::UserAgent, self.layer.settings.product.clone());
-        Some(self.layer.send(now, Request { message, contact, owner, flow, login }))
+        Some(
+            self.layer
+                .send(now, Request { message, contact, owner, flow, login, has_others: false }),
+        )
     }
 
     /// Ends the INVITE usage of a dialog on the wire.

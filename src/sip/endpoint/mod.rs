@@ -369,7 +369,8 @@ impl Endpoint {
         }
         let (owner, login) = (Owner::Query(id), account.map(Login::new));
         let contact = contact.map(Identity::party);
-        let request = Request { message, contact, owner, flow: target.flow, login };
+        let flow = target.flow;
+        let request = Request { message, contact, owner, flow, login, has_others: false };
         self.core.layer.send(now, request);
         self.settle(now);
         id

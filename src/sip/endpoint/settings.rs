@@ -57,6 +57,8 @@ pub struct Settings {
     pub transports: Vec<Transport>,
     /// Servers of a name that are tried for one request (RFC 3263 §4.3).
     pub servers: usize,
+    /// How long a server may say nothing at all before another one is asked, if there is one; timers B and F otherwise.
+    pub silence: Duration,
     /// How long a server that failed is tried after those that did not; a 503 may ask for longer.
     pub down_time: Duration,
     /// How long a peer that no connection led to gets large requests in a datagram at once (RFC 3261 §18.1.1).
@@ -155,6 +157,7 @@ impl Default for Settings {
             redirects: 5,
             transports: vec![Transport::Udp, Transport::Tcp],
             servers: 8,
+            silence: Duration::from_secs(4),
             down_time: Duration::from_mins(1),
             udp_only_time: Duration::from_mins(10),
             nat: true,

@@ -41,6 +41,8 @@ pub(in crate::sip) struct Request {
     pub(in crate::sip) flow: Option<Flow>,
     /// What answers a challenge.
     pub(in crate::sip) login: Option<Login>,
+    /// Whoever sends it has somebody else to ask if nobody answers at all.
+    pub(in crate::sip) has_others: bool,
 }
 
 /// A request that was challenged, to be sent again with an answer.
@@ -172,6 +174,13 @@ impl Machine {
         }
     }
 
+    fn hurry(&mut self, until: Instant) {
+        match self {
+            Self::Invite(machine) => machine.hurry(until),
+            Self::NonInvite(machine) => machine.hurry(until),
+        }
+    }
+
     fn poll_output(&mut self) -> transaction::Output {
         match self {
             Self::Invite(machine) => machine.poll_output(),
@@ -246,7 +255,8 @@ impl Layer {
     ) -> RequestId {
         let Challenged { message, contact, login, way: (to, domain) } = challenged;
         let login = Some(login);
-        let id = self.add_client(Request { message, contact, owner, flow: None, login });
+        let request = Request { message, contact, owner, flow: None, login, has_others: false };
+        let id = self.add_client(request);
         self.set_way(id, VecDeque::from([Hop::Preferred(to)]), domain);
         self.next_attempt(now, id, Failure::Unreachable);
         id
@@ -496,7 +506,10 @@ impl Layer {
             }
         }
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let machine = Machine::new(now, &client.method, bytes, destination.reliability());
+        let mut machine = Machine::new(now, &client.method, bytes, destination.reliability());
+        if client.has_others() {
+            machine.hurry(now + self.settings.silence);
+        }
         client.stage = Stage::Sent(Box::new(Sent { machine, destination, message }));
         self.drain_client(id, None);
         self.schedule_client(id);
@@ -675,6 +688,12 @@ impl Client {
             login: login.clone(),
             way: (sent.destination, self.domain.clone()),
         })
+    }
+
+    /// True if there is another to ask in place of one that is silent.
+    fn has_others(&self) -> bool {
+        let is_other = |hop: &Hop| matches!(hop, Hop::Preferred(_));
+        self.request.has_others || self.untried.iter().any(is_other)
     }
 
     /// True if another address is left and the caller still wants an answer. Who has answered over TCP needs no datagram.

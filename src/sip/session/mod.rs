@@ -483,7 +483,8 @@ pub(super) fn release(now: Instant, core: &mut Core, request: RequestId, respons
         let message = dialog.request(&Method::Bye);
         let owner = Owner::Nobody;
         let login = login.map(Login::new);
-        core.layer.send(now, Request { message, contact: None, owner, flow, login });
+        core.layer
+            .send(now, Request { message, contact: None, owner, flow, login, has_others: false });
     }
 }
 

@@ -227,9 +227,11 @@ impl Outgoing {
     /// reached in two ways rings once (§8.2.2.2).
     fn call(&mut self, now: Instant, core: &mut Core, id: SessionId, group: Vec<Target>) {
         self.sequence += 1;
+        let has_others = !self.groups.is_empty();
         for target in group {
             let timer = SessionTimer::new(core.layer.settings.min_se);
-            let request = self.template.send(now, core, id, (&target, self.sequence, &timer));
+            let invite = (&target, self.sequence, &timer);
+            let request = self.template.send(now, core, id, invite, has_others);
             self.last.0 += 1;
             self.branches.push(Branch {
                 id: self.last,
@@ -249,7 +251,7 @@ impl Outgoing {
         branch.invites += 1;
         self.sequence = self.sequence.max(branch.sequence);
         let invite = (&branch.target, branch.sequence, &branch.timer);
-        branch.request = self.template.send(now, core, id, invite);
+        branch.request = self.template.send(now, core, id, invite, !self.groups.is_empty());
     }
 
     /// Takes the Min-SE of a 422 (RFC 4028 §7.3), if it makes a difference and not too many did before.

@@ -41,6 +41,7 @@ impl Template {
         core: &mut Core,
         id: SessionId,
         (to, sequence, timer): (&Target, u32, &SessionTimer),
+        has_others: bool,
     ) -> RequestId {
         let target = &to.uri;
         let mut message = Message::request(Method::Invite, target.without_headers());
@@ -82,7 +83,8 @@ impl Template {
         let contact = Some(self.identity.clone());
         let owner = Owner::Session(id);
         let login = self.account.clone().map(Login::new);
-        core.layer.send(now, Request { message, contact, owner, flow: to.flow, login })
+        let flow = to.flow;
+        core.layer.send(now, Request { message, contact, owner, flow, login, has_others })
     }
 }
 

@@ -47,6 +47,13 @@ impl ClientInvite {
         Self { reliability, state, outputs }
     }
 
+    /// Gives up at `until` already if nothing has been heard by then.
+    pub fn hurry(&mut self, until: Instant) {
+        if let State::Calling { give_up, .. } = &mut self.state {
+            *give_up = until.min(*give_up);
+        }
+    }
+
     /// Applies one input. Call [`Self::poll_output`] until it yields `WaitUntil` afterwards.
     pub fn handle_input(&mut self, now: Instant, input: ClientInput) {
         use State::{Accepted, Calling, Completed, Proceeding, Terminated};
@@ -151,6 +158,22 @@ mod tests {
         let mut expected: Vec<_> = sends.map(|at| (at, Output::Transmit(INVITE))).into();
         expected.push((32_000, Output::TimedOut));
         assert_eq!(timeline, expected);
+    }
+
+    #[test]
+    fn in_a_hurry_silence_is_given_up_early_and_a_response_is_not() {
+        let start = Instant::now();
+        let mut silent = ClientInvite::new(start, INVITE, Reliability::Unreliable);
+        let mut trying = ClientInvite::new(start, INVITE, Reliability::Unreliable);
+        for invite in [&mut silent, &mut trying] {
+            invite.hurry(start + Duration::from_secs(4));
+        }
+
+        trying.handle_input(start, ClientInput::Response(StatusClass::Provisional));
+        trying.handle_input(start + GIVE_UP, ClientInput::Timeout);
+
+        assert_eq!(run_to_end(&mut silent, start).pop(), Some((4_000, Output::TimedOut)));
+        assert!(trying.is_proceeding());
     }
 
     #[test]

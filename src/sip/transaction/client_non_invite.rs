@@ -38,6 +38,8 @@ struct Waiting {
     request: Bytes,
     resend: Option<Backoff>,
     give_up: Instant,
+    /// When to give up if nothing at all has been heard.
+    silent_until: Option<Instant>,
 }
 
 impl ClientNonInvite {
@@ -48,8 +50,16 @@ impl ClientNonInvite {
             Reliability::Reliable => None,
         };
         let outputs = VecDeque::from([Output::Transmit(request.clone())]);
-        let state = State::Trying(Waiting { request, resend, give_up: now + GIVE_UP }); // timer F
+        let give_up = now + GIVE_UP; // timer F
+        let state = State::Trying(Waiting { request, resend, give_up, silent_until: None });
         Self { reliability, state, outputs }
+    }
+
+    /// Gives up at `until` already if nothing has been heard by then.
+    pub fn hurry(&mut self, until: Instant) {
+        if let State::Trying(waiting) = &mut self.state {
+            waiting.silent_until = Some(until);
+        }
     }
 
     /// Applies one input. Call [`Self::poll_output`] until it yields `WaitUntil` afterwards.
@@ -65,7 +75,8 @@ impl ClientNonInvite {
                 self.outputs.push_back(Output::Deliver);
             }
             (Trying(waiting), ClientInput::Response(StatusClass::Provisional)) => {
-                let mut waiting = Waiting { request: waiting.request.clone(), ..*waiting };
+                let request = waiting.request.clone();
+                let mut waiting = Waiting { request, silent_until: None, ..*waiting };
                 waiting.resend.iter_mut().for_each(Backoff::slow_down); // §17.1.2.2: E becomes T2
                 self.state = Proceeding(waiting);
                 self.outputs.push_back(Output::Deliver);
@@ -78,7 +89,7 @@ impl ClientNonInvite {
                 self.outputs.push_back(Output::TransportFailed);
             }
             (Trying(waiting) | Proceeding(waiting), ClientInput::Timeout) => {
-                if waiting.give_up <= now {
+                if waiting.end() <= now {
                     self.state = Terminated;
                     self.outputs.push_back(Output::TimedOut);
                 } else {
@@ -118,7 +129,11 @@ impl ClientNonInvite {
 
 impl Waiting {
     fn deadline(&self) -> Instant {
-        self.resend.map_or(self.give_up, |resend| resend.at().min(self.give_up))
+        self.resend.map_or(self.end(), |resend| resend.at().min(self.end()))
+    }
+
+    fn end(&self) -> Instant {
+        self.silent_until.map_or(self.give_up, |silent| silent.min(self.give_up))
     }
 
     fn resend_if_due(&mut self, now: Instant) -> Option<Output> {
@@ -135,6 +150,21 @@ mod tests {
     use crate::sip::transaction::timeline;
 
     const BYE: Bytes = Bytes::from_static(b"BYE sip:a@b SIP/2.0\r\n\r\n");
+
+    #[test]
+    fn in_a_hurry_silence_is_given_up_early_and_a_response_is_not() {
+        let start = Instant::now();
+        let mut silent = ClientNonInvite::new(start, BYE, Reliability::Unreliable);
+        let mut trying = ClientNonInvite::new(start, BYE, Reliability::Unreliable);
+        for bye in [&mut silent, &mut trying] {
+            bye.hurry(start + T4);
+        }
+
+        trying.handle_input(start, ClientInput::Response(StatusClass::Provisional));
+
+        assert_eq!(run_to_end(&mut silent, start).pop(), Some((5_000, Output::TimedOut)));
+        assert_eq!(run_to_end(&mut trying, start).pop(), Some((32_000, Output::TimedOut)));
+    }
 
     #[test]
     fn an_unanswered_bye_is_resent_by_timer_e_until_timer_f() {

@@ -142,6 +142,26 @@ fn the_next_group_rings_once_all_of_one_have_refused() {
 }
 
 #[test]
+fn a_group_of_which_nobody_says_anything_gives_way_soon() {
+    let mut net = Network::new(1, 1, Weather::FINE);
+    call(&mut net, &[&["a", "b"], &["c"]]);
+    let b = invite_to(&net, "b");
+    say(&mut net, &response(&b, (100, ""), &[], ""));
+
+    net.run(Duration::from_secs(5));
+    let early = has_invited(&net, "c");
+    say(&mut net, &response(&b, (486, "b"), &[], ""));
+    let then = has_invited(&net, "c");
+    net.run(Duration::from_secs(33));
+
+    assert!(!early, "b is there");
+    assert!(then, "a is not");
+    assert_eq!(said(&net).iter().filter(|said| *said == "INVITE a").count(), 4);
+    assert_eq!(said(&net).iter().filter(|said| *said == "INVITE c").count(), 7);
+    assert_eq!(short(&net.events[0]), ["failed 486"]);
+}
+
+#[test]
 fn a_group_that_rings_for_long_gives_way_to_one_that_waits() {
     let mut net = Network::new(1, 1, Weather::FINE);
     let groups = groups(&[&["a", "b"], &["c"]]);

@@ -25,16 +25,17 @@ fn a_server_that_is_unreachable_gives_way_to_the_next_with_a_new_branch() {
 }
 
 #[test]
-fn a_server_that_is_silent_gives_way_to_the_next() {
+fn a_server_that_is_silent_gives_way_to_the_next_soon_and_the_last_one_is_waited_for() {
     let mut net = carrier(&[1, 2]);
 
     call(&mut net, "sip:a@carrier");
-    net.run(Duration::from_secs(33));
+    net.run(Duration::from_secs(5));
     let heard = net.log_to(server(2));
     net.run(Duration::from_secs(33));
 
-    assert_eq!(net.log_to(server(1)).len(), 7, "timer A");
+    assert_eq!(net.log_to(server(1)).len(), 4, "timer A in 4 s");
     assert_eq!(heard[0], "INVITE");
+    assert_eq!(net.log_to(server(2)).len(), 7, "timer A until timer B");
     assert_eq!(short(&net.events[0]), ["failed 408"]);
     net.assert_empty();
 }
