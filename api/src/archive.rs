@@ -24,11 +24,13 @@ pub enum DocumentKind {
     Route,
     /// Who may use the API.
     ApiKey,
+    /// What callers have used of what they may use in a day.
+    Tolls,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 4] = [Self::User, Self::Trunk, Self::Route, Self::ApiKey];
+    pub const ALL: [Self; 5] = [Self::User, Self::Trunk, Self::Route, Self::ApiKey, Self::Tolls];
 
     /// Its name in the store.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl DocumentKind {
             Self::Trunk => "trunk",
             Self::Route => "route",
             Self::ApiKey => "api_key",
+            Self::Tolls => "tolls",
         }
     }
 }

@@ -48,6 +48,8 @@ pub(super) enum Deed {
     PutTrunk(Box<Made>, Later<model::Trunk>),
     PutRoute(Box<Rule>, Later<Provisioned<Route>>),
     Remove(Later<()>),
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// A reply that is given once: when the change is stored, or before that when it takes too long.
@@ -73,6 +75,7 @@ impl Deed {
             Self::PutTrunk(_, reply) => reply.send(Err(error)),
             Self::PutRoute(_, reply) => reply.send(Err(error)),
             Self::Remove(reply) => reply.send(Err(error)),
+            Self::Nothing => {}
         }
     }
 }
@@ -142,10 +145,11 @@ impl Bridge {
                     DocumentKind::Route => self.remove_route(name),
                     DocumentKind::User => self.remove_user(name),
                     DocumentKind::Trunk => self.remove_trunk(name),
-                    DocumentKind::ApiKey => {} // none of ours
+                    DocumentKind::ApiKey | DocumentKind::Tolls => {} // never removed here
                 }
                 reply.send(Ok(()));
             }
+            Deed::Nothing => {}
         }
     }
 

@@ -288,6 +288,8 @@ enum Timer {
     Longest(LegId),
     /// Somebody's time or money of the day is used up.
     Tolls,
+    /// What was used of a day is to be stored.
+    SaveTolls,
     /// The grace time of a room is over.
     RoomEnd(RoomId),
     /// A trunk is to be registered with again.
@@ -386,6 +388,7 @@ impl Bridge {
         bridge.open_users();
         bridge.open_trunks();
         bridge.open_routes();
+        bridge.restore_tolls();
         bridge.settle();
         bridge
     }
@@ -469,6 +472,7 @@ impl Bridge {
         }
         if self.draining == Draining::HangingUp && self.is_quiet() {
             self.draining = Draining::Done;
+            self.save_unsaved_tolls();
             self.outputs.push_back(Output::Drained);
         }
     }
@@ -496,6 +500,7 @@ impl Bridge {
                 Timer::Transferor(leg) => self.transferor_lingers(leg),
                 Timer::Longest(leg) => self.lasted_too_long(leg),
                 Timer::Tolls => self.tolls_due(),
+                Timer::SaveTolls => self.save_tolls(),
                 Timer::RoomEnd(room) => self.end_room(room, None),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),

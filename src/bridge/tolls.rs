@@ -4,7 +4,8 @@
 //!  a call comes in ─▶ max_calls, calls_per_minute ─▶ a step of its route calls out ─▶ denied, allowed, minutes and spend of the day
 //!                                                         └─ answered ─▶ time and money run ─▶ gone: the call is hung up
 //! ```
-//! Days are those of UTC. Money runs by the second; a number of which no price is known is free.
+//! Days are those of UTC. Money runs by the second; a number of which no price is known is free. What was used is stored each
+//! minute, so that a restart gives nobody a new day.
 
 mod account;
 
@@ -13,10 +14,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use api::archive::{Change, Document, DocumentKind};
 use api::model::LegId;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use self::account::{Account, Charge};
+use self::account::{Account, Charge, Used};
+use super::keeping::Deed;
 use super::limits::{Limit, Reached, Scope};
 use super::{Bridge, MediaRules, Network, Pattern, Timer};
 
@@ -63,7 +67,8 @@ impl Prices {
 }
 
 /// Whose account it is.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Payer {
     User(String),
     Source(IpAddr),
@@ -113,6 +118,8 @@ pub(super) struct Tolls {
     legs: BTreeMap<LegId, Paid>,
     /// When the bridge looks again.
     timer: Option<Instant>,
+    /// Something was used that is not stored, and is going to be.
+    is_unsaved: bool,
 }
 
 /// A leg that somebody pays for.
@@ -126,7 +133,19 @@ struct Paid {
 impl Tolls {
     pub(super) fn new(limits: Vec<CallerLimits>, prices: Prices) -> Self {
         let (accounts, legs) = (BTreeMap::new(), BTreeMap::new());
-        Self { limits, prices, accounts, legs, timer: None }
+        Self { limits, prices, accounts, legs, timer: None, is_unsaved: false }
+    }
+
+    /// What was used before a restart.
+    fn restore(&mut self, now: Timestamp, used: Vec<(Payer, Used)>) {
+        let restored = |(payer, used): (Payer, Used)| (payer, Account::restored(now, &used));
+        self.accounts.extend(used.into_iter().take(ACCOUNTS).map(restored));
+    }
+
+    /// What everybody has used today.
+    fn used(&mut self, now: Timestamp) -> Vec<(&Payer, Used)> {
+        let used = |(payer, account): (_, &mut Account)| Some((payer, account.used(now)?));
+        self.accounts.iter_mut().filter_map(used).collect()
     }
 
     /// Who pays for what this user, or this address, calls.
@@ -213,6 +232,11 @@ impl Tolls {
         }
     }
 
+    /// Whether something costs now.
+    fn is_running(&self) -> bool {
+        self.accounts.values().any(Account::is_running)
+    }
+
     /// When somebody has nothing left, or a day ends on which he had not.
     fn due(&self) -> Option<Timestamp> {
         self.accounts.values().filter_map(|account| account.due(&self.limits)).min()
@@ -275,6 +299,35 @@ fn account<'a>(
 }
 
 impl Bridge {
+    /// Takes up what was used before a restart.
+    pub(super) fn restore_tolls(&mut self) {
+        let now = self.wall();
+        for (_, used) in self.kept(DocumentKind::Tolls) {
+            self.tolls.restore(now, used);
+        }
+    }
+
+    /// A minute in which something was used is over: stores it, and goes on as long as something is.
+    pub(super) fn save_tolls(&mut self) {
+        let now = self.wall();
+        let body = serde_json::to_string(&self.tolls.used(now)).unwrap_or_default();
+        let revision = self.next_revision();
+        let name = "today".to_owned();
+        let document = Document { kind: DocumentKind::Tolls, name, revision, body };
+        self.store(Change::Put(document), Deed::Nothing);
+        self.tolls.is_unsaved = self.tolls.is_running();
+        if self.tolls.is_unsaved {
+            self.set_timer(SAVED_EACH, Timer::SaveTolls);
+        }
+    }
+
+    /// The bridge stops.
+    pub(super) fn save_unsaved_tolls(&mut self) {
+        if self.tolls.is_unsaved {
+            self.save_tolls();
+        }
+    }
+
     /// Whether a call may come in, which then counts.
     pub(super) fn may_come(&mut self, payers: &Payers) -> Result<(), Reached> {
         let now = self.wall();
@@ -305,6 +358,9 @@ impl Bridge {
         let now = self.wall();
         if self.tolls.answered(now, leg) {
             self.watch_tolls();
+            if !std::mem::replace(&mut self.tolls.is_unsaved, true) {
+                self.set_timer(SAVED_EACH, Timer::SaveTolls);
+            }
         }
     }
 
@@ -344,6 +400,8 @@ impl Bridge {
 
 /// Accounts at once.
 const ACCOUNTS: usize = 20_000;
+/// What a crash may forget.
+const SAVED_EACH: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests;

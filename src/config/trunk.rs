@@ -207,6 +207,11 @@ impl Trunk {
                 "expected username and password, or neither",
             ),
             (
+                self.password != HIDDEN,
+                "password",
+                "expected the password itself: … is what is shown in its place",
+            ),
+            (
                 !self.register || has_password,
                 "username",
                 "expected a username, since it is to register",
@@ -248,8 +253,11 @@ impl Trunk {
 /// A password is never written back.
 #[expect(clippy::ptr_arg, reason = "serde wants it so")]
 fn hidden<S: Serializer>(password: &String, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(if password.is_empty() { "" } else { "…" })
+    serializer.serialize_str(if password.is_empty() { "" } else { HIDDEN })
 }
+
+/// What is shown in place of a password.
+const HIDDEN: &str = "…";
 
 fn one() -> u16 {
     1

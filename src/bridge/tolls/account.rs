@@ -7,6 +7,7 @@ use api::model::LegId;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::CallerLimits;
 use crate::bridge::limits::Limit;
@@ -25,6 +26,15 @@ pub(super) struct Account {
     counted: Timestamp,
     /// What costs now.
     charges: BTreeMap<LegId, Charge>,
+}
+
+/// What of it survives a restart.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Used {
+    day: Date,
+    talked_ms: u64,
+    /// In millionths.
+    spent: u64,
 }
 
 /// A call that costs.
@@ -47,6 +57,24 @@ impl Account {
             counted: now,
             charges: BTreeMap::new(),
         }
+    }
+
+    /// With what was used before a restart, if it is still the same day.
+    pub(super) fn restored(now: Timestamp, used: &Used) -> Self {
+        let mut account = Self::new(now);
+        if used.day == account.day {
+            account.talked = Duration::from_millis(used.talked_ms);
+            account.spent = u128::from(used.spent) * MILLION;
+        }
+        account
+    }
+
+    /// What it has used today; `None` if nothing.
+    pub(super) fn used(&mut self, now: Timestamp) -> Option<Used> {
+        self.count(now);
+        let talked_ms = u64::try_from(self.talked.as_millis()).unwrap_or(u64::MAX);
+        let spent = u64::try_from(self.spent / MILLION).unwrap_or(u64::MAX);
+        (talked_ms > 0).then_some(Used { day: self.day, talked_ms, spent })
     }
 
     /// Whether it has nothing that must be remembered.
@@ -128,6 +156,11 @@ impl Account {
         self.talked = self.talked.saturating_add(passed.saturating_mul(calls));
         self.spent =
             self.spent.saturating_add(self.rate().saturating_mul(passed.as_nanos()) / MINUTE);
+    }
+
+    /// Whether calls of it cost now.
+    pub(super) fn is_running(&self) -> bool {
+        !self.charges.is_empty()
     }
 
     /// What all its calls cost a minute, in the unit of `spent`.

@@ -182,6 +182,10 @@ fn users_and_addresses_have_accounts_of_their_own() {
 
 /// A bridge where everybody from 10.0.0.0/8 is limited and calls one who is elsewhere.
 fn scene(limits: CallerLimits) -> Scene {
+    Scene::new(settings(limits))
+}
+
+fn settings(limits: CallerLimits) -> Settings {
     let networks = vec!["10.0.0.0/8".parse().unwrap()];
     let route = json!({"name": "all", "destination": {"regex": "\\+.*"},
         "steps": [{"forward": "sip:$0@192.0.2.9"}]});
@@ -190,7 +194,7 @@ fn scene(limits: CallerLimits) -> Scene {
     let settings = bridge_settings(&Config::default(), 1);
     let access = AccessSettings::default();
     let callers = vec![CallerLimits { networks, ..limits }];
-    Scene::new(Settings { access, callers, prices, routes, ..settings })
+    Settings { access, callers, prices, routes, ..settings }
 }
 
 #[test]
@@ -237,4 +241,35 @@ fn a_call_whose_money_is_used_up_is_hung_up_and_costs_from_the_answer_on() {
     let page = scene.ask(|reply| Command::Metrics { reply }).unwrap();
     let counted = "plenary_limits_reached_total{scope=\"source\",limit=\"spend_per_day\"} 1";
     assert!(page.contains(counted), "{page}");
+}
+
+#[test]
+fn what_was_used_of_a_day_is_stored_and_a_restart_gives_no_new_one() {
+    let limits = CallerLimits { minutes_per_day: 3, ..CallerLimits::default() };
+    let mut scene = scene(limits.clone());
+    scene.call("+49");
+    let invite = scene.sent("INVITE ").to_owned();
+    scene.say(response(&invite, (200, "c"), SDP));
+    let answer = scene.sent("SIP/2.0 200 ").to_owned();
+    scene.acknowledged(&answer);
+
+    scene.wait(Duration::from_mins(2));
+    let Some(Change::Put(kept)) = scene.stored.pop() else { panic!("nothing is stored") };
+    let settings = settings(limits);
+    let mut again = Scene::new(Settings { kept: vec![kept.clone()], ..settings.clone() });
+    again.call("+49");
+    let invite = again.sent("INVITE ").to_owned();
+    again.say(response(&invite, (200, "c"), SDP));
+    let answer = again.sent("SIP/2.0 200 ").to_owned();
+    again.acknowledged(&answer);
+    again.wait(Duration::from_secs(59));
+    let is_early = !again.has_sent("BYE ");
+    again.wait(Duration::from_secs(2));
+    let yesterday = Document { body: kept.body.replace("\"day\":\"2", "\"day\":\"1"), ..kept };
+    let mut on_another_day = Scene::new(Settings { kept: vec![yesterday], ..settings });
+    on_another_day.call("+49");
+
+    assert!(is_early && again.has_sent("BYE "), "{:?}", again.sent);
+    assert_eq!(again.told("limit.reached")["limit"], "minutes_per_day");
+    assert!(on_another_day.has_sent("INVITE "));
 }
