@@ -58,9 +58,10 @@ apart:
 		$(CARGO) test --locked --manifest-path $$package/Cargo.toml; \
 	done
 
-# The operator page in Chromium, against a bridge with real calls.
+# The operator page in Chromium, against a bridge with real calls: that which `unit` has built. Alone, the bridge would be
+# built again with other features of its libraries.
 page: test-tools tests/page/node_modules/.package-lock.json
-	$(CARGO) build --locked --bin plenary
+	$(CARGO) test --locked --workspace --no-run
 	$(CARGO) build --locked --manifest-path tests/phone/Cargo.toml
 	npm --prefix tests/page test
 

@@ -125,6 +125,26 @@ fn a_thousand_connections_that_say_nothing() {
     assert!(tries.is_some(), "nobody is let in any more");
 }
 
+#[test]
+fn two_thousand_phones_over_tls() {
+    let secure = secure("", "[limits]\nconnections_per_source = 2100\n");
+    let (tls, client) = (secure.tls, secure.authority.client());
+    allow_descriptors();
+
+    heard_during(&secure, || {
+        let mut phones: Vec<Peer> = (0..2_000).map(|_| Peer::tls(tls, &client)).collect();
+        for phone in &mut phones {
+            phone.send("\r\n\r\n"); // RFC 5626 §3.5.1
+        }
+        for phone in &mut phones {
+            assert_eq!(phone.read_bytes(2), b"\r\n");
+        }
+        let mut last = phones.pop().unwrap();
+        last.call(&format!("sip:standup@{tls};transport=tls"), "", &idle_sdp());
+        phones
+    });
+}
+
 /// Whether a new connection gets a sign of life.
 fn is_let_in(sip: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(sip).unwrap();
