@@ -47,6 +47,11 @@ impl Phone {
              {lines}{authorization}Content-Length: 0\r\n\r\n",
             self.transport.as_str()
         );
+        self.say(text);
+        self.scene.sent.last().cloned().unwrap_or_default()
+    }
+
+    fn say(&mut self, text: String) {
         let packet = Packet {
             transport: self.transport,
             peer: "10.0.0.7:5070".parse().unwrap(),
@@ -54,7 +59,6 @@ impl Phone {
             bytes: text.into_bytes().into(),
         };
         self.scene.input(Input::Packet(packet));
-        self.scene.sent.last().cloned().unwrap_or_default()
     }
 
     /// Registers `named` with the password of `user`.
@@ -381,7 +385,7 @@ fn a_phone_that_answers_as_its_gruu_is_reached_by_its_flow() {
     let gruu = "sip:alice@plenary;gr=urn:uuid:1-2";
     let answer = response(&invite, (200, "w"), SDP);
 
-    phone.scene.say(answer.replace("sip:phone@10.0.0.1", gruu));
+    phone.say(answer.replace("sip:phone@10.0.0.1", gruu));
 
     assert!(registered.contains(&format!("pub-gruu=\"{gruu}\"")), "{registered}");
     let ack = phone.scene.sent(&format!("ACK {gruu} "));

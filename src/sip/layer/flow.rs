@@ -235,7 +235,7 @@ mod tests {
             let flow = flow(transport, "192.0.2.9:4000", Origin::Unknown);
             let registrar = Host::parse(b"plenary").unwrap();
             let hop =
-                NextHop { host: registrar, is_gruu: true, ..hop(Transport::Udp, "192.0.2.1") };
+                NextHop { host: registrar, is_gruu: true, ..hop(Transport::Udp, "192.0.2.1:5060") };
 
             assert_eq!(flow.instead_of(&hop, Nat::Ignored), Some(flow.destination), "{transport}");
         }
