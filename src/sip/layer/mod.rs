@@ -5,6 +5,7 @@
 //! sessions and the rules of §8.2 are above it.
 
 mod client;
+mod echoes;
 mod flow;
 mod head;
 mod key;
@@ -13,7 +14,7 @@ mod outage;
 mod route;
 mod server;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use client::Client;
+use echoes::Echoes;
 use key::{MergeKey, ServerKey};
 use message::{ack_of_failure, cancel_of};
 use outage::Outages;
@@ -57,7 +59,10 @@ pub(super) struct Layer {
     clients: BTreeMap<RequestId, Client>,
     servers: BTreeMap<ServerId, Server>,
     by_key: BTreeMap<ServerKey, ServerId>,
-    merges: BTreeMap<MergeKey, ServerId>,
+    /// Those of `servers` that have a 2xx, and wait for the end of timer L.
+    accepted: usize,
+    echoes: Echoes,
+    merges: BTreeSet<MergeKey>,
     lookups: BTreeMap<ResolveId, Lookup>,
     outages: Outages,
     deadlines: Deadlines<Key>,
@@ -100,7 +105,6 @@ impl Layer {
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         Self {
             secret: random.next_u64(),
-            settings,
             counters: Counters::default(),
             local,
             random,
@@ -108,12 +112,15 @@ impl Layer {
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
             by_key: BTreeMap::new(),
-            merges: BTreeMap::new(),
+            accepted: 0,
+            echoes: Echoes::new(settings.transactions.saturating_mul(ECHOES)),
+            merges: BTreeSet::new(),
             lookups: BTreeMap::new(),
             outages: Outages::default(),
             deadlines: Deadlines::new(),
             outputs: VecDeque::new(),
             indications: VecDeque::new(),
+            settings,
         }
     }
 
@@ -145,6 +152,7 @@ impl Layer {
                 Key::Server(id) => self.drive_server(now, id, ServerInput::Timeout),
             }
         }
+        self.forget_echoes(now);
     }
 
     /// Takes every message that waits for this peer elsewhere, or tells its owner.
@@ -161,7 +169,7 @@ impl Layer {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.next()
+        self.deadlines.next().into_iter().chain(self.echoes.deadline()).min()
     }
 
     pub(super) fn poll_output(&mut self) -> Option<Output> {
@@ -178,7 +186,7 @@ impl Layer {
     }
 
     pub(super) fn count(&self, counts: &mut Counts) {
-        counts.server_transactions = self.servers.len();
+        counts.server_transactions = self.servers.len() + self.echoes.len();
         counts.client_transactions = self.clients.len();
         counts.lookups = self.lookups.len();
     }
@@ -230,6 +238,9 @@ fn class_of(status: StatusCode) -> StatusClass {
         StatusClass::Failure
     }
 }
+
+/// Answers that are remembered for each transaction that may be open: seconds of them.
+const ECHOES: usize = 5;
 
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,6 +28,8 @@ pub(super) struct Server {
     reply_to: Destination,
     /// What was sent last, for a connection that is gone.
     sent: Option<Bytes>,
+    /// It has a 2xx, and counts among those.
+    is_accepted: bool,
     /// Every response from us carries the same To tag (RFC 3261 §8.2.6.2).
     tag: String,
 }
@@ -75,6 +77,11 @@ impl Machine {
     fn is_proceeding(&self) -> bool {
         matches!(self, Self::Invite(machine) if machine.is_proceeding())
     }
+
+    /// All that is left is to answer alike whoever asks again.
+    fn is_echo(&self) -> bool {
+        matches!(self, Self::NonInvite(machine) if machine.is_completed())
+    }
 }
 
 impl Layer {
@@ -93,6 +100,12 @@ impl Layer {
                 self.drive_server(now, server, ServerInput::Retransmission);
             }
             (None, Method::Ack) => self.indicate(None, request, head, source),
+            (None, _) if let Some(answer) = self.echoes.get(&key) => {
+                self.counters.retransmissions_in += 1;
+                self.counters.retransmissions_out += 1;
+                let answer = answer.clone();
+                self.transmit(answer);
+            }
             (None, Method::Cancel) => self.receive_cancel(now, &request, &head, source),
             (None, _) => self.begin(now, request, head, source),
         }
@@ -200,14 +213,46 @@ impl Layer {
             }
         };
         self.deadlines.set(&Key::Server(id), deadline);
+        let is_accepted = server.machine.is_accepted();
+        if is_accepted && !std::mem::replace(&mut server.is_accepted, is_accepted) {
+            self.accepted += 1;
+        }
         if server.machine.is_terminated() {
             self.forget_server(id);
+        } else if server.machine.is_echo() {
+            self.keep_echo(now, id);
         }
+    }
+
+    /// Keeps of a transaction only what was answered.
+    fn keep_echo(&mut self, now: Instant, id: ServerId) {
+        let Some(server) = self.take_server(id) else { return };
+        if let Some(answer) = server.sent {
+            let answer = server.reply_to.carry(answer);
+            self.echoes.add(now, (server.key, server.merge), answer);
+        }
+        // One more came, so two may go: they never pile up.
+        for _ in 0..2 {
+            self.forget_echo(now);
+        }
+    }
+
+    /// Forgets the answers whose time is over.
+    pub(super) fn forget_echoes(&mut self, now: Instant) {
+        while self.forget_echo(now) {}
+    }
+
+    fn forget_echo(&mut self, now: Instant) -> bool {
+        let Some(merge) = self.echoes.forget(now) else { return false };
+        if let Some(merge) = merge {
+            self.merges.remove(&merge);
+        }
+        true
     }
 
     fn begin(&mut self, now: Instant, request: Message, head: Head, source: Source) {
         let merge = MergeKey::of(&head);
-        if merge.as_ref().is_some_and(|merge| self.merges.contains_key(merge)) {
+        if merge.as_ref().is_some_and(|merge| self.merges.contains(merge)) {
             return self.refuse(&request, source, StatusCode::LOOP_DETECTED);
         }
         if self.is_overloaded(&head.method) {
@@ -222,10 +267,11 @@ impl Layer {
         self.indicate(Some(server), request, head, source);
     }
 
-    /// BYE makes room, so it is let in for as long as a peer can have anything to end.
+    /// BYE makes room, so it is let in for as long as a peer can have anything to end. What is answered is no work any more.
     fn is_overloaded(&self, method: &Method) -> bool {
         let factor = if *method == Method::Bye { 2 } else { 1 };
-        self.servers.len() >= self.settings.transactions.saturating_mul(factor)
+        let open = self.servers.len().saturating_sub(self.accepted);
+        open >= self.settings.transactions.saturating_mul(factor)
     }
 
     fn receive_ack(&mut self, now: Instant, server: ServerId, request: Message, source: Source) {
@@ -266,7 +312,7 @@ impl Layer {
         let machine = Machine::new(now, &head.method, reliability(source.transport));
         self.by_key.insert(key.clone(), id);
         if let Some(merge) = &merge {
-            self.merges.insert(merge.clone(), id);
+            self.merges.insert(merge.clone());
         }
         let server = Server {
             key,
@@ -277,6 +323,7 @@ impl Layer {
             source,
             reply_to: source.reply_to(request),
             sent: None,
+            is_accepted: false,
             tag,
         };
         self.servers.insert(id, server);
@@ -285,12 +332,17 @@ impl Layer {
     }
 
     fn forget_server(&mut self, id: ServerId) {
-        self.deadlines.set(&Key::Server(id), None);
-        let Some(server) = self.servers.remove(&id) else { return };
-        self.by_key.remove(&server.key);
-        if let Some(merge) = &server.merge {
-            self.merges.remove(merge);
+        if let Some(merge) = self.take_server(id).and_then(|server| server.merge) {
+            self.merges.remove(&merge);
         }
+    }
+
+    fn take_server(&mut self, id: ServerId) -> Option<Server> {
+        self.deadlines.set(&Key::Server(id), None);
+        let server = self.servers.remove(&id)?;
+        self.by_key.remove(&server.key);
+        self.accepted -= usize::from(server.is_accepted);
+        Some(server)
     }
 
     fn indicate(&mut self, server: Option<ServerId>, request: Message, head: Head, source: Source) {

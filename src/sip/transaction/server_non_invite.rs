@@ -73,6 +73,11 @@ impl ServerNonInvite {
         self.outputs.pop_front().unwrap_or_else(|| Output::WaitUntil(self.deadline()))
     }
 
+    /// True while it only waits to be asked again.
+    pub fn is_completed(&self) -> bool {
+        matches!(self.state, State::Completed { .. })
+    }
+
     /// True once the owner may forget this transaction.
     pub fn is_terminated(&self) -> bool {
         matches!(self.state, State::Terminated)

@@ -178,6 +178,27 @@ fn full_tables_are_503_with_retry_after() {
 }
 
 #[test]
+fn what_is_answered_is_no_work_any_more_and_is_answered_alike_when_asked_again() {
+    let settings = Settings { transactions: 4, ..Settings::default() };
+    let mut net = Network::with_settings(1, (1, Weather::FINE), &settings);
+    let bye = |number: u32| request("BYE", (&number.to_string(), "none", number), "", "");
+
+    for number in 1..=30 {
+        say(&mut net, &bye(number));
+    }
+    let kept = net.endpoints[0].counts().server_transactions;
+    let last = net.last_to(peer()).clone();
+    say(&mut net, &bye(30));
+
+    assert_eq!(heard(&net), vec!["481 BYE"; 31]);
+    assert_eq!(*net.last_to(peer()), last);
+    assert_eq!(net.endpoints[0].counters().retransmissions_in, 1);
+    assert_eq!(kept, 20, "no more than five times as many as may be open");
+    net.run(Duration::from_secs(33));
+    net.assert_empty();
+}
+
+#[test]
 fn a_call_is_refused_as_its_user_says() {
     let mut net = Network::new(2, 1, Weather::FINE);
     net.invite(0, 1, Some("offer"));
