@@ -19,14 +19,33 @@ use plenary::sip::digest::{Algorithm, Credentials};
 use plenary::sip::endpoint::{self, Packet};
 use plenary::sip::transport::Transport;
 
-/// The INVITE alone: parse, transaction, access, route, admission, answer with SDP.
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The INVITE alone. `routed`: parse, transaction, access, and the last of a hundred routes, which refuses it. The others go on
+/// to a room: admission, SDP, answer, events, trace.
 fn invite(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("bridge");
     group.throughput(Throughput::Elements(1));
+    group.bench_function("invite/routed", |bencher| {
+        let mut phone = Phone::new(&with_routes(r#"{"reject": {"status": 486}}"#));
+        bencher.iter_custom(|count| {
+            let mut took = Duration::ZERO;
+            for _ in 0..count {
+                let invite = phone.next_invite();
+                let start = Instant::now();
+                phone.send(black_box(invite));
+                took += start.elapsed();
+                phone.is_refused();
+            }
+            took
+        });
+    });
     for (name, config) in [
         ("open", Config::default()),
         ("digest", with_password()),
-        ("hundredth-route", with_routes()),
+        ("hundredth-route", with_routes(r#"{"room": "lobby"}"#)),
     ] {
         let mut phone = Phone::new(&config);
         group.bench_function(format!("invite/{name}"), |bencher| {
@@ -63,12 +82,12 @@ fn with_password() -> Config {
     config
 }
 
-/// The last of a hundred routes takes the call.
-fn with_routes() -> Config {
+/// The last of a hundred routes takes the call, and this step.
+fn with_routes(step: &str) -> Config {
     let routes = (0..100)
         .map(|number| {
             let text = format!(
-                r#"{{"name": "r{number}", "order": {number}, "destination": {{"regex": "{}"}}, "steps": [{{"room": "lobby"}}]}}"#,
+                r#"{{"name": "r{number}", "order": {number}, "destination": {{"regex": "{}"}}, "steps": [{step}]}}"#,
                 if number == 99 { "standup" } else { "\\\\+49(30|40)1234[0-9]*" }
             );
             serde_json::from_str::<Route>(&text).expect("a route")
@@ -129,7 +148,8 @@ impl Phone {
             count: u32::try_from(self.calls).unwrap_or(u32::MAX),
             response: String::new(),
         };
-        said.response = said.algorithm.response("secret", "INVITE", &said);
+        let secret = said.algorithm.secret("alice", "plenary", "secret");
+        said.response = said.algorithm.response(&secret, "INVITE", &said);
         let Credentials { nonce, response, count, .. } = said;
         format!(
             "Authorization: Digest username=\"alice\", realm=\"plenary\", nonce=\"{nonce}\", uri=\"sip:standup@10.0.0.254\", \
@@ -149,6 +169,13 @@ impl Phone {
         )
     }
 
+    /// ACK of a refusal, and some time.
+    fn is_refused(&mut self) {
+        assert!(self.last.starts_with("SIP/2.0 486 "), "{}", self.last);
+        self.ask("ACK", 1, ";tag=x");
+        self.pass();
+    }
+
     /// ACK and BYE, and the time until their transactions are forgotten.
     fn hang_up(&mut self) {
         assert!(self.last.starts_with("SIP/2.0 200 "), "{}", self.last);
@@ -157,6 +184,10 @@ impl Phone {
         let tag = tag.expect("a tag");
         self.ask("ACK", 1, &tag);
         self.ask("BYE", 2, &tag);
+        self.pass();
+    }
+
+    fn pass(&mut self) {
         self.now += Duration::from_millis(100);
         self.bridge.handle_input(self.now, Input::Timeout);
         self.drain();
