@@ -6,7 +6,8 @@
 //!
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
-//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `dnsmasq` and `kamailio`.
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `linphonec`, `dnsmasq` and
+//! `kamailio`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -40,6 +41,7 @@ mod hold;
 mod ipv6;
 mod kept;
 mod levels;
+mod linphone;
 mod media;
 mod messages;
 mod operation;

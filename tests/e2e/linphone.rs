@@ -1,0 +1,101 @@
+//! Linphone: what a desktop softphone expects of its registrar and of a room, whose roster it follows unasked.
+
+use crate::support::{Baresip, Linphone, Options, Scene, Value, has_program, json, scene_with};
+
+fn scene() -> Scene {
+    for (program, package) in [("linphonec", "linphone-cli"), ("baresip", "baresip-core")] {
+        assert!(has_program(program), "install {program} (Debian: {package})");
+    }
+    let config = "[sip]\nusers = [\"alice:secret\"]\n[media]\ncodecs = [\"PCMU\"]\n";
+    scene_with(Options { config: config.to_owned(), ..Options::default() })
+}
+
+impl Scene {
+    /// Alice's Linphone plays 1000 Hz.
+    fn alice(&self) -> Linphone {
+        let alice = Linphone::registered("alice", &self.bridge.sip.to_string(), 1000, "secret");
+        let added =
+            self.bridge.wait("registration.added", |event| event["data"]["user"] == "alice");
+        assert!(added["data"]["user_agent"].as_str().unwrap().contains("Linphone"), "{added}");
+        alice
+    }
+
+    /// Three seconds of sound have gone to a leg: long enough to be on its tape.
+    fn wait_spoken_to(&self, leg: &str) {
+        let sent = |stats: &Value| stats["sent"]["packets"].as_u64();
+        let path = format!("/v1/legs/{leg}/stats");
+        let before = sent(&self.bridge.get(&path));
+        self.bridge.get_until(&path, |stats| sent(stats) > before.map(|count| count + 150));
+    }
+}
+
+#[test]
+fn linphone_registers_calls_a_room_holds_resumes_and_hangs_up() {
+    let scene = scene();
+    let bert = scene.join("bert", "standup", 660);
+
+    let mut alice = scene.alice();
+    alice.order(&format!("call {}", scene.bridge.uri("standup")));
+    let leg = scene.joined("alice");
+    bert.call.expect(&[1000], &[660]);
+    scene.wait_spoken_to(&leg);
+    alice.order("pause");
+    let held = scene.bridge.wait_leg("participant.held", &leg);
+    bert.call.expect(&[], &[1000]);
+    alice.order("resume");
+    scene.bridge.wait_leg("participant.resumed", &leg);
+    bert.call.expect(&[1000], &[]);
+    let heard = alice.finish();
+    let left = scene.bridge.wait_leg("participant.left", &leg);
+
+    assert_eq!(held["data"]["held_by"], "remote", "{held}");
+    assert_eq!(left["data"]["left_reason"], "hung_up", "{left}");
+    assert!(heard.holds(660) && !heard.holds(1000), "{}", heard.level_db(660));
+    scene.bridge.wait("registration.removed", |event| event["data"]["user"] == "alice");
+}
+
+#[test]
+fn linphone_follows_a_room_where_baresip_comes_and_goes_and_both_hear_each_other() {
+    let scene = scene();
+
+    let mut alice = scene.alice();
+    alice.order(&format!("call {}", scene.bridge.uri("standup")));
+    let leg = scene.joined("alice");
+    scene.bridge.wait_notified(1);
+    let bert = Baresip::call("bert", &scene.bridge.uri("standup"), 660);
+    scene.bridge.wait_participant("participant.joined", "bert");
+    scene.bridge.wait_notified(2);
+    scene.wait_spoken_to(&leg);
+    let bert = bert.finish();
+    scene.bridge.wait_participant("participant.left", "bert");
+    scene.bridge.wait_notified(3);
+    let alice = alice.finish();
+    scene.bridge.wait_leg("participant.left", &leg);
+
+    assert!(
+        alice.holds(660) && bert.holds(1000),
+        "{} {}",
+        alice.level_db(660),
+        bert.level_db(1000)
+    );
+}
+
+#[test]
+fn linphone_is_called_by_a_room_and_answers() {
+    let scene = scene();
+    let bert = scene.join("bert", "standup", 660);
+    let mut alice = scene.alice();
+
+    let body = json!({ "to": "sip:alice@plenary" });
+    let dialled = scene.bridge.post("/v1/rooms/standup/participants", &body);
+    let leg = dialled["leg"].as_str().unwrap();
+    scene.bridge.wait_leg("participant.ringing", leg);
+    alice.order("answer");
+    scene.bridge.wait_leg("participant.joined", leg);
+    bert.call.expect(&[1000], &[660]);
+    scene.wait_spoken_to(leg);
+    let heard = alice.finish();
+    scene.bridge.wait_leg("participant.left", leg);
+
+    assert!(heard.holds(660), "{}", heard.level_db(660));
+}

@@ -1,0 +1,80 @@
+//! Linphone at its console (`linphonec`), without a sound card: it plays a tone from a file and records what it hears.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use super::baresip::{Tape, write_tone};
+use super::bridge::fresh_folder;
+
+/// One linphonec process.
+#[derive(Debug)]
+pub struct Linphone {
+    child: Child,
+    orders: ChildStdin,
+    folder: PathBuf,
+}
+
+impl Linphone {
+    /// Registers as `name` at a registrar given as host and port.
+    pub fn registered(name: &str, registrar: &str, tone_hz: u32, password: &str) -> Self {
+        let folder = fresh_folder();
+        // It makes no folder for its database, and without one it never registers.
+        std::fs::create_dir_all(folder.join(".local/share/linphone")).expect("the folder is ours");
+        write_tone(&folder.join("tone.wav"), tone_hz);
+        std::fs::write(folder.join("settings"), SETTINGS).expect("the folder is ours");
+        let log = File::create(folder.join("log")).expect("the folder is ours");
+        let mut child = Command::new("linphonec")
+            .args(["-c", "settings"])
+            .env("HOME", &folder)
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("linphonec runs (Debian: linphone-cli)");
+        let orders = child.stdin.take().expect("it is piped");
+        let mut linphone = Self { child, orders, folder };
+        linphone.order("soundcard use files");
+        linphone.order("play tone.wav");
+        linphone.order("record heard.wav");
+        linphone.order(&format!("register sip:{name}@{registrar} sip:{registrar} {password}"));
+        linphone
+    }
+
+    /// What somebody would type.
+    pub fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("it reads what we write");
+    }
+
+    /// Ends its calls, unregisters and gives the recording.
+    pub fn finish(mut self) -> Tape {
+        self.order("terminate");
+        self.order("quit");
+        self.child.wait().expect("it is our child");
+        Tape::read(&self.folder.join("heard.wav"))
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Linphone {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("---- linphonec ----\n{}", self.log());
+        } else {
+            drop(std::fs::remove_dir_all(&self.folder));
+        }
+    }
+}
+
+/// Ports as the system gives them.
+const SETTINGS: &str = "[sip]\nsip_port=-1\nsip_tcp_port=0\nsip_tls_port=0\nuse_ipv6=0\n\
+                        [rtp]\naudio_rtp_port=-1\n";
