@@ -36,6 +36,7 @@ mod digits;
 mod dns;
 mod early_media;
 mod fec;
+mod focus;
 mod hep;
 mod hold;
 mod ipv6;
