@@ -59,4 +59,5 @@ mod support;
 mod timers;
 mod transfer;
 mod trunks;
+mod watchers;
 mod wire;

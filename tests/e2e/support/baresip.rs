@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::bridge::fresh_folder;
 use super::driver::punctual;
@@ -14,6 +16,16 @@ use super::driver::punctual;
 pub struct Baresip {
     child: Child,
     folder: PathBuf,
+}
+
+/// What a baresip is made of, beside its tone.
+#[derive(Debug, Default)]
+struct Setup<'a> {
+    account: &'a str,
+    /// More lines of its configuration.
+    settings: &'a str,
+    contacts: &'a str,
+    orders: &'a [&'a str],
 }
 
 /// What somebody recorded: 8 kHz, mono.
@@ -57,37 +69,69 @@ impl Baresip {
         mode: &str,
     ) -> Self {
         let account = format!("<sip:{name}@{registrar}>;regint=60;answermode={mode}{account}");
-        Self::run("-4", (&account, ""), tone_hz, &[])
+        Self::run("-4", tone_hz, &Setup { account: &account, ..Setup::default() })
+    }
+
+    /// Registers as `name` and publishes that it is not there; its calls it answers all the same.
+    pub fn absent(name: &str, registrar: &str, tone_hz: u32, account: &str) -> Self {
+        let account =
+            format!("<sip:{name}@{registrar}>;regint=60;answermode=auto;pubint=60{account}");
+        let orders = ["-e", "/presence_offline"];
+        let setup = Setup { account: &account, settings: PRESENCE, orders: &orders, contacts: "" };
+        Self::run("-4", tone_hz, &setup)
+    }
+
+    /// Registers as `name` and follows how the user at this URI is.
+    pub fn watching(name: &str, registrar: &str, (other, account): (&str, &str)) -> Self {
+        let account = format!("<sip:{name}@{registrar}>;regint=60{account}");
+        let contacts = format!("\"Other\" <{other}>;presence=p2p\n");
+        let setup =
+            Setup { account: &account, settings: PRESENCE, contacts: &contacts, orders: &[] };
+        Self::run("-4", 440, &setup)
     }
 
     fn start(name: &str, uri: &str, (tone_hz, account, settings): (u32, &str, &str)) -> Self {
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         let transport = if uri.contains("transport=tls") { ";transport=tls" } else { "" };
         let account = format!("<sip:{name}@{host}{transport}>;regint=0{account}");
-        Self::run(family, (&account, settings), tone_hz, &["-e", &format!("/dial {uri}")])
+        let orders = ["-e", &format!("/dial {uri}")];
+        Self::run(
+            family,
+            tone_hz,
+            &Setup { account: &account, settings, contacts: "", orders: &orders },
+        )
     }
 
-    fn run(family: &str, (account, settings): (&str, &str), tone_hz: u32, orders: &[&str]) -> Self {
+    fn run(family: &str, tone_hz: u32, setup: &Setup<'_>) -> Self {
         let folder = fresh_folder();
         let host = if family == "-6" { "[::1]" } else { "127.0.0.1" };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("{account};audio_codecs=PCMU\n");
+        let account = format!("{};audio_codecs=PCMU\n", setup.account);
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
-        std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
-        let settings = config(&folder, host) + settings;
+        std::fs::write(folder.join("contacts"), setup.contacts).expect("the folder is ours");
+        let settings = config(&folder, host) + setup.settings;
         std::fs::write(folder.join("config"), settings).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let child = punctual("baresip")
             .args([family, "-f"])
             .arg(&folder)
             .args(["-t", "60"])
-            .args(orders)
+            .args(setup.orders)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
             .spawn()
             .expect("baresip runs (Debian: baresip-core)");
         Self { child, folder }
+    }
+
+    /// Waits until it has said this so many times.
+    pub fn wait_said(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while plain(&self.log()).matches(text).count() < times {
+            assert!(Instant::now() < deadline, "baresip does not say: {text}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Hangs up and gives the recording.
@@ -112,7 +156,7 @@ impl Drop for Baresip {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("---- baresip ----\n{}", self.log());
         } else {
             drop(std::fs::remove_dir_all(&self.folder));
@@ -161,6 +205,14 @@ fn config(folder: &Path, host: &str) -> String {
     text + "module_tmp account.so\nmodule_app menu.so\n"
 }
 
+/// Without colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.filter_map(|part| part.split_once('m')).map(|(_, text)| text);
+    first + &rest.collect::<String>()
+}
+
 /// A minute of a tone, −16 dB below full scale: 16-bit PCM, mono, 8 kHz.
 pub fn write_tone(path: &Path, hz: u32) {
     let length = 60 * RATE as u32;
@@ -188,3 +240,4 @@ fn read_samples(path: &Path) -> Vec<f64> {
 }
 
 const RATE: f64 = 8000.0;
+const PRESENCE: &str = "module_app contact.so\nmodule_app presence.so\n";
