@@ -1,5 +1,6 @@
 //! Linphone: what a desktop softphone expects of its registrar and of a room, whose roster it follows unasked.
 
+use crate::secure::secure;
 use crate::support::{Baresip, Linphone, Options, Scene, Value, has_program, json, scene_with};
 
 fn scene() -> Scene {
@@ -98,4 +99,72 @@ fn linphone_is_called_by_a_room_and_answers() {
     scene.bridge.wait_leg("participant.left", leg);
 
     assert!(heard.holds(660), "{}", heard.level_db(660));
+}
+
+#[test]
+fn linphone_over_tls_hears_a_room_in_opus_and_srtp() {
+    assert!(has_program("linphonec"), "install linphonec (Debian: linphone-cli)");
+    let secure = secure("users = [\"alice:secret\"]\n", "");
+    let scene = &secure.scene;
+    let bert = scene.join("bert", "standup", 660);
+
+    let place = format!("localhost:{}", secure.tls.port());
+    let account = (1000, "secret");
+    let mut alice = Linphone::secure("alice", &place, account, &secure.authority.path());
+    let added = scene.bridge.wait("registration.added", |_| true);
+    alice.order(&format!("call sip:standup@{place};transport=tls"));
+    let leg = scene.joined("alice");
+    bert.call.expect(&[1000], &[660]);
+    scene.wait_spoken_to(&leg);
+    let view = scene.bridge.get(&format!("/v1/legs/{leg}"));
+    let heard = alice.finish();
+    scene.bridge.wait_leg("participant.left", &leg);
+
+    assert_eq!((&added["data"]["transport"], &view["transport"]), (&json!("tls"), &json!("tls")));
+    assert!(view["srtp"].as_str().is_some_and(|suite| suite.contains("AES")), "{view}");
+    assert!(view["codec"].as_str().is_some_and(|codec| codec.contains("opus")), "{view}");
+    assert!(heard.holds(660), "{}", heard.level_db(660));
+}
+
+#[test]
+fn linphone_types_digits_and_gives_its_place_to_another() {
+    let scene = scene();
+    let bert = scene.join("bert", "standup", 660);
+    let carl = scene.answering("carl", 1320);
+    let mut alice = scene.alice();
+    alice.order(&format!("call {}", scene.bridge.uri("standup")));
+    let leg = scene.joined("alice");
+    bert.call.expect(&[1000], &[660]);
+
+    alice.order("159#");
+    for digit in ["1", "5", "9", "#"] {
+        let event = scene.bridge.wait_leg("participant.dtmf", &leg);
+        assert_eq!(event["data"]["digit"], digit, "{event}");
+    }
+    alice.order(&format!("transfer {}", carl.uri()));
+
+    scene.bridge.wait_leg("leg.transfer_completed", &leg);
+    scene.bridge.wait_leg("participant.left", &leg);
+    bert.call.expect(&[1320], &[660, 1000]);
+    carl.incoming().expect(&[660], &[1320]);
+}
+
+#[test]
+fn linphone_is_sent_to_another_room_by_the_api() {
+    let scene = scene();
+    let bert = scene.join("bert", "standup", 660);
+    let carl = scene.join("carl", "lounge", 1320);
+    let mut alice = scene.alice();
+    alice.order(&format!("call {}", scene.bridge.uri("standup")));
+    let leg = scene.joined("alice");
+    bert.call.expect(&[1000], &[660]);
+
+    let body = json!({ "to": scene.bridge.uri("lounge") });
+    scene.bridge.post(&format!("/v1/legs/{leg}/transfer"), &body);
+
+    scene.bridge.wait_leg("leg.transfer_completed", &leg);
+    let left = scene.bridge.wait_leg("participant.left", &leg);
+    assert_eq!(left["data"]["left_reason"], "transferred", "{left}");
+    carl.call.expect(&[1000], &[660]);
+    bert.call.expect(&[], &[1000, 1320]);
 }

@@ -28,9 +28,10 @@ struct Setup<'a> {
     orders: &'a [&'a str],
 }
 
-/// What somebody recorded: 8 kHz, mono.
+/// What somebody recorded, mono.
 #[derive(Debug)]
 pub struct Tape {
+    rate: u32,
     samples: Vec<f64>,
 }
 
@@ -165,23 +166,33 @@ impl Drop for Baresip {
 }
 
 impl Tape {
-    /// A WAV file of 16 bits, mono, 8 kHz.
+    /// A WAV file of 16 bits, mono.
     pub fn read(path: &Path) -> Self {
-        Self { samples: read_samples(path) }
+        let wav = std::fs::read(path).expect("it was just found");
+        let after = |mark: &[u8]| {
+            let at = wav.windows(4).position(|window| window == mark).expect("a WAV file");
+            &wav[at + 8..]
+        };
+        let format = after(b"fmt ");
+        let rate = u32::from_le_bytes(format[4..8].try_into().expect("four octets"));
+        assert_eq!(format[2..4], [1, 0], "it should be mono");
+        let pairs = after(b"data").chunks_exact(2);
+        let sample = |pair: &[u8]| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
+        Self { rate, samples: pairs.map(sample).collect() }
     }
 
-    /// Level of a tone in the loudest second of the recording, dB below a full-scale sine.
+    /// Level of a tone in the loudest half second of the recording, dB below a full-scale sine.
     pub fn level_db(&self, hz: u32) -> f64 {
-        let second = |part: &[f64]| {
+        let level = |part: &[f64]| {
             let (mut real, mut imaginary) = (0.0, 0.0);
             for (index, sample) in part.iter().enumerate() {
-                let angle = TAU * f64::from(hz) * index as f64 / RATE;
+                let angle = TAU * f64::from(hz) * index as f64 / f64::from(self.rate);
                 real += sample * angle.cos();
                 imaginary += sample * angle.sin();
             }
             2.0 * real.hypot(imaginary) / part.len() as f64
         };
-        let best = self.samples.chunks_exact(RATE as usize / 2).map(second).fold(0.0, f64::max);
+        let best = self.samples.chunks_exact(self.rate as usize / 2).map(level).fold(0.0, f64::max);
         20.0 * best.max(1e-6).log10()
     }
 
@@ -230,13 +241,6 @@ pub fn write_tone(path: &Path, hz: u32) {
         wav.extend(sample.to_le_bytes());
     }
     std::fs::write(path, wav).expect("the folder is ours");
-}
-
-fn read_samples(path: &Path) -> Vec<f64> {
-    let wav = std::fs::read(path).expect("it was just found");
-    let data = wav.windows(4).position(|window| window == b"data").expect("a WAV file") + 8;
-    let pairs = wav[data..].chunks_exact(2);
-    pairs.map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
 }
 
 const RATE: f64 = 8000.0;

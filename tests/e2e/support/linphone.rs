@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::baresip::{Tape, write_tone};
@@ -19,11 +19,30 @@ pub struct Linphone {
 impl Linphone {
     /// Registers as `name` at a registrar given as host and port.
     pub fn registered(name: &str, registrar: &str, tone_hz: u32, password: &str) -> Self {
+        let account = format!("sip:{name}@{registrar} sip:{registrar} {password}");
+        Self::start(&account, tone_hz, UDP)
+    }
+
+    /// The same over TLS, believing this authority; it takes no call that is not encrypted. The registrar has a name:
+    /// its TLS does not compare addresses.
+    pub fn secure(
+        name: &str,
+        registrar: &str,
+        (tone_hz, password): (u32, &str),
+        authority: &Path,
+    ) -> Self {
+        let account = format!("sip:{name}@{registrar} <sip:{registrar};transport=tls> {password}");
+        let settings = format!("{TLS}root_ca={}\n", authority.display());
+        Self::start(&account, tone_hz, &settings)
+    }
+
+    fn start(account: &str, tone_hz: u32, settings: &str) -> Self {
         let folder = fresh_folder();
         // It makes no folder for its database, and without one it never registers.
         std::fs::create_dir_all(folder.join(".local/share/linphone")).expect("the folder is ours");
         write_tone(&folder.join("tone.wav"), tone_hz);
-        std::fs::write(folder.join("settings"), SETTINGS).expect("the folder is ours");
+        std::fs::write(folder.join("settings"), format!("{RTP}{settings}"))
+            .expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let mut child = Command::new("linphonec")
             .args(["-c", "settings"])
@@ -41,7 +60,7 @@ impl Linphone {
         linphone.order("soundcard use files");
         linphone.order("play tone.wav");
         linphone.order("record heard.wav");
-        linphone.order(&format!("register sip:{name}@{registrar} sip:{registrar} {password}"));
+        linphone.order(&format!("register {account}"));
         linphone
     }
 
@@ -76,5 +95,7 @@ impl Drop for Linphone {
 }
 
 /// Ports as the system gives them.
-const SETTINGS: &str = "[sip]\nsip_port=-1\nsip_tcp_port=0\nsip_tls_port=0\nuse_ipv6=0\n\
-                        [rtp]\naudio_rtp_port=-1\n";
+const RTP: &str = "[rtp]\naudio_rtp_port=-1\n[sip]\nuse_ipv6=0\n";
+const UDP: &str = "sip_port=-1\nsip_tcp_port=0\nsip_tls_port=0\n";
+const TLS: &str = "sip_port=0\nsip_tcp_port=0\nsip_tls_port=-1\nmedia_encryption=srtp\n\
+                   media_encryption_mandatory=1\n";
