@@ -120,6 +120,33 @@ fn a_call_over_tls_to_a_proxy_stays_on_its_connection() {
 }
 
 #[test]
+fn a_caller_through_a_proxy_that_speaks_tls_to_us_is_held_and_hung_up_over_it() {
+    for program in ["kamailio", "baresip"] {
+        assert!(has_program(program), "install {program} (Debian: kamailio, baresip-core)");
+    }
+    let authority = Authority::new();
+    let (places, tls) = ((Kamailio::place(), Kamailio::place()), free_port());
+    let config = format!("[sip]\ntls = \"{tls}\"\n{}", authority.settings());
+    let bridge = Bridge::start(Options { config, ..Options::default() });
+    let proxy = Kamailio::start_secure(places, tls, free_port(), &authority);
+
+    let caller = Baresip::call("anna", &format!("sip:standup@{}", proxy.address), 440);
+    let joined = bridge.wait_participant("participant.joined", "anna");
+    let leg = joined["leg"].as_str().unwrap();
+    bridge.put(&format!("/v1/legs/{leg}/hold"));
+    bridge.wait_leg("leg.reinvited", leg);
+    bridge.delete(&format!("/v1/legs/{leg}"));
+    bridge.wait_leg("leg.ended", leg);
+    drop(caller);
+
+    let trace = bridge.get(&format!("/v1/legs/{leg}/trace"));
+    let invite = &trace["entries"][0];
+    let connection = invite["peer"].as_str().unwrap().parse().unwrap();
+    assert_eq!(invite["transport"], "tls", "{trace}");
+    assert_eq!(requests_by(&bridge, leg, connection), ["INVITE", "ACK", "BYE"]);
+}
+
+#[test]
 fn a_user_that_registered_through_a_proxy_is_called_through_it() {
     let config = "[sip]\nusers = [\"alice:secret\"]\ndigest = [\"MD5\"]\n";
     let site = site(|_| config.to_owned());

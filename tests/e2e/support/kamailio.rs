@@ -25,7 +25,7 @@ impl Kamailio {
         Self::start_with((address, free_port()), bridge, phone, None)
     }
 
-    /// A proxy that also speaks TLS at another address, by a certificate of this authority.
+    /// A proxy that also speaks TLS at another address, by a certificate of this authority, and to the bridge nothing else.
     pub fn start_secure(
         addresses: (SocketAddr, SocketAddr),
         bridge: SocketAddr,
@@ -43,7 +43,7 @@ impl Kamailio {
     ) -> Self {
         let folder = fresh_folder();
         if let Some(authority) = authority {
-            authority.sign(&["localhost"], &folder);
+            authority.sign(&["localhost", "127.0.0.1"], &folder);
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/kamailio.cfg");
         let script = std::fs::read_to_string(script).expect("the script is there");
