@@ -71,6 +71,30 @@ fn baresip_is_told_how_the_user_of_other_baresips_is() {
 }
 
 #[test]
+fn linphone_publishes_how_it_is_and_is_told_how_its_friend_is() {
+    let bridge = bridge();
+    let registrar = bridge.sip.to_string();
+    let published =
+        "plenary_sip_responses_total{direction=\"out\",method=\"PUBLISH\",status=\"200\"}";
+
+    let alice = Linphone::with_friend("alice", &registrar, "secret", &bridge.uri("bob"));
+    bridge.wait_metric(&format!("{published} 1"));
+    alice.wait_said("is Offline", 1);
+    let bob = Baresip::registered("bob", &registrar, 660, PASSWORD);
+    alice.wait_said("is Online", 1);
+    let body = json!({ "to": "sip:bob@plenary" });
+    let dialled = bridge.post("/v1/rooms/standup/participants", &body);
+    alice.wait_said("is On the phone", 1);
+    bridge.delete(&format!("/v1/legs/{}", dialled["leg"].as_str().unwrap()));
+    alice.wait_said("is Online", 2);
+    alice.quit();
+
+    // It takes back what it has published.
+    bridge.wait_metric(&format!("{published} 2"));
+    drop(bob);
+}
+
+#[test]
 fn sipp_publishes_how_a_user_is_and_takes_it_back() {
     let bridge = bridge();
     let registrar = bridge.sip.to_string();

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::baresip::{Tape, write_tone};
 use super::bridge::fresh_folder;
@@ -19,8 +21,21 @@ pub struct Linphone {
 impl Linphone {
     /// Registers as `name` at a registrar given as host and port.
     pub fn registered(name: &str, registrar: &str, tone_hz: u32, password: &str) -> Self {
-        let account = format!("sip:{name}@{registrar} sip:{registrar} {password}");
-        Self::start(&account, tone_hz, UDP)
+        let mut linphone = Self::start(tone_hz, UDP);
+        linphone.order(&format!("register sip:{name}@{registrar} sip:{registrar} {password}"));
+        linphone
+    }
+
+    /// The same; it publishes how it is, and follows how the user at this URI is.
+    pub fn with_friend(name: &str, registrar: &str, password: &str, friend: &str) -> Self {
+        let settings = format!(
+            "{UDP}default_proxy=0\n\
+             [proxy_0]\nreg_proxy=<sip:{registrar}>\nreg_identity=sip:{name}@{registrar}\n\
+             reg_sendregister=1\npublish=1\n\
+             [auth_info_0]\nusername={name}\npasswd={password}\nrealm=plenary\n\
+             [friend_0]\nurl=<{friend}>\npol=accept\nsubscribe=1\n"
+        );
+        Self::start(440, &settings)
     }
 
     /// The same over TLS, believing this authority; it takes no call that is not encrypted. The registrar has a name:
@@ -31,12 +46,13 @@ impl Linphone {
         (tone_hz, password): (u32, &str),
         authority: &Path,
     ) -> Self {
-        let account = format!("sip:{name}@{registrar} <sip:{registrar};transport=tls> {password}");
-        let settings = format!("{TLS}root_ca={}\n", authority.display());
-        Self::start(&account, tone_hz, &settings)
+        let mut linphone = Self::start(tone_hz, &format!("{TLS}root_ca={}\n", authority.display()));
+        let proxy = format!("<sip:{registrar};transport=tls>");
+        linphone.order(&format!("register sip:{name}@{registrar} {proxy} {password}"));
+        linphone
     }
 
-    fn start(account: &str, tone_hz: u32, settings: &str) -> Self {
+    fn start(tone_hz: u32, settings: &str) -> Self {
         let folder = fresh_folder();
         // It makes no folder for its database, and without one it never registers.
         std::fs::create_dir_all(folder.join(".local/share/linphone")).expect("the folder is ours");
@@ -60,13 +76,27 @@ impl Linphone {
         linphone.order("soundcard use files");
         linphone.order("play tone.wav");
         linphone.order("record heard.wav");
-        linphone.order(&format!("register {account}"));
         linphone
     }
 
     /// What somebody would type.
     pub fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").expect("it reads what we write");
+    }
+
+    /// Waits until it has said this so many times.
+    pub fn wait_said(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < deadline, "linphonec does not say: {text}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Takes back what it told its registrar, and ends.
+    pub fn quit(mut self) {
+        self.order("quit");
+        self.child.wait().expect("it is our child");
     }
 
     /// Ends its calls, unregisters and gives the recording.
@@ -86,7 +116,7 @@ impl Drop for Linphone {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("---- linphonec ----\n{}", self.log());
         } else {
             drop(std::fs::remove_dir_all(&self.folder));
