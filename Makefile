@@ -24,11 +24,11 @@ test: test-tools fmt clippy doc deny unit apart page fuzz
 build-tools:
 	@.ci/install cmake:cmake c++:g++
 
-# sipp and baresip are the phones of strangers, dnsmasq names them, Kamailio is a proxy between, Postgres keeps what SQLite keeps, Chromium looks
+# sipp, baresip and Linphone are the phones of strangers, dnsmasq names them, Kamailio is a proxy between, Postgres keeps what SQLite keeps, Chromium looks
 # at the operator's page and Node presses its buttons.
 test-tools: build-tools
-	@.ci/install sipp:sip-tester baresip:baresip-core dnsmasq:dnsmasq-base kamailio:kamailio \
-		pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl node:nodejs npm:npm
+	@.ci/install sipp:sip-tester baresip:baresip-core linphonec:linphone-cli dnsmasq:dnsmasq-base kamailio:kamailio \
+		'/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules' pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl node:nodejs npm:npm
 
 fmt:
 	$(CARGO) fmt --all --check

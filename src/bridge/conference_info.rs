@@ -95,6 +95,7 @@ impl ConferenceInfo<'_> {
         out.write_str("</conference-info>\r\n")
     }
 
+    // `status` may be left out of the media (RFC 4575 §5.3.4), but Linphone 5.1 crashes without it.
     fn write_description(&self, out: &mut String) -> fmt::Result {
         let (name, entity) = (Xml(self.name), Xml(self.entity));
         write!(
@@ -102,7 +103,8 @@ impl ConferenceInfo<'_> {
             "<conference-description><display-text>{name}</display-text><subject>{name}</subject>\
              <conf-uris><entry><uri>{entity}</uri><purpose>participation</purpose></entry></conf-uris>\
              <maximum-user-count>{}</maximum-user-count><available-media><entry label=\"1\">\
-             <type>audio</type></entry></available-media></conference-description>",
+             <type>audio</type><status>sendrecv</status></entry></available-media>\
+             </conference-description>",
             self.seats
         )
     }

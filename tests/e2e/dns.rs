@@ -1,9 +1,10 @@
 //! Gateways that are found by DNS: NAPTR, SRV and A of a real name server, sipp at the other end.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 
 use crate::support::{
-    Bridge, Dns, Options, RunningSipp, Sipp, Value, free_port, has_program, json,
+    Authority, Bridge, Dns, Options, Peer, RunningSipp, Sipp, Value, free_port, has_program, json,
 };
 
 /// A bridge that asks a name server with these records; `gwN.test` are this machine.
@@ -108,6 +109,36 @@ fn names_that_do_not_exist_are_told_at_once() {
     let ended = bridge.wait_leg("leg.ended", dialled["leg"].as_str().unwrap());
     assert_eq!(ended["data"]["end_reason"], "unreachable", "{ended}");
     assert_eq!(ended["data"]["sip"]["status"], 503, "{ended}");
+}
+
+#[test]
+fn a_certificate_must_name_the_domain_that_was_asked_for_and_not_its_server() {
+    assert!(has_program("dnsmasq"), "install dnsmasq (Debian: dnsmasq-base)");
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let dns = Dns::start(&[
+        format!("srv-host=_sips._tcp.carrier.test,gw1.test,{port},1,1"),
+        "host-record=gw1.test,127.0.0.1".to_owned(),
+    ]);
+    let roots = format!("[sip]\ntls_ca = \"{}\"\n", authority.path().display());
+    let config = dns.setting() + &roots;
+    let bridge = Bridge::start(Options { config, ..Options::default() });
+    let dial = || {
+        let body = json!({ "to": "sip:bob@carrier.test;transport=tls" });
+        let dialled = bridge.post("/v1/rooms/standup/participants", &body);
+        dialled["leg"].as_str().unwrap().to_owned()
+    };
+
+    let leg = dial();
+    Peer::tls_accepted(&listener, &authority.server(&["gw1.test"])).wait_closed();
+    let left = bridge.wait_leg("participant.left", &leg);
+    dial();
+    let invite =
+        Peer::tls_accepted(&listener, &authority.server(&["carrier.test"])).wait_request("INVITE");
+
+    assert_eq!(left["data"]["sip"]["status"], 503, "{left}");
+    assert!(invite.header("Via").starts_with("SIP/2.0/TLS "), "{invite:?}");
 }
 
 /// A gateway that takes every call; `transport` as sipp names it.

@@ -6,7 +6,8 @@
 //!
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
-//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `dnsmasq` and `kamailio`.
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `linphonec`, `dnsmasq` and
+//! `kamailio`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -35,11 +36,13 @@ mod digits;
 mod dns;
 mod early_media;
 mod fec;
+mod focus;
 mod hep;
 mod hold;
 mod ipv6;
 mod kept;
 mod levels;
+mod linphone;
 mod media;
 mod messages;
 mod operation;
@@ -56,4 +59,5 @@ mod support;
 mod timers;
 mod transfer;
 mod trunks;
+mod watchers;
 mod wire;

@@ -27,7 +27,11 @@ fn a_follower_is_told_the_whole_room_first() {
     assert_eq!(users(&document), [("sip:phone@10.0.0.1".to_owned(), "full".to_owned())]);
     assert_eq!(text(&document, "joining-method"), "dialed-in");
     let statuses: Vec<&str> = all(&document, "status").filter_map(|node| node.text()).collect();
-    assert_eq!(statuses, ["connected", "sendrecv"]);
+    assert_eq!(
+        statuses,
+        ["sendrecv", "connected", "sendrecv"],
+        "of the room, the phone, its sound"
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::bridge::fresh_folder;
 use super::driver::punctual;
@@ -16,9 +18,20 @@ pub struct Baresip {
     folder: PathBuf,
 }
 
-/// What somebody recorded: 8 kHz, mono.
+/// What a baresip is made of, beside its tone.
+#[derive(Debug, Default)]
+struct Setup<'a> {
+    account: &'a str,
+    /// More lines of its configuration.
+    settings: &'a str,
+    contacts: &'a str,
+    orders: &'a [&'a str],
+}
+
+/// What somebody recorded, mono.
 #[derive(Debug)]
 pub struct Tape {
+    rate: u32,
     samples: Vec<f64>,
 }
 
@@ -57,37 +70,69 @@ impl Baresip {
         mode: &str,
     ) -> Self {
         let account = format!("<sip:{name}@{registrar}>;regint=60;answermode={mode}{account}");
-        Self::run("-4", (&account, ""), tone_hz, &[])
+        Self::run("-4", tone_hz, &Setup { account: &account, ..Setup::default() })
+    }
+
+    /// Registers as `name` and publishes that it is not there; its calls it answers all the same.
+    pub fn absent(name: &str, registrar: &str, tone_hz: u32, account: &str) -> Self {
+        let account =
+            format!("<sip:{name}@{registrar}>;regint=60;answermode=auto;pubint=60{account}");
+        let orders = ["-e", "/presence_offline"];
+        let setup = Setup { account: &account, settings: PRESENCE, orders: &orders, contacts: "" };
+        Self::run("-4", tone_hz, &setup)
+    }
+
+    /// Registers as `name` and follows how the user at this URI is.
+    pub fn watching(name: &str, registrar: &str, (other, account): (&str, &str)) -> Self {
+        let account = format!("<sip:{name}@{registrar}>;regint=60{account}");
+        let contacts = format!("\"Other\" <{other}>;presence=p2p\n");
+        let setup =
+            Setup { account: &account, settings: PRESENCE, contacts: &contacts, orders: &[] };
+        Self::run("-4", 440, &setup)
     }
 
     fn start(name: &str, uri: &str, (tone_hz, account, settings): (u32, &str, &str)) -> Self {
         let (family, host) = if uri.contains('[') { ("-6", "[::1]") } else { ("-4", "127.0.0.1") };
         let transport = if uri.contains("transport=tls") { ";transport=tls" } else { "" };
         let account = format!("<sip:{name}@{host}{transport}>;regint=0{account}");
-        Self::run(family, (&account, settings), tone_hz, &["-e", &format!("/dial {uri}")])
+        let orders = ["-e", &format!("/dial {uri}")];
+        Self::run(
+            family,
+            tone_hz,
+            &Setup { account: &account, settings, contacts: "", orders: &orders },
+        )
     }
 
-    fn run(family: &str, (account, settings): (&str, &str), tone_hz: u32, orders: &[&str]) -> Self {
+    fn run(family: &str, tone_hz: u32, setup: &Setup<'_>) -> Self {
         let folder = fresh_folder();
         let host = if family == "-6" { "[::1]" } else { "127.0.0.1" };
         write_tone(&folder.join("tone.wav"), tone_hz);
-        let account = format!("{account};audio_codecs=PCMU\n");
+        let account = format!("{};audio_codecs=PCMU\n", setup.account);
         std::fs::write(folder.join("accounts"), account).expect("the folder is ours");
-        std::fs::write(folder.join("contacts"), "").expect("the folder is ours");
-        let settings = config(&folder, host) + settings;
+        std::fs::write(folder.join("contacts"), setup.contacts).expect("the folder is ours");
+        let settings = config(&folder, host) + setup.settings;
         std::fs::write(folder.join("config"), settings).expect("the folder is ours");
         let log = File::create(folder.join("log")).expect("the folder is ours");
         let child = punctual("baresip")
             .args([family, "-f"])
             .arg(&folder)
             .args(["-t", "60"])
-            .args(orders)
+            .args(setup.orders)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
             .spawn()
             .expect("baresip runs (Debian: baresip-core)");
         Self { child, folder }
+    }
+
+    /// Waits until it has said this so many times.
+    pub fn wait_said(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while plain(&self.log()).matches(text).count() < times {
+            assert!(Instant::now() < deadline, "baresip does not say: {text}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Hangs up and gives the recording.
@@ -112,7 +157,7 @@ impl Drop for Baresip {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("---- baresip ----\n{}", self.log());
         } else {
             drop(std::fs::remove_dir_all(&self.folder));
@@ -121,23 +166,33 @@ impl Drop for Baresip {
 }
 
 impl Tape {
-    /// A WAV file of 16 bits, mono, 8 kHz.
+    /// A WAV file of 16 bits, mono.
     pub fn read(path: &Path) -> Self {
-        Self { samples: read_samples(path) }
+        let wav = std::fs::read(path).expect("it was just found");
+        let after = |mark: &[u8]| {
+            let at = wav.windows(4).position(|window| window == mark).expect("a WAV file");
+            &wav[at + 8..]
+        };
+        let format = after(b"fmt ");
+        let rate = u32::from_le_bytes(format[4..8].try_into().expect("four octets"));
+        assert_eq!(format[2..4], [1, 0], "it should be mono");
+        let pairs = after(b"data").chunks_exact(2);
+        let sample = |pair: &[u8]| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
+        Self { rate, samples: pairs.map(sample).collect() }
     }
 
-    /// Level of a tone in the loudest second of the recording, dB below a full-scale sine.
+    /// Level of a tone in the loudest half second of the recording, dB below a full-scale sine.
     pub fn level_db(&self, hz: u32) -> f64 {
-        let second = |part: &[f64]| {
+        let level = |part: &[f64]| {
             let (mut real, mut imaginary) = (0.0, 0.0);
             for (index, sample) in part.iter().enumerate() {
-                let angle = TAU * f64::from(hz) * index as f64 / RATE;
+                let angle = TAU * f64::from(hz) * index as f64 / f64::from(self.rate);
                 real += sample * angle.cos();
                 imaginary += sample * angle.sin();
             }
             2.0 * real.hypot(imaginary) / part.len() as f64
         };
-        let best = self.samples.chunks_exact(RATE as usize / 2).map(second).fold(0.0, f64::max);
+        let best = self.samples.chunks_exact(self.rate as usize / 2).map(level).fold(0.0, f64::max);
         20.0 * best.max(1e-6).log10()
     }
 
@@ -161,6 +216,14 @@ fn config(folder: &Path, host: &str) -> String {
     text + "module_tmp account.so\nmodule_app menu.so\n"
 }
 
+/// Without colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.filter_map(|part| part.split_once('m')).map(|(_, text)| text);
+    first + &rest.collect::<String>()
+}
+
 /// A minute of a tone, −16 dB below full scale: 16-bit PCM, mono, 8 kHz.
 pub fn write_tone(path: &Path, hz: u32) {
     let length = 60 * RATE as u32;
@@ -180,11 +243,5 @@ pub fn write_tone(path: &Path, hz: u32) {
     std::fs::write(path, wav).expect("the folder is ours");
 }
 
-fn read_samples(path: &Path) -> Vec<f64> {
-    let wav = std::fs::read(path).expect("it was just found");
-    let data = wav.windows(4).position(|window| window == b"data").expect("a WAV file") + 8;
-    let pairs = wav[data..].chunks_exact(2);
-    pairs.map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
-}
-
 const RATE: f64 = 8000.0;
+const PRESENCE: &str = "module_app contact.so\nmodule_app presence.so\n";

@@ -140,6 +140,22 @@ impl Bridge {
         }
     }
 
+    /// Waits until `/metrics` has this line.
+    pub fn wait_metric(&self, line: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let line = format!("\n{line}\n");
+        while !self.try_request("GET", "/metrics", None).text.contains(&line) {
+            assert!(Instant::now() < deadline, "the metrics never say:{line}");
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until so many NOTIFYs have been taken: there is no event of them.
+    pub fn wait_notified(&self, times: usize) {
+        let labels = "direction=\"in\",method=\"NOTIFY\",status=\"200\"";
+        self.wait_metric(&format!("plenary_sip_responses_total{{{labels}}} {times}"));
+    }
+
     // ---- events ----
 
     /// Waits for an event of this type that `wanted` accepts and that was not taken before.

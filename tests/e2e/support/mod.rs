@@ -9,6 +9,7 @@ mod dns;
 #[allow(dead_code, reason = "shared with the phone's own tests")]
 mod driver;
 mod kamailio;
+mod linphone;
 mod peer;
 mod postgres;
 mod sipp;
@@ -26,6 +27,7 @@ pub use client::Response;
 pub use dns::Dns;
 pub use driver::{Call, Line, Phones, delay};
 pub use kamailio::Kamailio;
+pub use linphone::Linphone;
 pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use postgres::Postgres;
 pub use serde_json::{Value, json};
