@@ -32,9 +32,9 @@ enum Wire {
 }
 
 /// What a message can be written to and read from.
-pub trait Octets: Debug + Read + Write {}
+pub trait Octets: Debug + Read + Send + Write {}
 
-impl<T: Debug + Read + Write> Octets for T {}
+impl<T: Debug + Read + Send + Write> Octets for T {}
 
 /// One message, as text.
 #[derive(Clone, Debug)]
