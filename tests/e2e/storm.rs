@@ -132,13 +132,17 @@ fn two_thousand_phones_over_tls() {
     allow_descriptors();
 
     heard_during(&secure, || {
-        let mut phones: Vec<Peer> = (0..2_000).map(|_| Peer::tls(tls, &client)).collect();
-        for phone in &mut phones {
+        let is_there = |phone: &mut Peer| {
             phone.send("\r\n\r\n"); // RFC 5626 §3.5.1
-        }
-        for phone in &mut phones {
             assert_eq!(phone.read_bytes(2), b"\r\n");
+        };
+        let mut phones = Vec::new();
+        for _ in 0..2_000 {
+            let mut phone = Peer::tls(tls, &client);
+            is_there(&mut phone);
+            phones.push(phone);
         }
+        phones.iter_mut().for_each(is_there);
         let mut last = phones.pop().unwrap();
         last.call(&format!("sip:standup@{tls};transport=tls"), "", &idle_sdp());
         phones
