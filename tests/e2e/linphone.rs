@@ -4,11 +4,16 @@ use crate::secure::secure;
 use crate::support::{Baresip, Linphone, Options, Scene, Value, has_program, json, scene_with};
 
 fn scene() -> Scene {
+    scene_where("")
+}
+
+/// `sip` are further lines of that section.
+fn scene_where(sip: &str) -> Scene {
     for (program, package) in [("linphonec", "linphone-cli"), ("baresip", "baresip-core")] {
         assert!(has_program(program), "install {program} (Debian: {package})");
     }
-    let config = "[sip]\nusers = [\"alice:secret\"]\n[media]\ncodecs = [\"PCMU\"]\n";
-    scene_with(Options { config: config.to_owned(), ..Options::default() })
+    let config = format!("[sip]\nusers = [\"alice:secret\"]\n{sip}[media]\ncodecs = [\"PCMU\"]\n");
+    scene_with(Options { config, ..Options::default() })
 }
 
 impl Scene {
@@ -79,6 +84,34 @@ fn linphone_follows_a_room_where_baresip_comes_and_goes_and_both_hear_each_other
         alice.level_db(660),
         bert.level_db(1000)
     );
+}
+
+#[test]
+fn linphone_follows_whom_a_room_calls_mutes_and_removes() {
+    // Each change is told by itself.
+    let scene = scene_where("notify_interval = \"0s\"\n");
+    let carl = scene.phones.line("carl", json!({"tones_hz": [1320], "on_invite": "ring"}));
+    let mut alice = scene.alice();
+    alice.order(&format!("call {}", scene.bridge.uri("standup")));
+    scene.joined("alice");
+    scene.bridge.wait_notified(1);
+
+    let body = json!({ "to": carl.uri() });
+    let dialled = scene.bridge.post("/v1/rooms/standup/participants", &body);
+    let leg = dialled["leg"].as_str().unwrap();
+    scene.bridge.wait_leg("participant.ringing", leg);
+    scene.bridge.wait_notified(3);
+    let ringing = carl.incoming();
+    ringing.order("answer", json!({}));
+    scene.bridge.wait_notified(4);
+    scene.bridge.put(&format!("/v1/legs/{leg}/mute"));
+    scene.bridge.wait_notified(5);
+    scene.bridge.delete(&format!("/v1/legs/{leg}"));
+    scene.bridge.wait_notified(6);
+
+    ringing.wait("ended");
+    alice.finish();
+    scene.bridge.wait_participant("participant.left", "alice");
 }
 
 #[test]
