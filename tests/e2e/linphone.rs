@@ -101,15 +101,15 @@ fn linphone_follows_whom_a_room_calls_mutes_and_removes() {
     let leg = dialled["leg"].as_str().unwrap();
     scene.bridge.wait_leg("participant.ringing", leg);
     scene.bridge.wait_notified(3);
-    let call = carl.incoming();
-    call.order("answer", json!({}));
+    let ringing = carl.incoming();
+    ringing.order("answer", json!({}));
     scene.bridge.wait_notified(4);
     scene.bridge.put(&format!("/v1/legs/{leg}/mute"));
     scene.bridge.wait_notified(5);
     scene.bridge.delete(&format!("/v1/legs/{leg}"));
     scene.bridge.wait_notified(6);
 
-    call.wait("ended");
+    ringing.wait("ended");
     alice.finish();
     scene.bridge.wait_participant("participant.left", "alice");
 }

@@ -48,6 +48,33 @@ fn sipp_sees_the_calls_of_a_linphone_come_and_go() {
 }
 
 #[test]
+fn sipp_takes_a_call_that_rings_at_the_linphone_of_the_same_user() {
+    let bridge = bridge();
+    let registrar = bridge.sip.to_string();
+    let alice = Linphone::registered("alice", &registrar, 1000, "secret");
+    bridge.wait("registration.added", |_| true);
+    let sipp = Sipp::new(&registrar, "pickup", "pickup.xml")
+        .args(&["-au", "alice", "-ap", "secret"])
+        .args(&["-m", "1", "-timeout", "60", "-timeout_error"]);
+    let sipp = thread::spawn(|| sipp.expect_success());
+    bridge.wait_notified(1);
+
+    let body = json!({ "to": "sip:alice@plenary" });
+    let dialled = bridge.post("/v1/rooms/standup/participants", &body);
+    let leg = dialled["leg"].as_str().unwrap();
+    let replaced = bridge.wait_leg("leg.replaced", leg);
+    let by = replaced["data"]["by"].as_str().unwrap();
+    bridge.wait_leg("participant.joined", by);
+    alice.wait_said("ended", 1);
+
+    sipp.join().unwrap();
+    let left = bridge.wait_leg("participant.left", leg);
+    assert_eq!(left["data"]["left_reason"], "replaced", "{left}");
+    let people = bridge.get("/v1/rooms/standup/participants");
+    assert_eq!(people["items"][0]["leg"], by, "{people}");
+}
+
+#[test]
 fn baresip_is_told_how_the_user_of_other_baresips_is() {
     let bridge = bridge();
     let registrar = bridge.sip.to_string();
