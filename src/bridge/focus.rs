@@ -14,7 +14,6 @@ use super::transfer::Carried;
 use super::{Bridge, Place};
 use crate::sip::endpoint::{Identity, Referred, Rejection};
 use crate::sip::headers::Name;
-use crate::sip::uri::Scheme;
 use crate::sip::{StatusCode, Uri};
 
 impl Bridge {
@@ -99,7 +98,7 @@ impl Bridge {
 
     fn add_for_phone(&mut self, referred: &Referred, room: RoomId) -> Result<(), Rejection> {
         let target = &referred.target;
-        if target.scheme() != Scheme::Sip {
+        if !target.is_sip() {
             return Err(StatusCode::UNSUPPORTED_URI_SCHEME.into());
         }
         self.may_call_into(Place::Room(room)).map_err(rejection)?;

@@ -29,7 +29,6 @@ use crate::sip::endpoint::{
     LocalAddress as _, Query, QueryId, Rejection, Target, Text, TextId, Texted,
 };
 use crate::sip::headers::{Name, NameAddr};
-use crate::sip::uri::Scheme;
 use crate::sip::{Host, Message as Request, Method, StatusCode, Uri};
 
 /// Every message that is remembered, and those that are on their way.
@@ -394,9 +393,9 @@ impl Bridge {
         if self.is_user(to) {
             return Ok(Audience::User(to.to_owned()));
         }
-        let uri = Uri::parse(to.as_bytes()).ok().filter(|uri| uri.scheme() == Scheme::Sip);
+        let uri = Uri::parse(to.as_bytes()).ok().filter(Uri::is_sip);
         let uri = uri.ok_or_else(|| {
-            invalid("/to", format!("expected a room, a user or a sip: URI, found {to}"))
+            invalid("/to", format!("expected a room, a user, a sip: or a sips: URI, found {to}"))
         })?;
         match self.callee(&uri) {
             Callee::User(_) => Ok(Audience::User(user_of(&uri))),

@@ -226,32 +226,25 @@ impl Bridge {
 /// A copy in which what nobody else may know is overwritten; as long as before.
 pub(super) fn redacted(text: &[u8]) -> Box<[u8]> {
     let mut copy: Box<[u8]> = text.into();
-    for (before, ends) in SECRETS {
-        let mut from = 0;
-        while let Some(start) = find(&copy[from..], before) {
-            let start = from + start + before.len();
-            let end = copy[start..].iter().position(|octet| ends.contains(octet));
-            let end = end.map_or(copy.len(), |end| start + end);
-            copy[start..end].fill(b'*');
-            from = end;
-        }
+    for at in memchr::memchr2_iter(b':', b'=', text) {
+        let named = |(name, _): &&(&[u8], _)| {
+            let name_at = (at + 1).checked_sub(name.len());
+            name_at.is_some_and(|start| text[start..=at].eq_ignore_ascii_case(name))
+        };
+        let Some((_, ends)) = SECRETS.iter().find(named) else { continue };
+        let start = at + 1 + usize::from(text.get(at + 1) == Some(&b'"'));
+        let end = text[start..].iter().position(|octet| ends.contains(octet));
+        copy[start..end.map_or(text.len(), |end| start + end)].fill(b'*');
     }
     copy
 }
 
-/// Where a text stands, whatever its case.
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let (first, upper) = (wanted[0].to_ascii_lowercase(), wanted[0].to_ascii_uppercase());
-    memchr::memchr2_iter(first, upper, text).find(|&at| {
-        text.get(at..at + wanted.len()).is_some_and(|found| found.eq_ignore_ascii_case(wanted))
-    })
-}
-
-/// What stands before a secret, and what ends it: keys of SDES and ICE, proofs of passwords, digits in INFO.
+/// What stands before a secret, up to a colon or an equals sign, and what ends it: keys of SDES and ICE, proofs of passwords,
+/// digits in INFO.
 const SECRETS: [(&[u8], &[u8]); 4] = [
     (b"inline:", b"|; \r\n"),
     (b"ice-pwd:", b"\r\n"),
-    (b"response=\"", b"\"\r\n"),
+    (b"response=", b"\"\r\n"),
     (b"signal=", b"\r\n"),
 ];
 /// Octets that are kept of one message.

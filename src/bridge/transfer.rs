@@ -19,7 +19,7 @@ use crate::sip::dialog::DialogId;
 use crate::sip::endpoint::{ReferId, Referred, Rejection};
 use crate::sip::headers::{Name, NameAddr, Replaces, TargetDialog};
 use crate::sip::status::StatusCode;
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::Uri;
 
 use super::connect::Junction;
 use super::dial::Outbound;
@@ -249,7 +249,7 @@ impl Bridge {
         if !self.settings.transfer_by_phones || !leg.is_up() {
             return Err((403, TransferFailure::NotAllowed));
         }
-        if target.scheme() != Scheme::Sip {
+        if !target.is_sip() {
             return Err((416, TransferFailure::BadTarget));
         }
         let replaces = replaces_of(target).map_err(|()| (400, TransferFailure::BadTarget))?;

@@ -16,7 +16,7 @@ use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
 use crate::bridge::{Bridge, Place};
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::Uri;
 
 use super::page::{Wanted, page};
 use super::{Answer, conflict, invalid, no_such, refused, within};
@@ -292,7 +292,7 @@ impl Bridge {
 pub(super) fn sip_uri(pointer: &str, text: &str) -> Answer<Uri> {
     let expected = "expected a URI such as sip:alice@example.com";
     let uri = Uri::parse(text.as_bytes()).map_err(|_| invalid(pointer, expected))?;
-    if uri.scheme() != Scheme::Sip {
+    if !uri.is_sip() {
         return Err(invalid(pointer, format!("{expected}, found {text}")));
     }
     Ok(uri)

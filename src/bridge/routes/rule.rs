@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::ask::{AskUrl, key_of};
 use crate::bridge::Network;
 use crate::sip::headers::Name;
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::Uri;
 
 /// A route that can be tried. Costs a regular expression or two a call.
 #[derive(Clone, Debug)]
@@ -401,10 +401,10 @@ fn groups(template: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A `sip:` URI with a host, that a call can be forwarded to.
+/// A `sip:` or `sips:` URI with a host, that a call can be forwarded to.
 pub(super) fn forward_uri(text: &str) -> Option<Uri> {
     let uri = Uri::parse(text.as_bytes()).ok()?;
-    (uri.scheme() == Scheme::Sip && uri.host().is_some()).then_some(uri)
+    (uri.is_sip() && uri.host().is_some()).then_some(uri)
 }
 
 fn fault(pointer: impl Into<String>, detail: impl Into<String>) -> RouteFault {

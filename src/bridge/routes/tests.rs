@@ -343,3 +343,14 @@ fn options_to_what_a_route_takes_are_answered_as_a_call_would_be() {
         assert!(answer.starts_with(&format!("SIP/2.0 {status} ")), "{number} {answer}");
     }
 }
+
+#[test]
+fn a_sips_uri_is_called_over_tls_alone() {
+    let mut scene = scene(&json!([{"forward": "sips:bob@192.0.2.9"}]));
+
+    scene.call("bob");
+
+    let invite = scene.sent("INVITE sips:bob@192.0.2.9 ");
+    assert!(header(invite, "Via").starts_with("SIP/2.0/TLS "), "{invite}");
+    assert!(header(invite, "Contact").starts_with("<sips:"), "{invite}");
+}
