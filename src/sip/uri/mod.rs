@@ -105,11 +105,6 @@ impl Uri {
         &self.text
     }
 
-    /// Whether it is a `sip:` or `sips:` URI: somebody whom SIP can ask.
-    pub fn is_sip(&self) -> bool {
-        matches!(self.parts, Parts::Sip(_))
-    }
-
     /// Which kind of URI it is.
     pub fn scheme(&self) -> Scheme {
         match &self.parts {
