@@ -114,7 +114,7 @@ fn what_was_acknowledged_survives_a_kill_in_the_middle_of_writes(kept: &Kept) {
 
     let (acknowledged, removed) =
         (acknowledged.into_inner().unwrap(), removed.into_inner().unwrap());
-    assert!(acknowledged.len() >= 80);
+    assert!(acknowledged.len() >= 80 - 4, "each of four may have ended one more");
     for (name, revision) in &acknowledged {
         let is_there = found.get(name) == Some(revision);
         // Whose end was asked for and not answered may be either way.
