@@ -65,8 +65,8 @@ pub struct Association {
     pub role: Role,
     /// One of them must be that of their certificate.
     pub fingerprints: Vec<Fingerprint>,
-    /// Ours, where they do ICE: then who knows the password may speak, from anywhere.
-    pub ice: Option<Credentials>,
+    /// Where they do ICE: then who knows the password may speak, from anywhere.
+    pub ice: Option<Ice>,
 }
 
 /// What tests of others need to play a browser.
