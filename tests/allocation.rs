@@ -1,4 +1,5 @@
-//! The steady state of a media thread allocates nothing: sockets, jitter buffers, mixing, RTCP, statistics, meters and SRTP.
+//! The steady state of a media thread allocates nothing: sockets, jitter buffers, mixing, RTCP, statistics, meters, SRTP and
+//! ICE.
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its trait")]
 #![expect(clippy::unwrap_used, reason = "a test")]
 #![expect(
@@ -10,19 +11,25 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mixer::codec::{Codec, Encoder, Encoding, Format, OpusOptions};
 use mixer::rtp::{Header, RtpTimestamp, Sequence, Ssrc};
 use mixer::srtp::{MasterKey, OVERHEAD_MAX, Sender, Suite};
 use plenary::media::command::{Command, Event, MediaKey, MixKey, SrtpKeys, Stream, StreamPlan};
 use plenary::media::{Events, Io, Media, Options};
+use plenary::webrtc::{Candidate, Credentials, Full, IceOutput, Remote};
 
 /// Counts what media threads ask for, then does what the system does.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// What one test does is not to be counted by another.
+static ALONE: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call is passed on unchanged.
 unsafe impl GlobalAlloc for Counting {
@@ -66,6 +73,7 @@ fn be_punctual() {
 
 #[test]
 fn a_media_thread_allocates_nothing_while_people_talk_in_turns() {
+    let _alone = ALONE.lock().unwrap();
     be_punctual();
     // The last mix is in two parts.
     let cases =
@@ -103,6 +111,79 @@ fn a_media_thread_allocates_nothing_while_people_talk_in_turns() {
     }
 }
 
+#[test]
+fn agents_that_ask_each_other_for_consent_allocate_nothing() {
+    let _alone = ALONE.lock().unwrap();
+    let run = || {
+        let mut pair = Agents::new();
+        pair.run(Duration::from_secs(2));
+        let checks = pair.checks;
+        ALLOCATIONS.store(0, Ordering::Relaxed);
+        pair.run(Duration::from_mins(10));
+        (pair.checks - checks, ALLOCATIONS.load(Ordering::Relaxed))
+    };
+
+    let (checks, allocations) =
+        thread::Builder::new().name("media-ice".to_owned()).spawn(run).unwrap().join().unwrap();
+
+    assert!((180..=320).contains(&checks), "{checks} checks");
+    assert_eq!(allocations, 0);
+}
+
+/// Two full agents that reach each other at once.
+struct Agents {
+    now: Instant,
+    ends: [Full; 2],
+    room: Vec<u8>,
+    answer: Vec<u8>,
+    /// How many went either way.
+    checks: usize,
+}
+
+impl Agents {
+    #[expect(clippy::disallowed_methods, reason = "virtual time starts somewhere")]
+    fn new() -> Self {
+        let now = Instant::now();
+        let credentials = ["us", "them"]
+            .map(|name| Credentials { ufrag: format!("{name}--"), password: name.repeat(12) });
+        let end = |at: usize| {
+            let candidates = vec![Candidate { address: PLACES[1 - at], priority: 1 }];
+            let credentials = (credentials[at].clone(), credentials[1 - at].clone());
+            let theirs = Remote { credentials: credentials.1, candidates, is_lite: false };
+            Full::new(now, &credentials.0, &theirs, [u8::try_from(at).unwrap(); 32])
+        };
+        let [room, answer] = [(); 2].map(|()| Vec::with_capacity(2_048));
+        Self { now, ends: [end(0), end(1)], room, answer, checks: 0 }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let Self { now, ends, room, answer, checks } = self;
+        for _ in 0..time.as_millis() / 20 {
+            *now += Duration::from_millis(20);
+            for at in [0, 1] {
+                let [one, other] = &mut *ends;
+                let (from, to) = if at == 0 { (one, other) } else { (other, one) };
+                loop {
+                    match from.poll_output(*now, room) {
+                        IceOutput::Check(_) => *checks += 1,
+                        IceOutput::Nominated(_) => continue,
+                        IceOutput::Lost(_) => panic!("they hear each other"),
+                        IceOutput::WaitUntil(_) => break,
+                    }
+                    to.handle_packet(*now, (PLACES[at], room), answer);
+                    room.clone_from(answer);
+                    from.handle_packet(*now, (PLACES[1 - at], room), answer);
+                }
+            }
+        }
+    }
+}
+
+const PLACES: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4_000),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 4_000),
+];
+
 /// Rounds of 20 ms in which everybody speaks, RTCP comes and statistics are told.
 const ROUNDS: usize = 300;
 const WINDOWS: usize = 8;
@@ -126,7 +207,7 @@ impl Phone {
             match events.try_recv() {
                 Some(Event::Opened { leg: opened, rtp_port }) if opened == leg => break rtp_port,
                 Some(_) => {}
-                None => std::thread::yield_now(),
+                None => thread::yield_now(),
             }
         };
         let rtp = UdpSocket::bind((local, 0)).unwrap();

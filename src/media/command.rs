@@ -170,7 +170,7 @@ pub enum Event {
         /// How it comes back; `None` is no more.
         path: Option<EchoPath>,
     },
-    /// No RTP for the configured time while the direction allows some; once per pause.
+    /// No RTP for the configured time while the direction allows some, or no consent to ours (RFC 7675); once per pause.
     Silent {
         /// The leg.
         leg: MediaKey,

@@ -59,6 +59,11 @@ impl Latch {
         }
     }
 
+    /// Knows nobody any more: nothing counts and nothing goes anywhere, until there is a new address.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// Judges an RTP packet; `is_valid` says that its version and payload type are right.
     pub(super) fn admit(
         &mut self,
@@ -247,6 +252,20 @@ mod tests {
 
         assert!(same.is_some());
         assert_eq!(latch.rtp_target(), Some(at("192.0.2.1:5000")));
+    }
+
+    #[test]
+    fn who_is_forgotten_is_neither_heard_nor_sent_to_until_there_is_an_address() {
+        let mut latch = configured();
+        latch.admit(start(), at("192.0.2.1:4000"), PHONE, true);
+
+        latch.forget();
+        let forgotten = latch.admit(start(), at("192.0.2.1:4000"), PHONE, true);
+        let targets = (latch.rtp_target(), latch.rtcp_target());
+        latch.configure(at("192.0.2.1:4000"), None);
+
+        assert_eq!((forgotten, targets), (Verdict::Rejected, (None, None)));
+        assert_eq!(latch.rtp_target(), Some(at("192.0.2.1:4000")));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mixer::rtcp::Contributors;
@@ -17,8 +16,8 @@ use super::pace::Pace;
 use super::pool::PortPair;
 use super::secure::Secure;
 use super::socket::{Clock, Datagram, Inbox, Socket};
-use super::web::{News, Web, Wire};
-use crate::webrtc::{Identity, Kind};
+use super::web::{Means, News, Web, Wire};
+use crate::webrtc::Kind;
 
 /// A leg from open to close; it moves between workers whole.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ pub(super) struct Leg {
     secure: Option<Box<Secure>>,
     /// Here if DTLS makes the keys.
     web: Option<Box<Web>>,
-    /// Who we are in DTLS.
-    identity: Option<Arc<Identity>>,
+    /// Here if DTLS may make the keys.
+    means: Option<Means>,
     /// One bit for each payload type that is accepted.
     accepted: u128,
     /// The RTP clock of what is received, Hz.
@@ -94,7 +93,7 @@ impl Leg {
         now: Instant,
         key: MediaKey,
         (ports, slot): (Ports, Slot),
-        identity: Option<Arc<Identity>>,
+        means: Option<Means>,
     ) -> Self {
         Self {
             key,
@@ -103,7 +102,7 @@ impl Leg {
             stream: None,
             secure: None,
             web: None,
-            identity,
+            means,
             accepted: 0,
             rtp_clock: 8000,
             pace: Pace::default(),
@@ -149,10 +148,9 @@ impl Leg {
         match (&mut self.web, &stream.dtls) {
             (Some(web), Some(association)) => web.configure(now, association, stream.remote),
             (web, association) => {
-                let fresh = association.as_ref().zip(self.identity.clone());
-                let fresh = fresh.map(|(association, identity)| {
-                    Web::new(now, identity, association, stream.remote)
-                });
+                let fresh = association.as_ref().zip(self.means.clone());
+                let fresh = fresh
+                    .map(|(association, means)| Web::new(now, means, association, stream.remote));
                 let was_web = std::mem::replace(web, fresh.map(Box::new)).is_some();
                 if was_web || web.is_some() {
                     self.secure = None;
@@ -200,6 +198,7 @@ impl Leg {
                 break;
             }
         }
+        self.drive_web(upkeep);
         heard
     }
 
@@ -263,6 +262,20 @@ impl Leg {
         self.take_news(news, outbox);
     }
 
+    /// Does what is due of ICE and DTLS: checks go out every 50 ms.
+    fn drive_web(&mut self, upkeep: &mut Upkeep<'_>) {
+        if let Some(web) = &mut self.web {
+            let wire = &mut Wire { socket: &self.ports.rtp, room: upkeep.report };
+            let news = web.handle_timeout(upkeep.clock.now, wire);
+            self.take_news(news, upkeep.outbox);
+        }
+    }
+
+    /// When it must be looked after at the latest, though its mix may rest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.web.as_ref().and_then(|web| web.deadline())
+    }
+
     fn take_news(&mut self, news: Option<News>, outbox: &mut Outbox) {
         let leg = self.key;
         match news {
@@ -272,6 +285,10 @@ impl Leg {
                 self.secure = Some(Box::new(Secure::new(keys)));
             }
             Some(News::Failed(fault)) => outbox.push(Event::HandshakeFailed { leg, fault }),
+            Some(News::Lost(since)) => {
+                self.latch.forget();
+                outbox.push(Event::Silent { leg, since });
+            }
             None => {}
         }
     }
@@ -332,11 +349,6 @@ impl Leg {
     ) {
         let Clock { now, wall } = upkeep.clock;
         self.settle(now);
-        if let Some(web) = &mut self.web {
-            let wire = &mut Wire { socket: &self.ports.rtp, room: upkeep.report };
-            let news = web.handle_timeout(now, wire);
-            self.take_news(news, upkeep.outbox);
-        }
         self.receive_rtcp(slot, upkeep);
         upkeep.report.clear();
         if slot.poll_rtcp(now, wall, heard, upkeep.report) {

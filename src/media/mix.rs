@@ -210,11 +210,17 @@ impl Mix {
             Pace::Steady => (usize::try_from(self.ticks).unwrap_or(0) % UPKEEP_TICKS, UPKEEP_TICKS),
             Pace::Asleep | Pace::Idle => (0, 1),
         };
+        let mut wanted: Option<Instant> = None;
         for (id, slot, heard) in self.room.slots_heard_mut(first, step) {
             if let Some(leg) = legs.at_mut(id) {
                 leg.report_events(slot, upkeep.outbox);
                 leg.keep_up(slot, heard, upkeep);
+                wanted = wanted.into_iter().chain(leg.deadline()).min();
             }
+        }
+        // Checks do not wait for a mix that rests.
+        if let Some(at) = wanted.filter(|_| self.pace != Pace::Steady) {
+            self.look(at);
         }
         if meters && self.ticks.is_multiple_of(METER_TICKS) {
             self.report_levels(legs, upkeep.outbox);

@@ -224,9 +224,17 @@ fn now() -> Instant {
 
 /// Waits to the microsecond, which a socket's own timeout does not: phones that are slow by a jiffy drift.
 fn receive_until(socket: &UdpSocket, end: Instant, datagram: &mut [u8]) -> Option<usize> {
+    receive_from_until(socket, end, datagram).map(|(len, _)| len)
+}
+
+fn receive_from_until(
+    socket: &UdpSocket,
+    end: Instant,
+    datagram: &mut [u8],
+) -> Option<(usize, SocketAddr)> {
     let left = Timespec::try_from(end.saturating_duration_since(now())).unwrap();
     let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)).unwrap();
-    if ready == 0 { None } else { socket.recv(datagram).ok() }
+    if ready == 0 { None } else { socket.recv_from(datagram).ok() }
 }
 
 /// Lets phones talk and listen for `ticks` of 20 ms.

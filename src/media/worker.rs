@@ -38,6 +38,7 @@ use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
 use super::tally::{Load, Tally};
 use super::watch::Watch;
+use super::web::Means;
 use crate::webrtc::Identity;
 
 /// What every worker is made with.
@@ -287,8 +288,10 @@ impl Worker {
             Ok(ports) => {
                 let rtp_port = ports.pair().rtp();
                 let slot = Slot::new(self.slot_options(key));
+                let seed = scramble(self.settings.seed ^ scramble(!key.0));
                 let identity = self.settings.identity.clone();
-                let leg = Leg::new(self.clock.now, key, (ports, slot), identity);
+                let means = identity.map(|identity| Means { identity, seed });
+                let leg = Leg::new(self.clock.now, key, (ports, slot), means);
                 self.take_in(Box::new(leg));
                 self.links.outbox.push(Event::Opened { leg: key, rtp_port });
             }

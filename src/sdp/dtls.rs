@@ -1,4 +1,4 @@
-//! DTLS-SRTP and ICE in a description: RFC 5763 §5, RFC 8842 §5, RFC 8839 §5.
+//! DTLS-SRTP in a description, and the ICE that goes with it: RFC 5763 §5, RFC 8842 §5.
 //!
 //! Choices where the RFCs leave one:
 //! - `actpass` is answered `passive`, though `active` is advised (RFC 5763 §5): it is for the sake of those who may be behind
@@ -6,14 +6,15 @@
 //! - An association lasts while their fingerprints stay and the roles may (RFC 8842 §4). New ICE credentials of theirs are a
 //!   restart (RFC 8839 §4.4.1.1.1), and ours are new then too; the association outlives it.
 //! - RTP and RTCP share a port, as browsers do: a second association for RTCP alone is not made.
-//! - Their candidates are not read: a lite agent is checked, and checks nobody. Trickled ones are of no use to it for the
-//!   same reason, and ours is complete with the one that it has.
+
+use std::net::IpAddr;
 
 use mixer::srtp;
 
+use crate::sdp::ice::{self, Agent};
 use crate::sdp::plan::Refusal;
 use crate::sdp::session::{Media, Session};
-use crate::webrtc::{Association, Credentials, Fingerprint, Role};
+use crate::webrtc::{Association, Fingerprint, Remote, Role};
 
 /// Our side of DTLS-SRTP (`media.dtls`).
 #[derive(Clone, Debug, PartialEq)]
@@ -72,14 +73,14 @@ impl Setup {
 pub(super) struct Theirs {
     fingerprints: Vec<Fingerprint>,
     setup: Setup,
-    pub(super) ice: Option<Credentials>,
+    pub(super) ice: Option<Remote>,
     /// RFC 8842 §4: names an association.
     tls_id: Option<String>,
 }
 
 impl Theirs {
-    /// Reads an m-line; what it does not say itself, the session may.
-    pub(super) fn read(session: &Session, media: &Media) -> Result<Self, Refusal> {
+    /// Reads an m-line; what it does not say itself, the session may. We are at `ours`.
+    pub(super) fn read(session: &Session, media: &Media, ours: IpAddr) -> Result<Self, Refusal> {
         let first = |name| {
             let own = media.attributes(name).next();
             own.or_else(|| session.attributes(name).next())
@@ -94,11 +95,10 @@ impl Theirs {
             return Err(Refusal::NoMux);
         }
         let setup = first("setup").map_or(Some(Setup::Active), Setup::parse);
-        let ice = first("ice-ufrag").zip(first("ice-pwd"));
         Ok(Self {
             fingerprints,
             setup: setup.ok_or(Refusal::Setup)?,
-            ice: ice.and_then(|(ufrag, password)| Credentials::new(ufrag, password)),
+            ice: ice::read(session, media, ours),
             tls_id: first("tls-id").map(str::to_owned),
         })
     }
@@ -118,12 +118,11 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// What they say now makes of what stood; `ours` are our credentials if they do ICE and it goes on, `next` the number of
-    /// another association.
+    /// What they say now makes of what stood; `ours` is there if both do ICE, `next` is the number of another association.
     pub(super) fn after(
         before: Option<&Self>,
         theirs: &Theirs,
-        ours: Option<Credentials>,
+        ours: Option<Agent>,
         next: u32,
     ) -> Self {
         let lasts = |before: &&Self| {
@@ -137,18 +136,25 @@ impl Standing {
             None => (next, theirs.setup.role()),
         };
         let fingerprints = theirs.fingerprints.clone();
-        let association = Association { number, role, fingerprints, ice: ours };
+        let ice = ours.zip(theirs.ice.as_ref()).map(|(ours, theirs)| ours.meets(theirs));
+        let association = Association { number, role, fingerprints, ice };
         Self { association, theirs: theirs.clone() }
     }
 
     /// What we offer while it stands.
     pub(super) fn again(&self) -> Ours {
-        Ours { ice: self.association.ice.clone() }
+        Ours { ice: self.agent() }
     }
 
-    /// Our credentials, if theirs are what they were.
-    pub(super) fn credentials(&self, theirs: &Theirs) -> Option<Credentials> {
-        self.association.ice.clone().filter(|_| self.theirs.ice == theirs.ice)
+    /// Our agent.
+    pub(super) fn agent(&self) -> Option<Agent> {
+        self.association.ice.as_ref().map(Agent::of)
+    }
+
+    /// Whether their agent is the same, not begun anew.
+    pub(super) fn goes_on(&self, theirs: &Theirs) -> bool {
+        let credentials = |theirs: &Theirs| theirs.ice.clone().map(|ice| ice.credentials);
+        credentials(&self.theirs) == credentials(theirs)
     }
 }
 
@@ -183,14 +189,14 @@ impl<C> Protection<C> {
 #[derive(Clone, Debug)]
 pub(super) struct Ours {
     /// With ICE, unless they do not do it.
-    pub(super) ice: Option<Credentials>,
+    pub(super) ice: Option<Agent>,
 }
 
 /// What our m-line says of it.
 pub(super) struct Lines<'a> {
     pub(super) fingerprint: &'a Fingerprint,
     pub(super) setup: Setup,
-    pub(super) ice: Option<&'a Credentials>,
+    pub(super) ice: Option<&'a Agent>,
 }
 
 /// What is agreed, of either kind.

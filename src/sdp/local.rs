@@ -11,6 +11,7 @@ use crate::sdp::crypto::{Crypto, KeySeed, SrtpPolicy};
 use crate::sdp::dtls::{DtlsPolicy, Lines};
 use crate::sdp::extension::Mapping;
 use crate::sdp::format::Coding;
+use crate::sdp::ice::Kind;
 use crate::sdp::session::{Media, Session};
 
 /// Our side of a session.
@@ -89,8 +90,10 @@ impl Local {
         if let Some(mid) = bundle {
             line(&mut body, format_args!("a=group:BUNDLE {mid}"));
         }
-        if audio.dtls.as_ref().is_some_and(|dtls| dtls.ice.is_some()) {
-            line(&mut body, format_args!("a=ice-lite"));
+        if let Some(ice) = audio.dtls.as_ref().and_then(|dtls| dtls.ice) {
+            if ice.kind == Kind::Lite {
+                line(&mut body, format_args!("a=ice-lite"));
+            }
             line(&mut body, format_args!("a=ice-options:ice2"));
         }
         for section in sections {
@@ -140,8 +143,8 @@ impl Local {
         line(body, format_args!("a=setup:{}", dtls.setup.name()));
         line(body, format_args!("a=fingerprint:{}", dtls.fingerprint));
         if let Some(ice) = dtls.ice {
-            line(body, format_args!("a=ice-ufrag:{}", ice.ufrag));
-            line(body, format_args!("a=ice-pwd:{}", ice.password));
+            line(body, format_args!("a=ice-ufrag:{}", ice.credentials.ufrag));
+            line(body, format_args!("a=ice-pwd:{}", ice.credentials.password));
             let (address, port) = (self.address, self.rtp_port);
             line(body, format_args!("a=candidate:1 1 udp 2130706431 {address} {port} typ host"));
             line(body, format_args!("a=end-of-candidates"));

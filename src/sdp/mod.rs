@@ -14,6 +14,7 @@ mod crypto;
 mod dtls;
 mod extension;
 mod format;
+mod ice;
 mod local;
 mod negotiate;
 mod plan;

@@ -179,7 +179,6 @@ impl Negotiation {
         let crypto = crypto.cloned();
         let dtls = theirs.protection.dtls().map(|theirs| {
             let ours = offered.dtls.as_ref().and_then(|ours| ours.ice.clone());
-            let ours = ours.filter(|_| theirs.ice.is_some());
             self.associated(theirs, ours)
         });
         theirs.mappings.retain(|theirs| {
@@ -225,9 +224,10 @@ impl Negotiation {
         let remote_holds = !theirs.direction.receives();
         let crypto = theirs.protection.sdes().cloned().map(|theirs| self.own_crypto(&theirs));
         let dtls = theirs.protection.dtls().map(|theirs| {
-            let ours = theirs.ice.is_some().then(|| self.own_credentials(theirs));
+            let ours = theirs.ice.is_some().then(|| self.own_agent(theirs));
             self.associated(theirs, ours)
         });
+        let agent = dtls.as_ref().and_then(dtls::Standing::agent);
         let agreed = agreed(crypto.as_ref(), &theirs, dtls.as_ref());
         let agreed = self.agree(&theirs, &theirs.codings, agreed);
         let plan = MediaPlan { direction, remote_holds, ..agreed };
@@ -238,10 +238,9 @@ impl Negotiation {
             codings: &theirs.codings,
             mappings: &theirs.mappings,
             cryptos: crypto.as_slice(),
-            dtls: dtls.as_ref().and_then(|dtls| {
-                let ours = &dtls.association;
-                self.lines(Setup::of(ours.role), ours.ice.as_ref())
-            }),
+            dtls: dtls
+                .as_ref()
+                .and_then(|dtls| self.lines(Setup::of(dtls.association.role), agent.as_ref())),
             direction,
             ptime: plan.send.1.ptime,
             mux: theirs.media.rtcp_mux(),

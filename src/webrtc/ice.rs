@@ -1,22 +1,12 @@
-//! A lite ICE agent (RFC 8445 §2.5): it has one address, answers checks, and sends none.
-//!
-//! ```text
-//!  check with our password ─▶ its source may speak ─ USE-CANDIDATE ─▶ ours goes there
-//! ```
-//! Whoever knows the password from the signalling proves by it that it is the far side, and that it can receive there: an
-//! address must do so before anything else of it is looked at. Consent (RFC 7675) is their right to be answered; a full
-//! agent that hears no answer stops to send.
-//!
-//! Choices where the RFCs leave one: the last to be nominated counts, since a browser that changes its network nominates
-//! anew. But of two that are nominated by each of their checks, as RFC 5245 allowed, the one of the higher priority does
-//! (RFC 5245 §8.1.1.2). After a restart checks of before still pass, so that sound goes on until another pair is nominated.
+//! What both kinds of ICE agent have (RFC 8445, RFC 8839): credentials, what offer and answer agreed, and the answers to
+//! checks.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use rand_core::Rng;
 
-use super::stun::{ParseError, Refusal, Request};
+use super::stun::{Refusal, Request};
 
 /// A user fragment and a password (RFC 8839 §5.4).
 #[derive(Clone, Eq, PartialEq)]
@@ -56,283 +46,135 @@ fn letters(dice: &mut impl Rng, count: usize) -> String {
     (0..count).map(letter).collect()
 }
 
-/// What became of a check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Check {
-    /// It was none: nothing is to be sent.
-    Ignored(ParseError),
-    /// It was refused; the answer says why.
-    Refused,
-    /// Its source may speak; the answer says where it was seen.
-    Passed,
-    /// So, and ours goes there from now on, to another place than before.
-    Nominated(SocketAddr),
+/// What offer and answer agreed: who is called is offered a full agent, who calls is answered by a lite one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ice {
+    /// They check us; these are our credentials.
+    Lite(Credentials),
+    /// We check them.
+    Full {
+        /// Our credentials.
+        ours: Credentials,
+        /// Whom to check, and where.
+        theirs: Remote,
+    },
 }
 
-/// Our end of the agreement.
-#[derive(Debug)]
-pub struct Lite {
-    ours: Credentials,
-    /// Of before the last restart.
-    before: Option<Credentials>,
-    /// Sources of checks that passed, the latest first.
-    valid: [Option<SocketAddr>; VALID_MAX],
-    chosen: Option<Chosen>,
-}
-
-/// The pair that was nominated.
-#[derive(Clone, Copy, Debug)]
-struct Chosen {
-    remote: SocketAddr,
-    priority: u32,
-    /// Its last check nominated it again.
-    insists: bool,
-}
-
-impl Lite {
-    /// Waits for checks with these credentials of ours.
-    pub fn new(ours: Credentials) -> Self {
-        Self { ours, before: None, valid: [None; VALID_MAX], chosen: None }
-    }
-
-    /// Takes new credentials (RFC 8445 §9); the same ones again are nothing.
-    pub fn restart(&mut self, ours: &Credentials) {
-        if self.ours != *ours {
-            self.before = Some(std::mem::replace(&mut self.ours, ours.clone()));
-            if let Some(chosen) = &mut self.chosen {
-                chosen.insists = false;
-            }
+impl Ice {
+    /// Our credentials.
+    pub fn ours(&self) -> &Credentials {
+        match self {
+            Self::Lite(ours) | Self::Full { ours, .. } => ours,
         }
     }
+}
 
-    /// Takes what may be a check, and writes what is to be sent back to where it came from.
-    pub fn handle_check(&mut self, from: SocketAddr, bytes: &[u8], answer: &mut Vec<u8>) -> Check {
-        answer.clear();
-        let request = match Request::parse(bytes) {
-            Ok(request) => request,
-            Err(error) => return Check::Ignored(error),
-        };
-        let password = match self.authenticate(&request) {
-            Ok(password) => password,
+/// What the far side says of its agent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Remote {
+    /// Its credentials.
+    pub credentials: Credentials,
+    /// Where it may be, those that can be reached from our address.
+    pub candidates: Vec<Candidate>,
+    /// It answers checks and sends none.
+    pub is_lite: bool,
+}
+
+/// A place where the far side may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Candidate {
+    /// Where.
+    pub address: SocketAddr,
+    /// How much it likes it there, most first.
+    pub priority: u32,
+}
+
+/// Our credentials, as checks of theirs must know them.
+#[derive(Debug)]
+pub(super) struct Ours {
+    now: Credentials,
+    /// Of before the last restart (RFC 8445 §9): checks of then still pass, so that sound goes on.
+    before: Option<Credentials>,
+}
+
+/// Which credentials a check knew.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Era {
+    Now,
+    BeforeRestart,
+}
+
+impl Ours {
+    pub(super) fn new(ours: Credentials) -> Self {
+        Self { now: ours, before: None }
+    }
+
+    /// Takes new credentials; the same ones again are nothing, and false.
+    pub(super) fn restart(&mut self, new: &Credentials) -> bool {
+        let is_new = self.now != *new;
+        if is_new {
+            self.before = Some(std::mem::replace(&mut self.now, new.clone()));
+        }
+        is_new
+    }
+
+    /// Writes the answer to a check; `None` if that is a refusal. Whether roles conflict is asked once it is known that the
+    /// check is theirs.
+    pub(super) fn answer(
+        &self,
+        (from, request): (SocketAddr, &Request<'_>),
+        conflicts: impl FnOnce() -> bool,
+        answer: &mut Vec<u8>,
+    ) -> Option<Era> {
+        let (password, era) = match self.authenticate(request) {
+            Ok(known) => known,
             Err(why) => {
                 request.refuse(why, None, answer);
-                return Check::Refused;
+                return None;
             }
         };
-        let conflict = request.is_controlled.then_some(Refusal::RoleConflict);
-        let strange = (!request.is_understood()).then_some(Refusal::UnknownAttribute);
-        if let Some(why) = strange.or(conflict) {
+        let refusal = if !request.is_understood() {
+            Some(Refusal::UnknownAttribute)
+        } else if conflicts() {
+            Some(Refusal::RoleConflict)
+        } else {
+            None
+        };
+        if let Some(why) = refusal {
             request.refuse(why, Some(password), answer);
-            return Check::Refused;
+            return None;
         }
         request.accept(from, password, answer);
-        self.note_valid(from);
-        if self.choose(from, &request) { Check::Nominated(from) } else { Check::Passed }
-    }
-
-    /// Whether this source has proved that it is the far side.
-    pub fn knows(&self, source: SocketAddr) -> bool {
-        self.valid.contains(&Some(source))
-            || self.chosen.is_some_and(|chosen| chosen.remote == source)
-    }
-
-    /// Where ours goes: to the nominated pair, or before that to whose check passed last.
-    pub fn remote(&self) -> Option<SocketAddr> {
-        self.chosen.map(|chosen| chosen.remote).or(self.valid[0])
+        Some(era)
     }
 
     /// The password of the request's user: USERNAME is our fragment, a colon and theirs (RFC 8445 §7.2.2).
-    fn authenticate(&self, request: &Request<'_>) -> Result<&[u8], Refusal> {
-        let named = |ours: &&Credentials| {
+    fn authenticate(&self, request: &Request<'_>) -> Result<(&[u8], Era), Refusal> {
+        let named = |ours: &Credentials| {
             let rest = request.username.and_then(|name| name.strip_prefix(ours.ufrag.as_bytes()));
             rest.is_some_and(|rest| rest.starts_with(b":"))
         };
-        let known = [Some(&self.ours), self.before.as_ref()].into_iter().flatten().find(named);
-        let password = known.map_or(&[][..], |known| known.password.as_bytes());
-        let result = request.authenticate(password);
-        match (result, known) {
-            (Err(Refusal::BadRequest), _) => Err(Refusal::BadRequest),
-            (Err(why), _) => Err(why),
-            (Ok(()), None) => Err(Refusal::Unauthenticated),
-            (Ok(()), Some(_)) => Ok(password),
-        }
-    }
-
-    fn note_valid(&mut self, from: SocketAddr) {
-        let at = self.valid.iter().position(|known| *known == Some(from));
-        let at = at.unwrap_or(VALID_MAX - 1);
-        self.valid[at] = Some(from);
-        self.valid[..=at].rotate_right(1);
-    }
-
-    /// Notes a nomination; true if ours goes elsewhere now.
-    fn choose(&mut self, from: SocketAddr, request: &Request<'_>) -> bool {
-        if let Some(chosen) = &mut self.chosen
-            && chosen.remote == from
-        {
-            chosen.insists = request.nominates;
-            return false;
-        }
-        let is_weaker = |chosen: Chosen| chosen.insists && chosen.priority > request.priority;
-        if !request.nominates || self.chosen.is_some_and(is_weaker) {
-            return false;
-        }
-        self.chosen = Some(Chosen { remote: from, priority: request.priority, insists: true });
-        true
+        let before = self.before.as_ref().map(|before| (before, Era::BeforeRestart));
+        let all = [Some((&self.now, Era::Now)), before];
+        let known = all.into_iter().flatten().find(|(ours, _)| named(ours));
+        // Who is nobody is told no more than who has the wrong password, and after the same work.
+        let password = known.map_or(&[][..], |(ours, _)| ours.password.as_bytes());
+        request.authenticate(password)?;
+        known.map(|(_, era)| (password, era)).ok_or(Refusal::Unauthenticated)
     }
 }
 
 /// RFC 8839 §5.1.1: what fragments and passwords are made of.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// Addresses of one far side that are known at once: some networks, each with IPv4 and IPv6.
-const VALID_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha12Rng;
     use rand_core::SeedableRng;
 
-    use super::super::stun::tests::{CONTROLLED, NOMINATES, STRANGE, check, priority};
     use super::*;
 
-    const USER: &str = "ours:theirs";
     const PASSWORD: &str = "a password of 22 signs";
-
-    fn agent() -> Lite {
-        Lite::new(Credentials { ufrag: "ours".to_owned(), password: PASSWORD.to_owned() })
-    }
-
-    fn at(port: u16) -> SocketAddr {
-        ([192, 0, 2, 1], port).into()
-    }
-
-    fn hear(agent: &mut Lite, port: u16, bytes: &[u8]) -> Check {
-        agent.handle_check(at(port), bytes, &mut Vec::new())
-    }
-
-    #[test]
-    fn a_source_may_speak_after_its_check_and_is_sent_to_when_nominated() {
-        let mut agent = agent();
-
-        let strangers = agent.knows(at(1));
-        let passed = hear(&mut agent, 1, &check(USER, PASSWORD, &[]));
-        let other = hear(&mut agent, 2, &check(USER, PASSWORD, &[]));
-        let before = agent.remote();
-        let nominated = hear(&mut agent, 1, &check(USER, PASSWORD, &[NOMINATES]));
-
-        assert!(!strangers && agent.knows(at(1)) && agent.knows(at(2)));
-        assert_eq!((passed, other), (Check::Passed, Check::Passed));
-        assert_eq!((before, nominated), (Some(at(2)), Check::Nominated(at(1))));
-        assert_eq!(agent.remote(), Some(at(1)));
-    }
-
-    #[test]
-    fn consent_is_answered_and_changes_nothing() {
-        let mut agent = agent();
-        hear(&mut agent, 1, &check(USER, PASSWORD, &[NOMINATES]));
-        let mut answer = Vec::new();
-
-        for _ in 0..100 {
-            let fresh = check(USER, PASSWORD, &[]);
-            assert_eq!(agent.handle_check(at(1), &fresh, &mut answer), Check::Passed);
-            assert!(answer.starts_with(&[1, 1]));
-        }
-
-        assert_eq!(agent.remote(), Some(at(1)));
-    }
-
-    #[test]
-    fn who_does_not_know_the_password_is_told_so_and_stays_a_stranger() {
-        let mut agent = agent();
-        let mut answer = Vec::new();
-        let nobody = "nobody:theirs";
-        for (user, password) in [(USER, "another"), (nobody, PASSWORD), (nobody, ""), ("ours", "")]
-        {
-            let forged = check(user, password, &[NOMINATES]);
-
-            let result = agent.handle_check(at(1), &forged, &mut answer);
-
-            assert_eq!(result, Check::Refused, "{user} {password}");
-            assert!(answer.starts_with(&[1, 0x11]) && answer.len() <= forged.len());
-        }
-        assert!(!agent.knows(at(1)) && agent.remote().is_none());
-    }
-
-    #[test]
-    fn what_is_no_check_is_not_answered() {
-        let (mut agent, mut answer) = (agent(), vec![1]);
-
-        let result = agent.handle_check(at(1), b"\0\x01 not stun at all", &mut answer);
-
-        assert_eq!(result, Check::Ignored(ParseError::Malformed));
-        assert!(answer.is_empty());
-    }
-
-    #[test]
-    fn a_lite_agent_decides_nothing() {
-        let mut agent = agent();
-
-        let result = hear(&mut agent, 1, &check(USER, PASSWORD, &[CONTROLLED]));
-        let strange = hear(&mut agent, 1, &check(USER, PASSWORD, &[STRANGE]));
-
-        assert_eq!((result, strange), (Check::Refused, Check::Refused));
-        assert!(!agent.knows(at(1)));
-    }
-
-    #[test]
-    fn of_two_that_both_insist_the_higher_priority_counts() {
-        let mut agent = agent();
-        let low = check(USER, PASSWORD, &[NOMINATES, priority(&[0, 0, 0, 1])]);
-        let high = check(USER, PASSWORD, &[NOMINATES, priority(&[0, 0, 0, 2])]);
-
-        let first = hear(&mut agent, 1, &low);
-        let second = hear(&mut agent, 2, &high);
-        let again = hear(&mut agent, 1, &low);
-
-        assert_eq!(first, Check::Nominated(at(1)));
-        assert_eq!((second, again), (Check::Nominated(at(2)), Check::Passed));
-    }
-
-    #[test]
-    fn a_browser_on_another_network_is_followed() {
-        let mut agent = agent();
-        let cable = [NOMINATES, priority(&[9, 0, 0, 0])];
-        hear(&mut agent, 1, &check(USER, PASSWORD, &cable));
-
-        hear(&mut agent, 1, &check(USER, PASSWORD, &[priority(&[9, 0, 0, 0])]));
-        let moved = hear(&mut agent, 2, &check(USER, PASSWORD, &[NOMINATES]));
-
-        assert_eq!(moved, Check::Nominated(at(2)));
-    }
-
-    #[test]
-    fn after_a_restart_both_passwords_pass_and_the_new_pair_is_taken() {
-        let mut agent = agent();
-        let old = check(USER, PASSWORD, &[NOMINATES, priority(&[9, 0, 0, 0])]);
-        hear(&mut agent, 1, &old);
-        let new = Credentials { ufrag: "anew".to_owned(), password: "other".to_owned() };
-
-        agent.restart(&new);
-        let kept = agent.remote();
-        let still = hear(&mut agent, 1, &check(USER, PASSWORD, &[]));
-        let moved = hear(&mut agent, 2, &check("anew:theirs", "other", &[NOMINATES]));
-
-        assert_eq!((kept, still), (Some(at(1)), Check::Passed));
-        assert_eq!(moved, Check::Nominated(at(2)));
-    }
-
-    #[test]
-    fn a_flood_of_sources_is_bounded() {
-        let mut agent = agent();
-
-        for port in 1..1_000 {
-            hear(&mut agent, port, &check(USER, PASSWORD, &[]));
-        }
-
-        let known = (1..1_000).filter(|&port| agent.knows(at(port))).count();
-        assert_eq!(known, VALID_MAX);
-        assert!(agent.knows(at(999)));
-    }
 
     #[test]
     fn credentials_are_legal_and_never_the_same() {

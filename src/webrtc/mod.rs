@@ -1,8 +1,8 @@
 //! What a browser asks of a media port beside RTP, without IO: it is found by ICE and its keys are made by DTLS.
 //!
 //! ```text
-//!                   0–3    ┌▶ stun ─▶ ice      who may speak, and where ours goes (RFC 8445, we are "lite")
-//!  datagram ─▶ Kind 20–63  ┼▶ dtls             certificate against fingerprint, then keys (RFC 5763, 5764)
+//!                   0–3    ┌▶ stun ─▶ lite, full   who may speak, and where ours goes (RFC 8445)
+//!  datagram ─▶ Kind 20–63  ┼▶ dtls                 certificate against fingerprint, then keys (RFC 5763, 5764)
 //!                   128–   └▶ SRTP with those keys, in the mixer
 //! ```
 //! The SDP brings the [`Credentials`] and the [`Fingerprint`]s; an [`Association`] is what offer and answer made of them.
@@ -10,12 +10,16 @@
 
 mod dtls;
 mod fingerprint;
+mod full;
 mod ice;
+mod lite;
 mod stun;
 
 pub use dtls::{Dtls, Fault, Identity, Output};
 pub use fingerprint::{Fingerprint, Hash};
-pub use ice::{Check, Credentials, Lite};
+pub use full::{Full, Output as IceOutput};
+pub use ice::{Candidate, Credentials, Ice, Remote};
+pub use lite::{Check, Lite};
 pub use stun::{ParseError, Request};
 
 /// What a datagram on a media port is, by its first octet (RFC 7983 §7).
@@ -61,8 +65,8 @@ pub struct Association {
     pub role: Role,
     /// One of them must be that of their certificate.
     pub fingerprints: Vec<Fingerprint>,
-    /// Ours, where they do ICE: then who knows the password may speak, from anywhere.
-    pub ice: Option<Credentials>,
+    /// Where they do ICE: then who knows the password may speak, from anywhere.
+    pub ice: Option<Ice>,
 }
 
 /// What tests of others need to play a browser.

@@ -1,224 +1,142 @@
-//! STUN (RFC 8489), as far as a lite ICE agent needs it: Binding requests are read, and answered.
+//! STUN (RFC 8489), as far as ICE needs it: Binding requests are read, answered and made, and their answers are read.
 //!
 //! ```text
 //!  0 type 2 length 4 cookie 8 transaction 20 attributes …  MESSAGE-INTEGRITY  FINGERPRINT
 //! ```
-//! A check without FINGERPRINT is none (RFC 8445 §7.1.1 has every agent add it), so nothing else is taken for STUN.
-//! Reading allocates nothing, and neither does answering into a buffer that has room.
+//! A message without FINGERPRINT is none (RFC 8445 §7.1.1 has every agent add it), so nothing else is taken for STUN.
+//! Reading allocates nothing, and neither does writing into a buffer that has room.
 
-use std::net::{IpAddr, SocketAddr};
+mod query;
+mod request;
 
 use hmac::{Hmac, KeyInit, Mac};
+use rand_core::Rng;
 use sha1::Sha1;
 
-/// Why a datagram is not answered.
+pub(super) use query::{Query, Response, Verdict};
+pub(super) use request::Refusal;
+pub use request::Request;
+
+/// Why a datagram is not what it is read as.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParseError {
     /// Its header is not that of STUN, or its lengths contradict each other.
     #[error("not a STUN message")]
     Malformed,
-    /// A response, an indication, or another method than Binding.
-    #[error("not a Binding request")]
-    NotARequest,
+    /// Another method than Binding, or a class that was not asked for.
+    #[error("another STUN message than the expected one")]
+    Unexpected,
     /// FINGERPRINT is missing or wrong.
     #[error("no FINGERPRINT, or not that of the message")]
     Fingerprint,
 }
 
-/// A Binding request whose FINGERPRINT is right.
+/// Which of the two decides on a pair (RFC 8445 §6.1.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Control {
+    /// It does.
+    Controlling,
+    /// The other does.
+    Controlled,
+}
+
+impl Control {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Controlling => Self::Controlled,
+            Self::Controlled => Self::Controlling,
+        }
+    }
+}
+
+/// What an answer and its request have in common.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Transaction(pub(super) [u8; HEADER - 8]);
+
+impl Transaction {
+    /// One that nobody can foresee (RFC 8489 §5).
+    pub(super) fn draw(dice: &mut impl Rng) -> Self {
+        let mut new = Self::default();
+        dice.fill_bytes(&mut new.0);
+        new
+    }
+}
+
+/// A message whose lengths and FINGERPRINT are right.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Request<'a> {
+struct Message<'a> {
     bytes: &'a [u8],
-    /// What USERNAME says.
-    pub(super) username: Option<&'a [u8]>,
     /// Where MESSAGE-INTEGRITY begins.
     integrity: Option<usize>,
-    /// What PRIORITY says.
-    pub(super) priority: u32,
-    /// USE-CANDIDATE is there.
-    pub(super) nominates: bool,
-    /// ICE-CONTROLLED is there: they think that we are to decide.
-    pub(super) is_controlled: bool,
-    /// Attributes that must be understood and are not.
-    unknown: [u16; UNKNOWN_MAX],
-    unknown_count: usize,
 }
 
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
-    /// 400: USERNAME or MESSAGE-INTEGRITY is missing (RFC 8489 §9.1.3).
-    BadRequest,
-    /// 401: they are wrong.
-    Unauthenticated,
-    /// 420.
-    UnknownAttribute,
-    /// 487 (RFC 8445 §7.3.1.1).
-    RoleConflict,
-}
-
-impl<'a> Request<'a> {
-    /// Reads a datagram.
-    ///
-    /// # Errors
-    ///
-    /// [`ParseError`]: then it is not to be answered at all.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+impl<'a> Message<'a> {
+    /// Reads one of these types; `note` gets the attributes that count: what stands behind MESSAGE-INTEGRITY does not
+    /// (RFC 8489 §14.5).
+    fn parse(
+        bytes: &'a [u8],
+        kinds: &[[u8; 2]],
+        mut note: impl FnMut(u16, &'a [u8]),
+    ) -> Result<Self, ParseError> {
         let header = bytes.first_chunk::<HEADER>().ok_or(ParseError::Malformed)?;
         let body = bytes.len() - HEADER;
         if header[0] & 0xc0 != 0
             || usize::from(u16::from_be_bytes([header[2], header[3]])) != body
             || !body.is_multiple_of(4)
             || header[4..8] != COOKIE
-            || bytes.len() > REQUEST_MAX
+            || bytes.len() > MESSAGE_MAX
         {
             return Err(ParseError::Malformed);
         }
-        if header[..2] != BINDING_REQUEST {
-            return Err(ParseError::NotARequest);
+        if !kinds.contains(&[header[0], header[1]]) {
+            return Err(ParseError::Unexpected);
         }
-        let mut request = Self {
-            bytes,
-            username: None,
-            integrity: None,
-            priority: 0,
-            nominates: false,
-            is_controlled: false,
-            unknown: [0; UNKNOWN_MAX],
-            unknown_count: 0,
-        };
+        let mut message = Self { bytes, integrity: None };
         let mut at = HEADER;
         while at < bytes.len() {
             let (kind, value) = attribute(bytes, at)?;
-            if kind == FINGERPRINT {
-                let is_last = at + 8 == bytes.len();
-                let is_right = value == fingerprint(&bytes[..at]).to_be_bytes();
-                return if is_last && is_right {
-                    Ok(request)
-                } else {
-                    Err(ParseError::Fingerprint)
-                };
+            match kind {
+                FINGERPRINT => {
+                    let is_last = at + 8 == bytes.len();
+                    let is_right = value == fingerprint(&bytes[..at]).to_be_bytes();
+                    let is_fine = is_last && is_right;
+                    return if is_fine { Ok(message) } else { Err(ParseError::Fingerprint) };
+                }
+                _ if message.integrity.is_some() => {}
+                MESSAGE_INTEGRITY if value.len() == TAG => message.integrity = Some(at),
+                kind => note(kind, value),
             }
-            request.note(at, kind, value);
             at += 4 + value.len().next_multiple_of(4);
         }
         Err(ParseError::Fingerprint)
     }
 
-    /// What stands behind MESSAGE-INTEGRITY does not count (RFC 8489 §14.5); of two alike the first does (§14).
-    fn note(&mut self, at: usize, kind: u16, value: &'a [u8]) {
-        if self.integrity.is_some() {
-            return;
-        }
-        match kind {
-            USERNAME => self.username = self.username.or(Some(value)),
-            MESSAGE_INTEGRITY if value.len() == TAG => self.integrity = Some(at),
-            PRIORITY => {
-                let value = value.try_into().map(u32::from_be_bytes);
-                self.priority = value.unwrap_or(self.priority);
-            }
-            USE_CANDIDATE => self.nominates = true,
-            ICE_CONTROLLED => self.is_controlled = true,
-            MESSAGE_INTEGRITY_SHA256 => {} // Behind MESSAGE-INTEGRITY, which is the one that ICE has.
-            kind if kind & OPTIONAL == 0 => {
-                if let Some(place) = self.unknown.get_mut(self.unknown_count) {
-                    *place = kind;
-                    self.unknown_count += 1;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether it was made by somebody who knows `password`; an error if it does not even say so.
-    pub(super) fn authenticate(&self, password: &[u8]) -> Result<(), Refusal> {
-        let (Some(at), Some(_)) = (self.integrity, self.username) else {
-            return Err(Refusal::BadRequest);
-        };
+    /// Whether it was made by somebody who knows `password`.
+    fn is_made_with(&self, password: &[u8]) -> bool {
+        let (Some(at), Some(mut mac)) = (self.integrity, mac(password)) else { return false };
         // RFC 8489 §14.5: the length is that of the message up to and with this attribute.
         let mut head = [0; HEADER];
         head.copy_from_slice(&self.bytes[..HEADER]);
         head[2..4].copy_from_slice(&length(at + 4 + TAG));
-        let Some(mut mac) = mac(password) else { return Err(Refusal::Unauthenticated) };
         mac.update(&head);
         mac.update(&self.bytes[HEADER..at]);
-        let tag = &self.bytes[at + 4..at + 4 + TAG];
-        mac.verify_slice(tag).map_err(|_| Refusal::Unauthenticated)
+        mac.verify_slice(&self.bytes[at + 4..at + 4 + TAG]).is_ok()
     }
 
-    /// Whether all of it was understood that must be.
-    pub(super) fn is_understood(&self) -> bool {
-        self.unknown_count == 0
+    fn transaction(&self) -> Transaction {
+        let mut octets = Transaction::default();
+        octets.0.copy_from_slice(&self.bytes[8..HEADER]);
+        octets
     }
+}
 
-    /// Writes the success response: where the request came from, protected by the same password.
-    pub(super) fn accept(&self, from: SocketAddr, password: &[u8], answer: &mut Vec<u8>) {
-        self.begin(BINDING_SUCCESS, answer);
-        self.push_mapped(from, answer);
-        push_integrity(password, answer);
-        push_fingerprint(answer);
-    }
-
-    /// Writes an error response; protected where the request was authentic.
-    pub(super) fn refuse(&self, why: Refusal, password: Option<&[u8]>, answer: &mut Vec<u8>) {
-        let (code, reason): (u16, &[u8]) = match why {
-            Refusal::BadRequest => (400, b"Bad Request"),
-            Refusal::Unauthenticated => (401, b"Unauthenticated"),
-            Refusal::UnknownAttribute => (420, b"Unknown Attribute"),
-            Refusal::RoleConflict => (487, b"Role Conflict"),
-        };
-        self.begin(BINDING_ERROR, answer);
-        let [class, number] = [code / 100, code % 100].map(|part| u8::try_from(part).unwrap_or(0));
-        push(ERROR_CODE, &[&[0, 0, class, number], reason], answer);
-        if why == Refusal::UnknownAttribute {
-            let mut kinds = [0; 2 * UNKNOWN_MAX];
-            let unknown = &self.unknown[..self.unknown_count];
-            for (place, kind) in kinds.chunks_exact_mut(2).zip(unknown) {
-                place.copy_from_slice(&kind.to_be_bytes());
-            }
-            push(UNKNOWN_ATTRIBUTES, &[&kinds[..2 * self.unknown_count]], answer);
-        }
-        if let Some(password) = password {
-            push_integrity(password, answer);
-        }
-        push_fingerprint(answer);
-    }
-
-    fn transaction(&self) -> &'a [u8] {
-        &self.bytes[8..HEADER]
-    }
-
-    fn begin(&self, kind: [u8; 2], answer: &mut Vec<u8>) {
-        answer.clear();
-        answer.extend_from_slice(&kind);
-        answer.extend_from_slice(&[0, 0]);
-        answer.extend_from_slice(&COOKIE);
-        answer.extend_from_slice(self.transaction());
-    }
-
-    /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
-    fn push_mapped(&self, from: SocketAddr, answer: &mut Vec<u8>) {
-        let mask = || COOKIE.iter().chain(self.transaction());
-        let mut octets = [0; 16];
-        let (family, len) = match from.ip().to_canonical() {
-            IpAddr::V4(ip) => {
-                octets[..4].copy_from_slice(&ip.octets());
-                (1, 4)
-            }
-            IpAddr::V6(ip) => {
-                octets = ip.octets();
-                (2, 16)
-            }
-        };
-        for (octet, mask) in octets.iter_mut().zip(mask()) {
-            *octet ^= mask;
-        }
-        let mut port = from.port().to_be_bytes();
-        for (octet, mask) in port.iter_mut().zip(mask()) {
-            *octet ^= mask;
-        }
-        push(XOR_MAPPED_ADDRESS, &[&[0, family], &port, &octets[..len]], answer);
-    }
+/// Begins a message.
+fn begin(kind: [u8; 2], Transaction(transaction): Transaction, message: &mut Vec<u8>) {
+    message.clear();
+    message.extend_from_slice(&kind);
+    message.extend_from_slice(&[0, 0]);
+    message.extend_from_slice(&COOKIE);
+    message.extend_from_slice(&transaction);
 }
 
 /// Kind and value of the attribute that begins at `at`.
@@ -309,12 +227,11 @@ const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
 const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLED: u16 = 0x8029;
+const ICE_CONTROLLING: u16 = 0x802a;
 /// Attributes with this bit may be skipped.
 const OPTIONAL: u16 = 0x8000;
-/// Unknown attributes that are named in an answer.
-const UNKNOWN_MAX: usize = 4;
 /// A check has some 100 octets.
-const REQUEST_MAX: usize = 1_024;
+const MESSAGE_MAX: usize = 1_024;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -326,7 +243,7 @@ pub(crate) mod tests {
         \x80\x29\x00\x08\x93\x2f\xf9\xb1\x51\x26\x3b\x36\x00\x06\x00\x09\x65\x76\x74\x6a\x3a\x68\x36\x76\x59\x20\x20\x20\
         \x00\x08\x00\x14\x9a\xea\xa7\x0c\xbf\xd8\xcb\x56\x78\x1e\xf2\xb5\xb2\xd3\xf2\x49\xc1\xb5\x71\xa2\
         \x80\x28\x00\x04\xe5\x7a\x3b\xcf";
-    const PASSWORD: &[u8] = b"VOkJxbRl1RmTxUk/WvJxBt";
+    pub(crate) const PASSWORD: &[u8] = b"VOkJxbRl1RmTxUk/WvJxBt";
 
     /// A check as a browser sends it.
     pub(crate) fn check(username: &str, password: &str, more: &[(u16, &[u8])]) -> Vec<u8> {
@@ -353,7 +270,8 @@ pub(crate) mod tests {
         let request = Request::parse(SAMPLE).unwrap();
 
         assert_eq!(request.username, Some(&b"evtj:h6vY"[..]));
-        assert_eq!((request.priority, request.is_controlled), (0x6e00_01ff, true));
+        let control = (Control::Controlled, 0x932f_f9b1_5126_3b36);
+        assert_eq!((request.priority, request.control), (0x6e00_01ff, Some(control)));
         assert!(!request.nominates && request.is_understood());
         assert_eq!(request.authenticate(PASSWORD), Ok(()));
         assert_eq!(request.authenticate(b"another"), Err(Refusal::Unauthenticated));
@@ -406,9 +324,9 @@ pub(crate) mod tests {
         response.truncate(response.len() - 8);
         response[..2].copy_from_slice(&BINDING_SUCCESS);
         push_fingerprint(&mut response);
-        let mut long = check("a:b", "c", &[(0x8022, &[b'x'; REQUEST_MAX])]);
+        let mut long = check("a:b", "c", &[(0x8022, &[b'x'; MESSAGE_MAX])]);
 
-        assert_eq!(Request::parse(&response), Err(ParseError::NotARequest));
+        assert_eq!(Request::parse(&response), Err(ParseError::Unexpected));
         assert_eq!(Request::parse(&long), Err(ParseError::Malformed));
         long.clear();
         assert_eq!(Request::parse(&long), Err(ParseError::Malformed));

@@ -1,11 +1,13 @@
-//! Legs whose far side is a browser: ICE checks, a DTLS handshake, then sound under its keys.
+//! Legs whose far side does ICE, as a browser does: checks, a DTLS handshake, then sound under its keys.
 
 use std::sync::Arc;
 
 use super::*;
 use crate::media::command::{Association, Fault, Statistics, Suite};
 use crate::webrtc::testing::{NOMINATES, check, identity, identity_within};
-use crate::webrtc::{Credentials, Dtls, Identity, Kind, Output, Role};
+use crate::webrtc::{
+    Candidate, Check, Credentials, Dtls, Ice, Identity, Kind, Lite, Output, Remote, Role,
+};
 
 #[test]
 fn a_browser_and_a_phone_hear_each_other_whoever_begins_the_handshake() {
@@ -137,6 +139,76 @@ fn hold_keeps_the_keys_and_another_certificate_makes_new_ones() {
     assert!(alice.phone.hears(1_000.0) && bob.hears(440.0));
 }
 
+#[test]
+fn a_lite_party_that_checks_nobody_is_found_and_heard() {
+    for (ours, port) in [(Role::Server, 33_680), (Role::Client, 33_700)] {
+        let mut scene = Scene::new(port);
+        let mut alice = scene.called(1, ours);
+        let mut bob = scene.bench.phone(2, Some(1)).saying(1_000.0);
+
+        let (checks, from) = alice.answer_until_nominated();
+        alice.browser.shake();
+        converse(&mut [&mut alice.browser.phone, &mut bob], 50);
+
+        assert_eq!(from, alice.browser.phone.bridge);
+        assert!((2..=4).contains(&checks), "{checks} checks");
+        assert!(alice.browser.phone.hears(1_000.0) && bob.hears(440.0), "{ours:?}");
+    }
+}
+
+#[test]
+fn a_called_party_that_moves_is_followed_after_a_restart_and_heard_until_then() {
+    let mut scene = Scene::new(33_720);
+    let mut alice = scene.called(1, Role::Server);
+    let mut bob = scene.bench.phone(2, Some(1)).saying(1_000.0);
+    alice.answer_until_nominated();
+    alice.browser.shake();
+    converse(&mut [&mut alice.browser.phone, &mut bob], 20);
+
+    let before = std::mem::replace(&mut alice.browser.phone.rtp, socket());
+    alice.agent = Lite::new(credentials("anew"));
+    let ice = scene.full(&alice.browser.phone, &credentials("anew"));
+    let stream = scene.stream_with(&alice.browser.phone, (Role::Server, 1), Some(ice));
+    scene.bench.send(Command::Configure { leg: MediaKey(1), stream });
+    let after = std::mem::replace(&mut alice.browser.phone.rtp, before);
+    alice.browser.phone.heard.clear();
+    converse(&mut [&mut alice.browser.phone, &mut bob], 30);
+    let kept = alice.browser.phone.hears(1_000.0) && bob.hears(440.0);
+    alice.browser.phone.rtp = after;
+    alice.answer_until_nominated();
+    alice.browser.phone.heard.clear();
+    converse(&mut [&mut alice.browser.phone, &mut bob], 50);
+
+    assert!(kept);
+    assert!(alice.browser.phone.hears(1_000.0) && bob.hears(440.0));
+}
+
+#[test]
+fn who_no_longer_consents_is_sent_nothing_and_reported_though_it_speaks() {
+    let mut scene = Scene::new(33_740);
+    let mut alice = scene.called(1, Role::Server);
+    let mut bob = scene.bench.phone(2, Some(1)).saying(1_000.0);
+    alice.answer_until_nominated();
+    alice.browser.shake();
+    let answered = now();
+
+    let mut since = None;
+    while since.is_none() && answered.elapsed() < Duration::from_secs(45) {
+        converse(&mut [&mut alice.browser.phone, &mut bob], 25);
+        since = scene.bench.so_far().iter().find_map(|event| {
+            let Event::Silent { leg: MediaKey(1), since } = event else { return None };
+            Some(*since)
+        });
+    }
+    let after = answered.elapsed();
+    converse(&mut [&mut alice.browser.phone, &mut bob], 25);
+    alice.browser.hears_nothing();
+
+    assert_eq!(since, Some(Duration::from_secs(30)));
+    assert!(after > Duration::from_secs(29), "{after:?}");
+    assert!(!bob.hears(440.0));
+}
+
 /// A bench that has a certificate, and what a browser has.
 struct Scene {
     bench: Bench,
@@ -177,9 +249,36 @@ impl Scene {
         Browser { dtls: self.client(ours, 1), phone, ice }
     }
 
+    /// A leg in mix 1 that we have called, and who answers.
+    fn called(&mut self, leg: u64, ours: Role) -> Called {
+        let port = self.bench.open(leg).unwrap();
+        let phone = Phone::new(leg, port).saying(440.0);
+        let ice = self.full(&phone, &credentials("them"));
+        let stream = self.stream_with(&phone, (ours, 1), Some(ice));
+        self.bench.send(Command::Configure { leg: MediaKey(leg), stream });
+        self.bench.join(leg, 1);
+        let browser = Browser { dtls: self.client(ours, 1), phone, ice: credentials("nobody's") };
+        Called { browser, agent: Lite::new(credentials("them")) }
+    }
+
+    /// What is agreed with a lite agent where `phone` is, after a place where nobody is.
+    fn full(&self, phone: &Phone, theirs: &Credentials) -> Ice {
+        let there = phone.rtp.local_addr().unwrap();
+        let nowhere = SocketAddr::new(LOOPBACK, 9);
+        let candidates = [(nowhere, 2), (there, 1)];
+        let candidates = candidates.map(|(address, priority)| Candidate { address, priority });
+        let credentials = theirs.clone();
+        let theirs = Remote { credentials, candidates: candidates.to_vec(), is_lite: true };
+        Ice::Full { ours: self.ice.clone().unwrap(), theirs }
+    }
+
     fn stream(&self, phone: &Phone, role: Role, number: u32) -> Stream {
+        self.stream_with(phone, (role, number), self.ice.clone().map(Ice::Lite))
+    }
+
+    fn stream_with(&self, phone: &Phone, (role, number): (Role, u32), ice: Option<Ice>) -> Stream {
         let fingerprints = vec![self.theirs.fingerprint().clone()];
-        let association = Association { number, role, fingerprints, ice: self.ice.clone() };
+        let association = Association { number, role, fingerprints, ice };
         let remote = if self.ice.is_some() {
             SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9)
         } else {
@@ -193,7 +292,8 @@ impl Scene {
     fn client(&self, ours: Role, number: u32) -> Dtls {
         let role = if ours == Role::Server { Role::Client } else { Role::Server };
         let fingerprints = vec![self.ours.fingerprint().clone()];
-        let association = Association { number, role, fingerprints, ice: self.ice.clone() };
+        let ice = self.ice.clone().map(Ice::Lite);
+        let association = Association { number, role, fingerprints, ice };
         Dtls::new(now(), Arc::clone(&self.theirs), association)
     }
 
@@ -206,6 +306,40 @@ impl Scene {
 
     fn end(&mut self, leg: u64) -> Statistics {
         secure::end(&mut self.bench, leg)
+    }
+}
+
+fn credentials(ufrag: &str) -> Credentials {
+    Credentials { ufrag: ufrag.to_owned(), password: "their secret".repeat(2) }
+}
+
+/// A party that answers checks, and sends none.
+struct Called {
+    browser: Browser,
+    agent: Lite,
+}
+
+impl Called {
+    /// Answers checks; tells how many came before one nominated, and where ours is.
+    fn answer_until_nominated(&mut self) -> (usize, SocketAddr) {
+        let (mut datagram, mut answer) = ([0; 2_048], Vec::new());
+        let end = now() + PATIENCE;
+        for count in 1.. {
+            let ready = receive_from_until(&self.browser.phone.rtp, end, &mut datagram);
+            let (len, from) = ready.expect("a check in time");
+            match Kind::of(&datagram[..len]) {
+                Kind::Stun => {
+                    let check = self.agent.handle_check(from, &datagram[..len], &mut answer);
+                    self.browser.phone.rtp.send_to(&answer, from).unwrap();
+                    if let Check::Nominated(remote) = check {
+                        return (count, remote);
+                    }
+                }
+                Kind::Dtls => self.browser.dtls.handle_packet(now(), &datagram[..len]),
+                Kind::Rtp | Kind::Other => {}
+            }
+        }
+        unreachable!("it goes on for ever")
     }
 }
 

@@ -5,6 +5,7 @@ use mixer::srtp;
 use super::{Negotiation, Offered, Usable};
 use crate::sdp::crypto::{Crypto, SrtpPolicy};
 use crate::sdp::dtls::{self, Agreed, Lines, Ours, Protection, Setup, Theirs};
+use crate::sdp::ice::{Agent, Kind};
 use crate::sdp::plan::Refusal;
 use crate::sdp::session::{Media, Session};
 use crate::webrtc::Credentials;
@@ -36,16 +37,24 @@ impl Negotiation {
             return self.standing.dtls.as_ref().map(dtls::Standing::again);
         }
         let offers = self.local.dtls.as_ref().is_some_and(|dtls| dtls.offers);
-        offers.then(|| Ours { ice: Some(Credentials::draw(&mut self.dice)) })
+        offers.then(|| Ours {
+            ice: Some(Agent { credentials: Credentials::draw(&mut self.dice), kind: Kind::Full }),
+        })
     }
 
-    /// Our credentials towards theirs: those in use, unless theirs are new.
-    pub(super) fn own_credentials(&mut self, theirs: &Theirs) -> Credentials {
-        let kept = self.standing.dtls.as_ref().and_then(|before| before.credentials(theirs));
-        kept.unwrap_or_else(|| Credentials::draw(&mut self.dice))
+    /// Our agent towards theirs: the one in use, with new credentials if theirs are new.
+    pub(super) fn own_agent(&mut self, theirs: &Theirs) -> Agent {
+        let before = self.standing.dtls.as_ref();
+        let agent = before.and_then(dtls::Standing::agent);
+        let goes_on = before.is_some_and(|before| before.goes_on(theirs));
+        if let Some(agent) = agent.clone().filter(|_| goes_on) {
+            return agent;
+        }
+        let kind = agent.map_or(Kind::Lite, |agent| agent.kind);
+        Agent { credentials: Credentials::draw(&mut self.dice), kind }
     }
 
-    pub(super) fn associated(&self, theirs: &Theirs, ours: Option<Credentials>) -> dtls::Standing {
+    pub(super) fn associated(&self, theirs: &Theirs, ours: Option<Agent>) -> dtls::Standing {
         let (before, next) = (self.standing.dtls.as_ref(), self.associations.wrapping_add(1));
         dtls::Standing::after(before, theirs, ours, next)
     }
@@ -55,11 +64,7 @@ impl Negotiation {
     }
 
     /// What our m-line says of DTLS, where it may speak of it.
-    pub(super) fn lines<'a>(
-        &'a self,
-        setup: Setup,
-        ice: Option<&'a Credentials>,
-    ) -> Option<Lines<'a>> {
+    pub(super) fn lines<'a>(&'a self, setup: Setup, ice: Option<&'a Agent>) -> Option<Lines<'a>> {
         let policy = self.local.dtls.as_ref()?;
         Some(Lines { fingerprint: &policy.fingerprint, setup, ice })
     }
@@ -75,7 +80,7 @@ impl Negotiation {
         let takes_dtls =
             self.local.dtls.is_some() && offered.is_none_or(|offered| offered.dtls.is_some());
         if is_dtls && takes_dtls {
-            return Theirs::read(session, media).map(Protection::Dtls);
+            return Theirs::read(session, media, self.local.address).map(Protection::Dtls);
         }
         if offered.is_some_and(|offered| offered.dtls.is_some()) {
             return Err(Refusal::NotEncrypted);
@@ -89,7 +94,7 @@ impl Negotiation {
                     && is_protocol(media, &SECURE)
                     && Theirs::is_there(session, media) =>
             {
-                Theirs::read(session, media).map(Protection::Dtls)
+                Theirs::read(session, media, self.local.address).map(Protection::Dtls)
             }
             Err(refusal) => Err(refusal),
         }

@@ -5,7 +5,7 @@ use mixer::codec::{Codec, Format};
 use super::super::tests::local;
 use super::*;
 use crate::sdp::{Direction, DtlsPolicy, KeySeed, Local, MediaPlan};
-use crate::webrtc::{Association, Fingerprint, Role};
+use crate::webrtc::{Association, Credentials, Fingerprint, Ice, Remote, Role};
 
 /// What Chromium 14x says of audio and video in a call of a page, shortened by codecs and header extensions.
 const BROWSER: &str = "v=0\r\n\
@@ -70,6 +70,19 @@ fn association(plan: &MediaPlan) -> &Association {
     plan.dtls.as_deref().unwrap()
 }
 
+/// Our credentials.
+fn credentials(plan: &MediaPlan) -> &Credentials {
+    association(plan).ice.as_ref().unwrap().ours()
+}
+
+/// Whom a full agent of ours checks.
+fn remote(plan: &MediaPlan) -> &Remote {
+    match association(plan).ice.as_ref().unwrap() {
+        Ice::Full { theirs, .. } => theirs,
+        Ice::Lite(_) => panic!("we are lite"),
+    }
+}
+
 /// The values of an attribute, wherever they stand.
 fn values<'a>(description: &'a str, name: &str) -> Vec<&'a str> {
     let start = format!("a={name}");
@@ -81,7 +94,8 @@ fn values<'a>(description: &'a str, name: &str) -> Vec<&'a str> {
 fn a_browser_is_answered_with_a_lite_agent_and_our_fingerprint() {
     let (answer, plan) = answer(&mut ours(false), &browser()).unwrap();
 
-    let ice = association(&plan).ice.clone().unwrap();
+    let ice = credentials(&plan);
+    assert!(matches!(association(&plan).ice, Some(Ice::Lite(_))));
     assert!(answer.contains("m=audio 20000 UDP/TLS/RTP/SAVPF 111 0 8 110 126\r\n"), "{answer}");
     assert!(answer.contains("m=video 0 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n"), "{answer}");
     assert!(answer.contains("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n"));
@@ -187,9 +201,10 @@ fn an_association_lasts_through_hold_and_ice_restart_and_ends_with_its_certifica
     let (_, renewed) = answer(&mut ours, &browser().replace(&theirs, &thief)).unwrap();
 
     assert_eq!(*association(&held), before);
-    assert!(values(&first, "ice-ufrag").contains(&&*before.ice.clone().unwrap().ufrag));
+    assert!(values(&first, "ice-ufrag").contains(&&*before.ice.clone().unwrap().ours().ufrag));
     assert_eq!(association(&restarted).number, before.number);
     assert_ne!(association(&restarted).ice, before.ice);
+    assert!(matches!(association(&restarted).ice, Some(Ice::Lite(_))));
     assert_eq!(association(&renewed).number, before.number + 1);
 }
 
@@ -202,7 +217,7 @@ fn a_session_with_dtls_is_offered_again_as_it_stands() {
     let offer = str::from_utf8(&offer).unwrap();
 
     assert!(offer.contains("m=audio 20000 UDP/TLS/RTP/SAVPF "), "{offer}");
-    for name in ["ice-ufrag", "ice-pwd", "fingerprint", "mid", "group", "candidate"] {
+    for name in ["ice-lite", "ice-ufrag", "ice-pwd", "fingerprint", "mid", "group", "candidate"] {
         assert_eq!(values(offer, name), values(&first, name), "{name}");
     }
     assert_eq!(values(offer, "setup"), ["actpass"]);
@@ -227,8 +242,79 @@ fn two_of_us_offer_and_take_it() {
     assert_eq!(values(text, "setup"), ["actpass"]);
     assert_eq!((association(&theirs).role, association(&plan).role), (Role::Server, Role::Client));
     assert_eq!(association(&plan).fingerprints, [Fingerprint::of(b"far")]);
-    let ice = association(&plan).ice.as_ref().unwrap();
-    assert_eq!(values(text, "ice-pwd"), [&*ice.password]);
+    assert_eq!(values(text, "ice-pwd"), [&*credentials(&plan).password]);
+    let found = remote(&plan);
+    assert_eq!((&found.credentials, found.is_lite), (credentials(&theirs), true));
+    assert_eq!(found.candidates[0].address, "198.51.100.1:20000".parse().unwrap());
+}
+
+/// What a browser answers to our offer.
+fn answered(browser: &str, setup: &str) -> String {
+    let video = browser.find("m=video").unwrap();
+    browser[..video].replace("setup:actpass", &format!("setup:{setup}"))
+}
+
+#[test]
+fn who_is_called_is_offered_a_full_agent_and_checked_where_it_says() {
+    let mut ours = ours(true);
+    let live =
+        "a=candidate:2 1 udp 1677729535 203.0.113.1 5000 typ srflx raddr 0.0.0.0 rport 0\r\n";
+    let answer =
+        answered(&browser(), "active").replace("a=ice-ufrag", &format!("{live}a=ice-ufrag"));
+
+    let offer = ours.offer(Direction::SendRecv);
+    let plan = ours.conclude(answer.as_bytes()).unwrap();
+
+    let offer = str::from_utf8(&offer).unwrap();
+    assert!(values(offer, "ice-lite").is_empty(), "{offer}");
+    assert_eq!(values(offer, "ice-options"), ["ice2"]);
+    assert_eq!(values(offer, "candidate"), ["1 1 udp 2130706431 198.51.100.1 20000 typ host"]);
+    let remote = remote(&plan);
+    assert_eq!((&*remote.credentials.ufrag, remote.is_lite), ("Xk3q", false));
+    let [found] = &*remote.candidates else { panic!("{remote:?}") };
+    assert_eq!(
+        (found.address, found.priority),
+        ("203.0.113.1:5000".parse().unwrap(), 1_677_729_535)
+    );
+}
+
+#[test]
+fn a_full_agent_stays_one_whoever_offers_next_and_restarts_with_them() {
+    let mut ours = ours(true);
+    ours.offer(Direction::SendRecv);
+    let first = ours.conclude(answered(&browser(), "active").as_bytes()).unwrap();
+
+    let offer = ours.offer(Direction::SendOnly);
+    let again = ours.conclude(answered(&browser(), "active").as_bytes()).unwrap();
+    let (held, plan) = answer(&mut ours, &browser().replace("sendrecv", "sendonly")).unwrap();
+    let (restarted, renewed) = answer(&mut ours, &browser().replace("Xk3q", "Yl4r")).unwrap();
+
+    assert_eq!(association(&again), association(&first));
+    assert_eq!(association(&plan), association(&first));
+    for description in [str::from_utf8(&offer).unwrap(), &held, &restarted] {
+        assert!(values(description, "ice-lite").is_empty(), "{description}");
+    }
+    assert_eq!(association(&renewed).number, association(&first).number);
+    assert_eq!(remote(&renewed).credentials.ufrag, "Yl4r");
+    assert_ne!(credentials(&renewed), credentials(&first));
+    assert_eq!(values(&restarted, "ice-ufrag"), [&*credentials(&renewed).ufrag]);
+}
+
+#[test]
+fn a_called_phone_that_does_no_ice_is_met_at_its_address() {
+    let mut ours = ours(true);
+    ours.offer(Direction::SendRecv);
+    let answer = format!(
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
+         m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\na=rtcp-mux\r\na=setup:active\r\n\
+         a=fingerprint:{}\r\n",
+        Fingerprint::of(b"theirs")
+    );
+
+    let plan = ours.conclude(answer.as_bytes()).unwrap();
+
+    assert_eq!(association(&plan).ice, None);
+    assert_eq!(plan.remote, "192.0.2.9:4000".parse().unwrap());
 }
 
 #[test]
@@ -262,5 +348,5 @@ fn passwords_stay_out_of_logs() {
     let printed = format!("{ours:?} {plan:?} {session:?}");
 
     assert!(!printed.contains("0123456789abcdef01234567"), "{printed}");
-    assert!(!printed.contains(&association(&plan).ice.as_ref().unwrap().password), "{printed}");
+    assert!(!printed.contains(&credentials(&plan).password), "{printed}");
 }
