@@ -51,18 +51,7 @@ fn ten_thousand_flows_leave_nothing_behind() {
     });
     let seen = seen.into_inner().unwrap();
     let never: Vec<_> = EventType::ALL.iter().filter(|kind| !seen.contains_key(kind)).collect();
-    // Nobody here guesses passwords or says anything in writing, and there are neither trunks nor limits of calls.
-    let absent = [
-        EventType::RegistrationRejected,
-        EventType::TrunkUp,
-        EventType::TrunkDown,
-        EventType::LimitReached,
-        EventType::MessageReceived,
-        EventType::MessageDelivered,
-        EventType::MessageFailed,
-        EventType::SecurityBanAdded,
-    ];
-    assert_eq!(never, absent.each_ref(), "of {seen:?}");
+    assert!(never.is_empty(), "{never:?} of {seen:?}");
     assert!(seen[&EventType::LegEnded] > 7_000, "too little happened: {seen:?}");
 }
 

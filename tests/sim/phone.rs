@@ -12,7 +12,7 @@ use plenary::sip::dialog::DialogId;
 use plenary::sip::digest::Account;
 use plenary::sip::endpoint::{
     Endpoint, Event, Hunt, Invitation, Output, Packet, Query, ReferId, Rejection, SessionId,
-    Settings, Transmit,
+    Settings, Text, Texted, Transmit,
 };
 use plenary::sip::headers::NameAddr;
 use plenary::sip::status::StatusCode;
@@ -30,6 +30,8 @@ pub struct Phone {
     ringing: BTreeMap<SessionId, Ringing>,
     /// Sessions with an offer of ours under way.
     offering: BTreeSet<SessionId>,
+    /// It says so to who asks by OPTIONS.
+    pub is_there: bool,
     /// Set by the endpoint's last drain.
     wake: Option<Instant>,
 }
@@ -53,6 +55,7 @@ impl Phone {
             calls: BTreeMap::new(),
             ringing: BTreeMap::new(),
             offering: BTreeSet::new(),
+            is_there: true,
             wake: None,
         }
     }
@@ -61,12 +64,12 @@ impl Phone {
         format!("sip:phone@{}", self.address)
     }
 
-    /// Registers for ten minutes as one of the phones of a user whose password is `secret`.
-    pub fn register(&mut self, now: Instant, (user, q): (&str, &str)) {
+    /// Registers for ten minutes as one of the phones of a user.
+    pub fn register(&mut self, now: Instant, (user, password): (&str, &str), q: &str) {
         let registrar = Uri::parse(b"sip:10.0.0.254").unwrap();
         let us = NameAddr::new(Uri::parse(format!("sip:{user}@10.0.0.254").as_bytes()).unwrap());
         let contact = format!("<{}>;q={q}", self.uri());
-        let account = Account { username: user.to_owned(), password: "secret".to_owned() };
+        let account = Account { username: user.to_owned(), password: password.to_owned() };
         let query = Query {
             method: Method::Register,
             target: registrar.into(),
@@ -77,6 +80,23 @@ impl Phone {
             headers: vec![("Contact".into(), contact), ("Expires".into(), "600".into())],
             body: None,
             account: Some(Arc::new(account)),
+        };
+        self.endpoint.ask(now, query);
+    }
+
+    /// Says something to a room, a user or a phone (RFC 3428).
+    pub fn say(&mut self, now: Instant, target: &str) {
+        let target = Uri::parse(target.as_bytes()).unwrap();
+        let query = Query {
+            method: Method::Message,
+            target: target.clone().into(),
+            from: NameAddr::new(Uri::parse(self.uri().as_bytes()).unwrap()),
+            to: NameAddr::new(target),
+            call: None,
+            contact: None,
+            headers: Vec::new(),
+            body: Some(("text/plain".into(), WORDS)),
+            account: None,
         };
         self.endpoint.ask(now, query);
     }
@@ -123,8 +143,13 @@ impl Phone {
         }
         let sessions: Vec<SessionId> = self.calls.keys().copied().collect();
         let Some(session) = pick(dice, &sessions) else { return };
-        match dice.next_u32() % 7 {
+        match dice.next_u32() % 8 {
             0 | 1 => self.hang_up(now, session),
+            7 => {
+                let content_type = "text/plain".to_owned();
+                let text = Text { author: None, content_type, body: WORDS };
+                self.endpoint.text(now, session, text);
+            }
             6 => self.transfer_attended(now, session, dice),
             2 => self.offer(now, session, Direction::SendOnly),
             3 => self.offer(now, session, Direction::SendRecv),
@@ -293,16 +318,17 @@ impl Phone {
                 self.ringing.remove(&session);
                 self.offering.remove(&session);
             }
-            Event::Options(options) => {
+            Event::Options(options) if self.is_there => {
                 self.endpoint.answer_options(now, options.options, Ok(None));
             }
+            Event::Texted(texted) => self.told(now, &texted, dice),
             Event::Progress { .. }
             | Event::Refreshed { .. }
             | Event::ReferAnswered { .. }
             | Event::ReferProgress { .. }
             | Event::Registering(_)
             | Event::Publishing(_)
-            | Event::Texted(_)
+            | Event::Options(_)
             | Event::TextAnswered { .. }
             | Event::Subscribing(_)
             | Event::NotifyDue { .. }
@@ -342,6 +368,13 @@ impl Phone {
                 self.ringing.insert(session, Ringing { until, negotiation, offer, early });
             }
         }
+    }
+
+    /// Somebody says something: it is shown, or nobody wants to hear it.
+    fn told(&mut self, now: Instant, texted: &Texted, dice: &mut ChaCha8Rng) {
+        let refusal = StatusCode::new(480).unwrap();
+        let answer = if one_in(dice, 4) { Err(refusal.into()) } else { Ok(StatusCode::OK) };
+        self.endpoint.answer_text(now, texted.text, answer);
     }
 
     fn reject(&mut self, now: Instant, session: SessionId, status: u16) {
@@ -388,6 +421,8 @@ impl Phone {
         })
     }
 }
+
+const WORDS: bytes::Bytes = bytes::Bytes::from_static(b"hello");
 
 /// Calls are refreshed each quarter of a minute, so that worlds of minutes have refreshes.
 pub fn sip() -> Settings {

@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::control::{Command, ControlError, Reply};
+use api::control::{Command, ControlError, IfMatch, Reply};
 use api::model::{
     CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
-    RoomId, Transfer, TransferMode, UpdateParticipant, UpdateRoom,
+    RoomId, Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRoom,
 };
 use bytes::Bytes;
 use plenary::bridge::{
-    AccessSettings, AskFault, Bridge, Clock, Input, Output, QuestionId, ResolveId, Rule, Settings,
+    AccessSettings, AskFault, Bridge, CallerLimits, ChangeId, Clock, Input, Output, QuestionId,
+    ResolveId, Rule, Settings,
 };
 use plenary::bridge_settings;
 use plenary::config::Config;
@@ -63,6 +64,7 @@ enum Arrival {
     Media(MediaEvent),
     Resolved(ResolveId, Question),
     Told(QuestionId, Result<Bytes, AskFault>),
+    Stored(ChangeId),
 }
 
 /// The whole world.
@@ -83,6 +85,10 @@ pub struct World {
 
 /// The user whose phones are all but one.
 const CREW: &str = "crew";
+/// Phones that call. One more only guesses passwords.
+const CALLERS: u32 = 6;
+/// The phone that is a carrier too.
+const CARRIER: usize = 5;
 
 const ROOMS: [&str; 4] = ["alpha", "beta", "conf-1", "nowhere"];
 
@@ -93,7 +99,7 @@ impl World {
         let ip = IpAddr::from([10, 0, 0, 254]);
         let clock = Clock { instant: start, wall: "2026-01-01T00:00:00Z".parse().unwrap() };
         let bridge = Bridge::new(settings(), crate::phone::sip(), clock, wide(seed), Arc::new(ip));
-        let phones = (1..=6).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
+        let phones = (1..=7).map(|number| Phone::new(number, seed ^ u64::from(number) << 32));
         let mut world = Self {
             now: start,
             dice: ChaCha8Rng::seed_from_u64(seed),
@@ -108,9 +114,12 @@ impl World {
             drained: false,
         };
         for (who, q) in ["1", "1", "1", "0.5", "0.5"].into_iter().enumerate() {
-            world.phones[who].register(start, (CREW, q));
+            world.phones[who].register(start, (CREW, "secret"), q);
             world.flush_phone(who);
         }
+        let carrier = json!({ "name": "carrier", "gateways": ["sip:10.0.0.6"], "check": "20s", "max_calls": 2 });
+        let body: TrunkConfig = serde_json::from_value(carrier).unwrap();
+        world.order(|reply| Command::CreateTrunk { body, reply });
         world
     }
 
@@ -139,6 +148,8 @@ impl World {
         for phone in &mut self.phones {
             phone.hang_up_all(self.now);
         }
+        let (trunk, condition) = ("carrier".to_owned(), IfMatch::default());
+        self.order(|reply| Command::DeleteTrunk { trunk, condition, reply });
         self.run_until(self.now + Duration::from_mins(15));
     }
 
@@ -169,7 +180,12 @@ impl World {
 
     fn begin_call(&mut self) {
         let room = pick(&mut self.dice, &ROOMS).unwrap();
-        match self.dice.next_u32() % 6 {
+        match self.dice.next_u32() % 7 {
+            6 => {
+                let trunk = Some("carrier".to_owned());
+                let body = Invite { trunk, ..invite("+4930123456".to_owned()) };
+                self.ask(|reply| Command::Invite { room: room.into(), body, reply }).ok();
+            }
             0 => {
                 let target = self.some_phone();
                 self.ask(|reply| Command::Invite {
@@ -186,7 +202,7 @@ impl World {
                 self.ask(|reply| Command::CreateCall { body, reply }).unwrap();
             }
             _ => {
-                let caller = self.dice.next_u32() as usize % self.phones.len();
+                let caller = self.some_caller();
                 let target = if one_in(&mut self.dice, 4) { self.hunt() } else { room.into() };
                 let target = format!("sip:{target}@10.0.0.254");
                 let headers = self.takeover();
@@ -210,7 +226,7 @@ impl World {
         if !one_in(&mut self.dice, 4) {
             return Vec::new();
         }
-        let whose = self.dice.next_u32() as usize % self.phones.len();
+        let whose = self.some_caller();
         let dialog = self.phones[whose].some_dialog(&mut self.dice);
         let dialog = dialog.unwrap_or_else(|| "none;to-tag=1;from-tag=2".to_owned());
         let name = if one_in(&mut self.dice, 3) { "Join" } else { "Replaces" };
@@ -219,13 +235,16 @@ impl World {
 
     /// A phone or the API does something to what is there.
     fn meddle(&mut self) {
+        if one_in(&mut self.dice, 8) {
+            return self.write_or_guess();
+        }
         if one_in(&mut self.dice, 2) {
             let other = if one_in(&mut self.dice, 4) {
                 "sip:alpha@10.0.0.254".to_owned()
             } else {
                 self.some_phone()
             };
-            let who = self.dice.next_u32() as usize % self.phones.len();
+            let who = self.some_caller();
             self.phones[who].fidget(self.now, &other, &mut self.dice);
             return self.flush_phone(who);
         }
@@ -236,6 +255,32 @@ impl World {
             return self.media_news();
         }
         self.steer_leg();
+    }
+
+    /// Somebody says something, the carrier goes or comes back, or somebody guesses a password.
+    fn write_or_guess(&mut self) {
+        match self.dice.next_u32() % 4 {
+            0 => {
+                let guesser = CALLERS as usize;
+                self.phones[guesser].register(self.now, (CREW, "12345"), "1");
+                self.flush_phone(guesser);
+            }
+            1 => self.phones[CARRIER].is_there ^= true,
+            _ => {
+                let who = self.some_caller();
+                let target = if one_in(&mut self.dice, 2) {
+                    format!("sip:{}@10.0.0.254", pick(&mut self.dice, &ROOMS).unwrap())
+                } else {
+                    format!("sip:{CREW}@10.0.0.254")
+                };
+                self.phones[who].say(self.now, &target);
+                self.flush_phone(who);
+            }
+        }
+    }
+
+    fn some_caller(&mut self) -> usize {
+        (self.dice.next_u32() % CALLERS) as usize
     }
 
     fn steer_leg(&mut self) {
@@ -310,7 +355,7 @@ impl World {
             }
             (3, Some(mix)) => MediaEvent::TookFloor { leg, mix },
             (4, _) => MediaEvent::Statistics { leg, statistics: self.figures() },
-            (5, _) => MediaEvent::Echo { leg, path: self.echo() },
+            (5..=7, _) => MediaEvent::Echo { leg, path: self.echo() },
             (other, _) => MediaEvent::Talking { leg, talking: other % 2 == 0 },
         };
         self.input(Input::Media(event));
@@ -331,7 +376,7 @@ impl World {
     }
 
     fn some_phone(&mut self) -> String {
-        let index = self.dice.next_u32() as usize % self.phones.len();
+        let index = self.some_caller();
         if one_in(&mut self.dice, 10) {
             return "sip:phone@unknown.invalid".to_owned();
         }
@@ -342,6 +387,12 @@ impl World {
     }
 
     // ---- the API ----
+
+    /// Asks for what is answered once it is stored.
+    fn order<T>(&mut self, command: impl FnOnce(Reply<T>) -> Command) {
+        let (reply, _) = Reply::channel();
+        self.input(Input::Command(command(reply)));
+    }
 
     fn ask<T>(&mut self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ControlError> {
         let (reply, mut answer) = Reply::channel();
@@ -395,6 +446,7 @@ impl World {
                     self.input(Input::Resolved(id, question, Answer::Nothing));
                 }
                 Arrival::Told(id, answer) => self.input(Input::Told(id, answer)),
+                Arrival::Stored(id) => self.input(Input::Stored(id, Ok(()))),
                 Arrival::Phone(phone, packet) => {
                     self.phones[phone].receive(self.now, packet);
                     self.flush_phone(phone);
@@ -427,7 +479,10 @@ impl World {
                 }
                 Output::Happened(event) => self.ledger.take(&event),
                 Output::Ask(question) => self.say_where(question.id),
-                Output::Levels(_) | Output::Capture(_) | Output::Store(..) | Output::Record(_) => {}
+                Output::Store(id, _) => {
+                    self.post(Duration::from_millis(20), Arrival::Stored(id));
+                }
+                Output::Levels(_) | Output::Capture(_) | Output::Record(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
                     self.wake = at;
@@ -528,9 +583,12 @@ fn settings() -> Settings {
     let rule = |route| Rule::new(serde_json::from_value(route).unwrap()).unwrap();
     let settings = bridge_settings(&Config::default(), 2);
     let users = [(CREW.to_owned(), "secret".to_owned())].into();
-    let access = AccessSettings { users, ..settings.access.clone() };
+    let access = AccessSettings { users, failures: 4, ..settings.access.clone() };
+    let networks = vec!["10.0.0.1/32".parse().unwrap()];
+    let callers = vec![CallerLimits { networks, max_calls: 2, ..CallerLimits::default() }];
     Settings {
         access,
+        callers,
         routes: vec![rule(ask), rule(hunt)],
         max_rooms: 100,
         max_legs: 40,
