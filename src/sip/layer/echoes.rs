@@ -20,11 +20,13 @@ pub(super) struct Echoes {
     order: VecDeque<Echo>,
 }
 
+/// One of them.
 #[derive(Debug)]
-struct Echo {
+pub(super) struct Echo {
     until: Instant,
     key: Arc<ServerKey>,
-    merge: Option<MergeKey>,
+    /// What its request could be merged with, if anything.
+    pub(super) merge: Option<MergeKey>,
 }
 
 impl Echoes {
@@ -53,15 +55,15 @@ impl Echoes {
         self.order.push_back(Echo { until: now + GIVE_UP, key, merge });
     }
 
-    /// Forgets the oldest if its time is over or there are too many; what it could be merged with, if anything.
-    pub(super) fn forget(&mut self, now: Instant) -> Option<Option<MergeKey>> {
+    /// Forgets the oldest if its time is over or there are too many.
+    pub(super) fn forget(&mut self, now: Instant) -> Option<Echo> {
         let is_over = |echo: &Echo| echo.until <= now;
         if self.order.len() <= self.limit && !self.order.front().is_some_and(is_over) {
             return None;
         }
         let echo = self.order.pop_front()?;
         self.by_key.remove(&echo.key);
-        Some(echo.merge)
+        Some(echo)
     }
 
     /// When to come for those whose time is over: not for each of them.

@@ -243,8 +243,8 @@ impl Layer {
     }
 
     fn forget_echo(&mut self, now: Instant) -> bool {
-        let Some(merge) = self.echoes.forget(now) else { return false };
-        if let Some(merge) = merge {
+        let Some(echo) = self.echoes.forget(now) else { return false };
+        if let Some(merge) = echo.merge {
             self.merges.remove(&merge);
         }
         true

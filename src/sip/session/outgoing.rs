@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::established::{Established, Side};
 use super::forks::{BranchId, Forks, Order};
 use super::reliable::rack_of;
-use super::template::Template;
+use super::template::{Template, Turn};
 use super::timer::SessionTimer;
 use super::{Ask, Refusal, State, Within, reason_of, sdp_of};
 use crate::sip::dialog::{Dialog, DialogId, Identity};
@@ -230,8 +230,8 @@ impl Outgoing {
         let has_others = !self.groups.is_empty();
         for target in group {
             let timer = SessionTimer::new(core.layer.settings.min_se);
-            let invite = (&target, self.sequence, &timer);
-            let request = self.template.send(now, core, id, invite, has_others);
+            let turn = Turn { to: &target, sequence: self.sequence, timer: &timer, has_others };
+            let request = self.template.send(now, core, id, turn);
             self.last.0 += 1;
             self.branches.push(Branch {
                 id: self.last,
@@ -250,8 +250,13 @@ impl Outgoing {
         branch.sequence += 1;
         branch.invites += 1;
         self.sequence = self.sequence.max(branch.sequence);
-        let invite = (&branch.target, branch.sequence, &branch.timer);
-        branch.request = self.template.send(now, core, id, invite, !self.groups.is_empty());
+        let turn = Turn {
+            to: &branch.target,
+            sequence: branch.sequence,
+            timer: &branch.timer,
+            has_others: !self.groups.is_empty(),
+        };
+        branch.request = self.template.send(now, core, id, turn);
     }
 
     /// Takes the Min-SE of a 422 (RFC 4028 §7.3), if it makes a difference and not too many did before.

@@ -15,6 +15,16 @@ use crate::sip::headers::Name;
 use crate::sip::layer::{Owner, Request, RequestId};
 use crate::sip::{Message, Method};
 
+/// What one INVITE has of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) to: &'a Target,
+    pub(super) sequence: u32,
+    pub(super) timer: &'a SessionTimer,
+    /// Others wait for their turn.
+    pub(super) has_others: bool,
+}
+
 /// An INVITE, but for its request-URI and sequence number.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -40,8 +50,7 @@ impl Template {
         now: Instant,
         core: &mut Core,
         id: SessionId,
-        (to, sequence, timer): (&Target, u32, &SessionTimer),
-        has_others: bool,
+        Turn { to, sequence, timer, has_others }: Turn<'_>,
     ) -> RequestId {
         let target = &to.uri;
         let mut message = Message::request(Method::Invite, target.without_headers());

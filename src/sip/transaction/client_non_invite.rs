@@ -129,7 +129,8 @@ impl ClientNonInvite {
 
 impl Waiting {
     fn deadline(&self) -> Instant {
-        self.resend.map_or(self.end(), |resend| resend.at().min(self.end()))
+        let end = self.end();
+        self.resend.map_or(end, |resend| resend.at().min(end))
     }
 
     fn end(&self) -> Instant {
