@@ -15,7 +15,7 @@ use super::connection::{Context, Link};
 use super::trace::{self, Direction};
 
 /// How long a connection that no longer sends may still be sent to.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Reads and writes until either side is done.
 pub(super) async fn serve(

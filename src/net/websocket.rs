@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -22,6 +22,7 @@ use crate::sip::transport::Refusal;
 
 use super::connection::{Context, Link};
 use super::gate::{self, PROTOCOL};
+use super::stream::LAST_WORDS;
 
 /// How long a peer may leave unread what it is sent.
 const UNREAD: Duration = Duration::from_secs(30);
@@ -149,7 +150,20 @@ where
     context.refused(link.transport, Refusal::Garbage);
     let close = CloseFrame { code, reason: Utf8Bytes::default() };
     drop(timeout(UNREAD, socket.close(Some(close))).await);
+    drop(timeout(LAST_WORDS, unheard(socket.get_mut())).await);
     io::Error::other(error)
+}
+
+/// Reads to the end what nobody wants: what is left unread when a connection ends makes the kernel reset it, and the peer
+/// would not read why.
+async fn unheard<S>(stream: &mut S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.shutdown().await?;
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
 }
 
 /// Text, which every client takes, unless it holds what no text does (RFC 7118 §5).

@@ -182,8 +182,9 @@ fn websockets_that_break_their_rules() {
             wait_end(stream);
         }
         for mut peer in [Peer::websocket(ws), Peer::secure_websocket(wss, &client)] {
-            peer.send_frame(Frame::text("x".repeat(200_000)));
-            while !matches!(peer.read_frame(), Frame::Close(_)) {}
+            // It may be cut off before it has said all of it.
+            drop(peer.try_send_frame(Frame::text("x".repeat(200_000))));
+            peer.wait_closed();
         }
         let mut half = upgraded(ws);
         half.write_all(b"\x81\xfe\x10\x00\x00\x00\x00\x00INVITE").unwrap(); // 4096 octets are to come

@@ -198,8 +198,12 @@ impl Peer {
 
     /// Sends one frame of a WebSocket as it is.
     pub fn send_frame(&mut self, frame: Frame) {
+        self.try_send_frame(frame).unwrap();
+    }
+
+    pub fn try_send_frame(&mut self, frame: Frame) -> tungstenite::Result<()> {
         let Wire::Socket(socket, _) = &mut self.wire else { panic!("it is no WebSocket") };
-        socket.send(frame).unwrap();
+        socket.send(frame)
     }
 
     /// The next frame of a WebSocket.
@@ -210,8 +214,18 @@ impl Peer {
 
     /// Waits until the bridge has closed a stream.
     pub fn wait_closed(&mut self) {
-        let Wire::Stream(stream, _) = &mut self.wire else { panic!("it is no stream") };
-        if let Err(error) = stream.read_to_end(&mut Vec::new()) {
+        let ended = match &mut self.wire {
+            Wire::Udp { .. } => panic!("there is nothing to close"),
+            Wire::Stream(stream, _) => stream.read_to_end(&mut Vec::new()).map(drop),
+            Wire::Socket(socket, _) => loop {
+                match socket.read() {
+                    Ok(frame) if !frame.is_close() => {}
+                    Err(tungstenite::Error::Io(error)) => break Err(error),
+                    Ok(_) | Err(_) => break Ok(()),
+                }
+            },
+        };
+        if let Err(error) = ended {
             assert_ne!(error.kind(), ErrorKind::WouldBlock, "it stays open");
         }
     }
