@@ -42,6 +42,9 @@ pub struct Config {
     /// What SDP, Contact and Via advertise; otherwise the address that routes to the peer.
     #[serde(with = "text")]
     pub public_ip: Auto<IpAddr>,
+    /// Networks that reach us by our own address all the same.
+    #[serde(with = "list")]
+    pub local_networks: Vec<Network>,
     /// For RTP and RTCP.
     #[serde(with = "text")]
     pub rtp_ports: PortRange,

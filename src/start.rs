@@ -1,5 +1,7 @@
 //! Puts the parts together: binds what is to be bound, starts what runs, and tells a newcomer what to do next.
 
+mod addresses;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -19,15 +21,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use self::addresses::Addresses;
 use crate::ask::Asker;
 use crate::bridge::{self, Bridge, Rule, TrunkFault};
 use crate::config::{self, Caller, ClientCertificate, Config, MediaIo, Prack, Sip, Trunk};
 use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
-use crate::net::{
-    self, Collector, Family, Files, Net, Resolver, ResolverOptions, RoutingTable, Tls,
-};
+use crate::net::{self, Collector, Family, Files, Net, Resolver, ResolverOptions, Tls};
 use crate::sip::compositor::CompositorOptions;
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
@@ -150,10 +151,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
     let (sip_udp, sip_streams) = (net.udp_addresses(), net.stream_addresses().to_vec());
     let tls = net.tls().clone();
-    let routes = RoutingTable::new(
-        config.public_ip.set().copied().into_iter().collect(),
-        sip_udp.iter().chain(sip_streams.iter().map(|(_, at)| at)).map(SocketAddr::ip).collect(),
-    );
+    let bound = sip_udp.iter().chain(sip_streams.iter().map(|(_, at)| at)).map(SocketAddr::ip);
+    let addresses = Addresses::new(config, &bound.collect::<Vec<_>>());
     let clock = read_clock();
     let fingerprint = identity.map(|identity| identity.fingerprint().clone());
     let bridge = Bridge::new(
@@ -161,7 +160,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         endpoint_settings(config, &sip_udp, &sip_streams),
         clock,
         bridge_seed,
-        Arc::new(routes),
+        Arc::new(addresses),
     );
     let log = EventLog::new(LogSettings {
         capacity: config.events.log_size,
