@@ -30,17 +30,7 @@ fn invite(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("invite/routed", |bencher| {
         let mut phone = Phone::new(&with_routes(r#"{"reject": {"status": 486}}"#));
-        bencher.iter_custom(|count| {
-            let mut took = Duration::ZERO;
-            for _ in 0..count {
-                let invite = phone.next_invite();
-                let start = Instant::now();
-                phone.send(black_box(invite));
-                took += start.elapsed();
-                phone.is_refused();
-            }
-            took
-        });
+        bencher.iter_custom(|count| time_invites(count, &mut phone, Phone::is_refused));
     });
     for (name, config) in [
         ("open", Config::default()),
@@ -49,17 +39,7 @@ fn invite(criterion: &mut Criterion) {
     ] {
         let mut phone = Phone::new(&config);
         group.bench_function(format!("invite/{name}"), |bencher| {
-            bencher.iter_custom(|count| {
-                let mut took = Duration::ZERO;
-                for _ in 0..count {
-                    let invite = phone.next_invite();
-                    let start = Instant::now();
-                    phone.send(black_box(invite));
-                    took += start.elapsed();
-                    phone.hang_up();
-                }
-                took
-            });
+            bencher.iter_custom(|count| time_invites(count, &mut phone, Phone::hang_up));
         });
     }
     group.bench_function("call", |bencher| {
@@ -71,6 +51,19 @@ fn invite(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// How long so many INVITEs take, without what ends each of their calls.
+fn time_invites(count: u64, phone: &mut Phone, end: fn(&mut Phone)) -> Duration {
+    let mut took = Duration::ZERO;
+    for _ in 0..count {
+        let invite = phone.next_invite();
+        let start = Instant::now();
+        phone.send(black_box(invite));
+        took += start.elapsed();
+        end(phone);
+    }
+    took
 }
 
 fn with_password() -> Config {

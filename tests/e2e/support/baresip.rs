@@ -2,20 +2,20 @@
 
 use std::f64::consts::TAU;
 use std::fmt::Write;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::bridge::fresh_folder;
 use super::driver::punctual;
+use super::said::Said;
 
 /// One baresip process with one call.
 #[derive(Debug)]
 pub struct Baresip {
     child: Child,
     folder: PathBuf,
+    said: Said,
 }
 
 /// What a baresip is made of, beside its tone.
@@ -112,27 +112,23 @@ impl Baresip {
         std::fs::write(folder.join("contacts"), setup.contacts).expect("the folder is ours");
         let settings = config(&folder, host) + setup.settings;
         std::fs::write(folder.join("config"), settings).expect("the folder is ours");
-        let log = File::create(folder.join("log")).expect("the folder is ours");
+        let (said, mouth) = Said::listen();
         let child = punctual("baresip")
             .args([family, "-f"])
             .arg(&folder)
             .args(["-t", "60"])
             .args(setup.orders)
             .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a file can be shared"))
-            .stderr(log)
+            .stdout(mouth.try_clone().expect("a pipe can be shared"))
+            .stderr(mouth)
             .spawn()
             .expect("baresip runs (Debian: baresip-core)");
-        Self { child, folder }
+        Self { child, folder, said }
     }
 
     /// Waits until it has said this so many times.
     pub fn wait_said(&self, text: &str, times: usize) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while plain(&self.log()).matches(text).count() < times {
-            assert!(Instant::now() < deadline, "baresip does not say: {text}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        self.said.wait("baresip", text, |said| plain(said).matches(text).count() >= times);
     }
 
     /// Hangs up and gives the recording.
@@ -149,7 +145,7 @@ impl Baresip {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.said.text()
     }
 }
 

@@ -1,14 +1,13 @@
 //! Linphone at its console (`linphonec`), without a sound card: it plays a tone from a file and records what it hears.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::baresip::{Tape, write_tone};
 use super::bridge::fresh_folder;
+use super::said::Said;
 
 /// One linphonec process.
 #[derive(Debug)]
@@ -16,6 +15,7 @@ pub struct Linphone {
     child: Child,
     orders: ChildStdin,
     folder: PathBuf,
+    said: Said,
 }
 
 impl Linphone {
@@ -59,7 +59,7 @@ impl Linphone {
         write_tone(&folder.join("tone.wav"), tone_hz);
         std::fs::write(folder.join("settings"), format!("{RTP}{settings}"))
             .expect("the folder is ours");
-        let log = File::create(folder.join("log")).expect("the folder is ours");
+        let (said, mouth) = Said::listen();
         let mut child = Command::new("linphonec")
             .args(["-c", "settings"])
             .env("HOME", &folder)
@@ -67,12 +67,12 @@ impl Linphone {
             .env_remove("XDG_DATA_HOME")
             .current_dir(&folder)
             .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("a file can be shared"))
-            .stderr(log)
+            .stdout(mouth.try_clone().expect("a pipe can be shared"))
+            .stderr(mouth)
             .spawn()
             .expect("linphonec runs (Debian: linphone-cli)");
         let orders = child.stdin.take().expect("it is piped");
-        let mut linphone = Self { child, orders, folder };
+        let mut linphone = Self { child, orders, folder, said };
         linphone.order("soundcard use files");
         linphone.order("play tone.wav");
         linphone.order("record heard.wav");
@@ -86,11 +86,7 @@ impl Linphone {
 
     /// Waits until it has said this so many times.
     pub fn wait_said(&self, text: &str, times: usize) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.log().matches(text).count() < times {
-            assert!(Instant::now() < deadline, "linphonec does not say: {text}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        self.said.wait("linphonec", text, |said| said.matches(text).count() >= times);
     }
 
     /// Takes back what it told its registrar, and ends.
@@ -108,7 +104,7 @@ impl Linphone {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        self.said.text()
     }
 }
 

@@ -12,6 +12,7 @@ mod kamailio;
 mod linphone;
 mod peer;
 mod postgres;
+mod said;
 mod sipp;
 mod sound;
 
