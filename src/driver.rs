@@ -12,6 +12,7 @@ use api::archive::{self, StoreFailure, Stored};
 use api::control;
 use api::event::{Event, EventType};
 use api::events::EventLog;
+use api::model::SipFailure;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -223,6 +224,8 @@ fn tell_log(event: &Event) {
         room = event.room.map(tracing::field::display),
         call = event.call.map(tracing::field::display),
         reason = told.left_reason.or(told.end_reason).or(told.reason),
+        status = told.sip.as_ref().map(|sip| sip.status),
+        why = told.sip.map(|sip| sip.reason),
         "{}",
         event.kind.as_str()
     );
@@ -236,6 +239,7 @@ struct Told {
     left_reason: Option<String>,
     end_reason: Option<String>,
     reason: Option<String>,
+    sip: Option<SipFailure>,
     route: Option<String>,
     detail: Option<String>,
 }

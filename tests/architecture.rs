@@ -83,6 +83,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "api::control",
             "api::event",
             "api::events",
+            "api::model",
         ],
     ),
     // Puts all of them together.

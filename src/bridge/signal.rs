@@ -1,6 +1,7 @@
 //! What the SIP endpoint reports, and what it does to legs.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use api::event::{Data, EventType};
 use api::model::{Direction, LeftReason, LegId, RoomId, SipFailure};
@@ -191,7 +192,7 @@ impl Bridge {
             self.endpoint.identify(invited.session, focus);
         }
         let owner = self.owner_of(&invited, user.as_ref()).filter(|_| trunk.is_none());
-        let address = self.local.towards(invited.peer.ip());
+        let address = self.media_address(&invited);
         let stage = Stage::Answering { offer: invited.offer, address };
         let mut leg = self.new_leg(Direction::Inbound, entry.place, stage);
         leg.owner = owner;
@@ -223,8 +224,23 @@ impl Bridge {
         self.add_leg(leg);
     }
 
+    /// Where a caller is told to send its sound: a phone with both families may call over one and offer the other.
+    fn media_address(&self, invited: &Invited) -> IpAddr {
+        let address = self.local.towards(invited.peer.ip());
+        let offer = invited.offer.as_ref().and_then(|offer| sdp::Session::parse(offer).ok());
+        let wanted = offer.and_then(|offer| offer.audio_address());
+        let Some(wanted) = wanted.filter(|wanted| wanted.is_ipv4() != address.is_ipv4()) else {
+            return address;
+        };
+        let other = self.local.towards(wanted);
+        // A loopback address is what there is without a way to get there.
+        let is_reachable =
+            other.is_ipv4() == wanted.is_ipv4() && (wanted.is_loopback() || !other.is_loopback());
+        if is_reachable { other } else { address }
+    }
+
     /// Finds or makes the room that a caller from `peer` asks for.
-    pub(super) fn admit(&mut self, name: &str, peer: std::net::IpAddr) -> Result<RoomId, Refusal> {
+    pub(super) fn admit(&mut self, name: &str, peer: IpAddr) -> Result<RoomId, Refusal> {
         self.has_line()?;
         if !self.rate.take(self.now) {
             return Err(Refusal::TooFast);
@@ -267,7 +283,7 @@ impl Bridge {
         &mut self,
         id: LegId,
         offer: Option<&Bytes>,
-        address: std::net::IpAddr,
+        address: IpAddr,
         rtp_port: u16,
     ) {
         if let Err(refusal) = self.may_still_enter(id) {

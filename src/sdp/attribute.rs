@@ -167,6 +167,17 @@ impl Session {
         self.value('c').and_then(Host::parse)
     }
 
+    /// Where sound is to go, as the first m-line of it says; `None` for a name, or for nowhere (0.0.0.0), as ICE writes it.
+    pub fn audio_address(&self) -> Option<IpAddr> {
+        let is_audio =
+            |media: &&Media| media.kind().eq_ignore_ascii_case("audio") && media.port() != 0;
+        let media = self.media().iter().find(is_audio)?;
+        match media.connection().or_else(|| self.connection())? {
+            Host::Address(address) if !address.is_unspecified() => Some(address),
+            Host::Address(_) | Host::Name(_) => None,
+        }
+    }
+
     /// The session's direction, for m-lines that have none of their own.
     pub fn direction(&self) -> Option<Direction> {
         direction(self.lines())

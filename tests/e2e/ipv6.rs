@@ -35,6 +35,22 @@ fn a_caller_over_ipv6_and_one_over_ipv4_hear_each_other() {
 }
 
 #[test]
+fn a_phone_that_calls_over_ipv4_and_offers_ipv6_is_heard_over_that() {
+    let scene = scene_with(Options::default());
+    let anna = scene.join("anna", "standup", 440);
+    let (mut peer, ports) = (Peer::udp(scene.bridge.sip), Ports::bind(LOOPBACK));
+
+    let uri = scene.bridge.uri("standup");
+    let (mut dialog, answer) = peer.call(&uri, "", &sdp(ports.address(), "0", ""));
+
+    assert!(answer.body().contains("\r\nc=IN IP6 ::1\r\n"), "{answer:?}");
+    let sound = ports.start(answer.media(), &tone(880));
+    anna.call.expect(&[880], &[440]);
+    sound.expect(440);
+    peer.hang_up(&mut dialog);
+}
+
+#[test]
 fn a_phone_at_an_ipv6_address_is_dialled() {
     let scene = both();
     let mut callee = Peer::listening("::1");

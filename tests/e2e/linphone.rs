@@ -36,6 +36,23 @@ impl Scene {
 }
 
 #[test]
+fn linphone_without_an_account_calls_a_room_and_is_heard() {
+    assert!(has_program("linphonec"), "install linphonec (Debian: linphone-cli)");
+    let scene = scene_with(Options::default());
+    let bert = scene.join("bert", "standup", 660);
+
+    let mut stranger = Linphone::unregistered(1000);
+    stranger.order(&format!("call {}", scene.bridge.uri("standup")));
+    let leg = scene.joined("linphone");
+    bert.call.expect(&[1000], &[660]);
+    scene.wait_spoken_to(&leg);
+    let heard = stranger.finish();
+
+    assert!(heard.holds(660) && !heard.holds(1000), "{}", heard.level_db(660));
+    scene.bridge.wait_leg("participant.left", &leg);
+}
+
+#[test]
 fn linphone_registers_calls_a_room_holds_resumes_and_hangs_up() {
     let scene = scene();
     let bert = scene.join("bert", "standup", 660);

@@ -19,6 +19,11 @@ pub struct Linphone {
 }
 
 impl Linphone {
+    /// As it is installed: without an account.
+    pub fn unregistered(tone_hz: u32) -> Self {
+        Self::start(tone_hz, UDP)
+    }
+
     /// Registers as `name` at a registrar given as host and port.
     pub fn registered(name: &str, registrar: &str, tone_hz: u32, password: &str) -> Self {
         let mut linphone = Self::start(tone_hz, UDP);
