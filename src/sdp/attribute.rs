@@ -173,7 +173,7 @@ impl Session {
             |media: &&Media| media.kind().eq_ignore_ascii_case("audio") && media.port() != 0;
         let media = self.media().iter().find(is_audio)?;
         match media.connection().or_else(|| self.connection())? {
-            Host::Address(address) if !address.is_unspecified() => Some(address),
+            Host::Address(address) if !address.is_unspecified() => Some(address.to_canonical()),
             Host::Address(_) | Host::Name(_) => None,
         }
     }

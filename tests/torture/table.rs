@@ -112,7 +112,7 @@ pub(crate) const IPV6: &[Case] = &[
     case("ipv6-port-outside", "a port behind the brackets", OK, &[("uri.host", "[2001:db8::b]"), ("uri.port", "5070")]),
     case("ipv6-received-brackets", "received in brackets", OK, &[("via.received", "2001:db8::7:ff")]),
     case("ipv6-received-plain", "received without brackets", OK, &[("via.received", "2001:db8::7:ff")]),
-    case("ipv6-sdp", "an address in SDP, for media that has no IPv6 here", Understood(Some(488)), &[("content-type", "application/sdp"), ("body.len", "96")]),
+    case("ipv6-sdp", "an address in SDP that no machine has a route to: on which link is not said", Understood(Some(488)), &[("content-type", "application/sdp"), ("body.len", "92")]),
     case("ipv6-mixed-vias", "both families in the Vias", GONE, &[("vias", "3")]),
     case("ipv6-mixed-sdp", "both families in one SDP", OK, &[("content-type", "application/sdp")]),
     case("ipv6-mapped", "addresses of IPv4 in those of IPv6", OK, &[("contact", "<sip:ann@[::ffff:192.0.2.7]>")]),

@@ -214,6 +214,7 @@ fn the_address_for_sound_is_that_of_the_first_audio_in_use() {
             "c=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP6 ::1\r\n",
             Some("::1"),
         ),
+        ("c=IN IP6 ::ffff:192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n", Some("192.0.2.1")),
         ("c=IN IP4 0.0.0.0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n", None),
         ("c=IN IP4 phone.example\r\nm=audio 4000 RTP/AVP 0\r\n", None),
         ("m=audio 4000 RTP/AVP 0\r\n", None),
