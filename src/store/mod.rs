@@ -16,6 +16,7 @@ use sqlx::Row as _;
 
 use api::archive::{Document, DocumentKind};
 
+use open::Lock;
 pub use open::{Place, StoreError};
 pub use records::Retention;
 pub use writer::{Reader, Writer, staff};
@@ -25,7 +26,7 @@ pub use writer::{Reader, Writer, staff};
 pub struct Store {
     pool: AnyPool,
     /// Held for as long as the folder is ours.
-    _lock: Option<std::fs::File>,
+    _lock: Option<Lock>,
 }
 
 impl Store {

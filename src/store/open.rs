@@ -86,8 +86,19 @@ impl Store {
     }
 }
 
+/// That the folder is ours.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// To close the file is not enough: a program that is just being started has a copy of it until it begins to run.
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
+}
+
 /// Makes the folder (mode 0700) and the file (mode 0600, as are those that SQLite puts beside it), and takes the lock.
-fn claim(folder: &Path) -> Result<File, StoreError> {
+fn claim(folder: &Path) -> Result<Lock, StoreError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| StoreError::File { path, error }
@@ -106,7 +117,7 @@ fn claim(folder: &Path) -> Result<File, StoreError> {
     drop(open(FILE)?);
     let file = folder.join(FILE);
     fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(failed(&file))?;
-    Ok(lock)
+    Ok(Lock(lock))
 }
 
 /// The file as a URL; what could be read as part of the URL is escaped.
