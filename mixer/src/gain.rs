@@ -13,6 +13,11 @@ impl Gain {
     /// Passes nothing.
     pub(crate) const ZERO: Self = Self { now: 0.0, target: 0.0 };
 
+    /// At a factor already.
+    pub(crate) fn at(factor: f32) -> Self {
+        Self { now: factor, target: factor }
+    }
+
     /// The factor of a gain in dB, silent from −96 dB and at most +24 dB; NaN is 0 dB.
     pub(crate) fn factor(db: f32) -> f32 {
         if db.is_nan() {
@@ -31,7 +36,7 @@ impl Gain {
 
     /// Is at `target` at once; for a signal that was silent until now.
     pub(crate) fn jump(&mut self, target: f32) {
-        *self = Self { now: target, target };
+        *self = Self::at(target);
     }
 
     /// Is at its target: nothing was to be heard on the way.

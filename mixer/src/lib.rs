@@ -13,6 +13,7 @@ pub mod jitter;
 pub mod level;
 pub mod limiter;
 mod outlet;
+pub mod play;
 pub mod quality;
 pub mod resample;
 pub mod room;

@@ -26,6 +26,7 @@ use crate::gain::Gain;
 use crate::level;
 use crate::limiter::Limiter;
 use crate::outlet::Outlet;
+use crate::play::{Play, PlayId, Players, Steer};
 use crate::rtcp::{Contributors, Names};
 use crate::rtp::{AudioLevel, MAX_SOURCES, Sources};
 use crate::slot::{Attention, Bar, DECAY, Event, Receiver, Slot};
@@ -95,6 +96,10 @@ pub struct Room {
     /// What a newcomer has to reach, dBov.
     bar: f32,
     mix: Mix,
+    /// What everybody hears beside each other.
+    players: Players,
+    /// The factor of every voice while something else is to be understood.
+    duck: f32,
     /// Who is heard in this tick's packets.
     sources: Sources,
     names: Names,
@@ -108,6 +113,16 @@ enum Fade {
     None,
     In,
     Out,
+}
+
+impl Fade {
+    fn apply(self, voice: &mut [i16]) {
+        match self {
+            Self::None => {}
+            Self::In => fade_in(voice),
+            Self::Out => fade_out(voice),
+        }
+    }
 }
 
 /// Somebody who wants to be heard, at a seat or in another part of the room.
@@ -212,7 +227,39 @@ impl Room {
             names: Names::default(),
             news: Vec::new(),
             mix: Mix::new(8_000),
+            players: Players::default(),
+            duck: 1.0,
         }
+    }
+
+    /// Changes every voice by so many dB, but not what is played; it moves by a ramp of one tick.
+    pub fn set_duck(&mut self, db: f32) {
+        self.duck = Gain::factor(db);
+    }
+
+    /// Plays something to everybody; it is a voice of nobody's, beside those who have a place. Allocates.
+    pub fn play(&mut self, id: PlayId, play: Play) {
+        self.players.start(id, play);
+    }
+
+    /// Does something to what is played to everybody; takes effect from the next tick on.
+    pub fn steer(&mut self, id: PlayId, steer: Steer) {
+        self.players.steer(id, steer);
+    }
+
+    /// Something that was played to everybody and is over, by its end or because it was stopped.
+    pub fn poll_played(&mut self) -> Option<PlayId> {
+        self.players.poll_over()
+    }
+
+    /// Something that is or was played to everybody, which it is no more: nobody is left to hear it.
+    pub fn cut(&mut self) -> Option<PlayId> {
+        self.players.cut()
+    }
+
+    /// True while something is played, to everybody or to somebody. O(n).
+    pub fn is_playing(&self) -> bool {
+        self.players.are_running() || self.seats.iter().any(|seat| seat.slot.is_played_to())
     }
 
     /// How many are mixed at once from now on.
@@ -397,11 +444,11 @@ impl Room {
     fn listen(&mut self, now: Instant) {
         let crowded = self.is_crowded();
         let part = self.parts.as_ref().map(|parts| parts.own);
-        self.source = None;
+        self.source = self.players.rate();
         self.candidates.clear();
         for (at, seat) in self.seats.iter_mut().enumerate() {
             seat.listen(now, crowded, self.bar);
-            self.source = self.source.max(seat.slot.receiver.rate());
+            self.source = self.source.max(seat.slot.source_rate());
             let chosen = seat.chosen.take().filter(|_| part.is_some());
             if let Some(rival) = seat.weigh(crowded) {
                 let weight = chosen.unwrap_or(rival.weight);
@@ -435,7 +482,7 @@ impl Room {
         for candidate in &self.candidates {
             if let Some(seat) = candidate.seat.map(|at| &mut self.seats[at]) {
                 seat.chosen = Some(candidate.rival.weight);
-                seat.step_up();
+                seat.step_up(self.duck);
             }
         }
         if self.candidates.len() == places {
@@ -511,6 +558,13 @@ impl Room {
             seat.name(&mut self.sources, &mut self.names);
             seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
         }
+        if !self.players.is_empty() {
+            let (mix, fade) = (&mut self.mix, self.fade);
+            self.players.speak(self.rate, |heard| {
+                fade.apply(heard);
+                mix.add(heard);
+            });
+        }
     }
 
     /// Adds what is said in the other parts of the room.
@@ -547,7 +601,8 @@ impl Room {
             let mut sent = 0.0;
             if let Some(id) = seat.outlet {
                 let entry = self.outlets.get_mut(id);
-                sent = if entry.shared { common } else { seat.feed(entry, &mut self.mix) };
+                let shape = (self.rate, self.fade);
+                sent = if entry.shared { common } else { seat.feed(entry, &mut self.mix, shape) };
                 seat.send(now, &entry.outlet, &self.sources, sink);
             }
             if seat.slot.echo.is_awake() {
@@ -621,7 +676,9 @@ impl Seated {
         }
         let Some(wanted) = wanted else { return };
         let Some(id) = self.outlet.or_else(|| outlets.join(wanted, rate, ticks)) else { return };
-        let own_mix = self.role != Role::Listener || !self.slot.gain_out.is_unity();
+        let own_mix = self.role != Role::Listener
+            || !self.slot.gain_out.is_unity()
+            || self.slot.has_players();
         let shared = outlets.get(id).shared;
         self.alike = if own_mix || shared { 0 } else { self.alike + 1 };
         self.outlet = Some(if own_mix && shared {
@@ -634,21 +691,27 @@ impl Seated {
     }
 
     /// Encodes its private mix; gives the √amplitude of that, if somebody wants to know.
-    fn feed(&mut self, entry: &mut Entry, mix: &mut Mix) -> f32 {
-        let Slot { receiver, gain_out: gain, .. } = &mut *self.slot;
-        let own = if gain.is_zero() {
-            None
+    fn feed(&mut self, entry: &mut Entry, mix: &mut Mix, (rate, fade): (u32, Fade)) -> f32 {
+        let Slot { receiver, gain_out: gain, players, echo, .. } = &mut *self.slot;
+        let mut is_heard =
+            !gain.is_zero() && mix.make_own(self.voice, receiver, &mut entry.limiter);
+        if is_heard {
+            gain.apply(&mut mix.own);
         } else {
-            mix.without(self.voice, receiver, &mut entry.limiter)
-        };
-        let Some(own) = own else {
             gain.settle();
-            entry.outlet.feed(None);
-            return 0.0;
-        };
-        gain.apply(own);
-        entry.outlet.feed(Some(own));
-        if self.slot.echo.is_awake() { root(own) } else { 0.0 }
+        }
+        for players in players.iter_mut() {
+            players.speak(rate, |heard| {
+                fade.apply(heard);
+                mix.add_to_own(heard, is_heard);
+                is_heard = true;
+            });
+        }
+        let own = is_heard.then_some(&mix.own[..]);
+        entry.outlet.feed(own);
+        let level = own.filter(|_| echo.is_awake()).map_or(0.0, root);
+        self.slot.note_played();
+        level
     }
 
     fn send(&mut self, now: Instant, outlet: &Outlet, sources: &Sources, sink: &mut impl Sink) {
@@ -712,8 +775,8 @@ impl Seated {
         }
     }
 
-    fn step_up(&mut self) {
-        let factor = self.slot.factor_in();
+    fn step_up(&mut self, duck: f32) {
+        let factor = self.slot.factor_in() * duck;
         if self.role == Role::Listener && !self.was_audible {
             // The beginning of a sound needs no ramp, and a lone talker has to stay bit-exact.
             self.slot.receiver.gain.jump(factor);
@@ -783,11 +846,7 @@ impl Mix {
             receiver.gain.settle();
             return None;
         }
-        match fade {
-            Fade::None => {}
-            Fade::In => fade_in(voice),
-            Fade::Out => fade_out(voice),
-        }
+        fade.apply(voice);
         add_to(&mut self.sum, voice);
         (self.made, self.count) = (self.made + 1, self.count + 1);
         Some(Voice::Made(self.made - 1))
@@ -818,18 +877,18 @@ impl Mix {
         (self.count + self.others > 0).then_some(&self.common[..])
     }
 
-    /// The mix without one voice, that of `receiver`; `None` is silence.
+    /// Makes the mix without one voice, that of `receiver`, in [`Self::own`]; false if that is silence.
     ///
     /// The sum is narrowed after the own voice is taken out: narrowing earlier would leave an echo
     /// of whatever was limited.
-    fn without(
+    fn make_own(
         &mut self,
         voice: Option<Voice>,
         receiver: &Receiver,
         limiter: &mut Limiter,
-    ) -> Option<&mut [i16]> {
+    ) -> bool {
         if self.count + self.others <= usize::from(voice.is_some()) {
-            return None;
+            return false;
         }
         let voice = match voice {
             Some(Voice::Made(at)) => Some(&self.voices[at * self.frame..][..self.frame]),
@@ -840,7 +899,17 @@ impl Mix {
             Some(voice) => limiter.narrow_without(&self.sum, voice, &mut self.own),
             None => self.own.copy_from_slice(&self.common),
         }
-        Some(&mut self.own)
+        true
+    }
+
+    /// Adds what only one hears to [`Self::own`], if there is something in that.
+    fn add_to_own(&mut self, heard: &[i16], is_heard: bool) {
+        if !is_heard {
+            self.own.fill(0);
+        }
+        for (own, &sample) in self.own.iter_mut().zip(heard) {
+            *own = own.saturating_add(sample);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub use crate::echo::EchoPath;
 use crate::echo::{Echo, Envelope};
 use crate::gain::Gain;
 use crate::jitter::JitterOptions;
+use crate::play::{Play, PlayId, Players, Steer};
 use crate::quality::AlarmOptions;
 use crate::rtcp::{Contributors, Named, Session};
 use crate::rtp::{AudioLevel, Naming, RtpTimestamp, Sequence, Ssrc};
@@ -148,6 +149,8 @@ pub enum Event {
     TookFloor,
     /// It returns what it is sent, or does so no more.
     Echo(Option<EchoPath>),
+    /// What was played to it alone is over, by its end or because it was stopped.
+    Played(PlayId),
 }
 
 /// Why a datagram was not taken.
@@ -215,6 +218,8 @@ pub struct Slot {
     /// Of what the leg hears.
     pub(crate) gain_out: Gain,
     pub(crate) echo: Echo,
+    /// Here once something was played to it alone.
+    pub(crate) players: Option<Box<Players>>,
     session: Session,
     watch: Watch,
     seat: Seat,
@@ -248,6 +253,7 @@ impl Slot {
             sender: Sender::new(ssrc, sequence, timestamp),
             gain_out: Gain::UNITY,
             echo: Echo::new(),
+            players: None,
             session: Session::new(ssrc, options.cname, random()),
             watch: Watch::new(options.alarm, options.max_delay),
             seat: Seat::default(),
@@ -271,6 +277,40 @@ impl Slot {
         self.echo.set_suppression(seat.echo_suppression);
         self.factor_in = Gain::factor(seat.gain_in_db);
         self.gain_out.aim(if seat.deaf { 0.0 } else { Gain::factor(seat.gain_out_db) });
+    }
+
+    /// Plays something to it alone, beside what it hears. It goes on only in a room, while it is sent to. Allocates.
+    pub fn play(&mut self, id: PlayId, play: Play) {
+        self.players.get_or_insert_default().start(id, play);
+    }
+
+    /// Does something to what is played to it alone; takes effect from the next tick on.
+    pub fn steer(&mut self, id: PlayId, steer: Steer) {
+        if let Some(players) = &mut self.players {
+            players.steer(id, steer);
+        }
+    }
+
+    /// True while something is played to it alone, or will be.
+    pub(crate) fn has_players(&self) -> bool {
+        self.players.as_ref().is_some_and(|players| !players.is_empty())
+    }
+
+    /// True while something of that is to be heard.
+    pub(crate) fn is_played_to(&self) -> bool {
+        self.players.as_ref().is_some_and(|players| players.are_running())
+    }
+
+    /// Notes what was played to it alone and is over.
+    pub(crate) fn note_played(&mut self) {
+        while let Some(id) = self.players.as_mut().and_then(|players| players.poll_over()) {
+            self.note(Event::Played(id));
+        }
+    }
+
+    /// The highest rate of what it says and of what is played to it, Hz.
+    pub(crate) fn source_rate(&self) -> Option<u32> {
+        self.receiver.rate().max(self.players.as_ref().and_then(|players| players.rate()))
     }
 
     /// Takes one RTP datagram that arrived at `now`.

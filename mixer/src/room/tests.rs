@@ -4,6 +4,7 @@ mod comfort;
 mod hall;
 mod levels;
 mod parts;
+mod play;
 
 use std::time::Duration;
 
