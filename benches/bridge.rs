@@ -220,6 +220,8 @@ impl Phone {
                 Output::WaitUntil(_) => return,
                 Output::Resolve { .. }
                 | Output::Ask(_)
+                | Output::Convert { .. }
+                | Output::Discard(_)
                 | Output::Media(_)
                 | Output::Happened(_)
                 | Output::Levels(_)

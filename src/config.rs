@@ -85,6 +85,8 @@ pub struct Config {
     pub limits: Limits,
     /// How endpoints are asked where calls go.
     pub ask: Ask,
+    /// What may be uploaded to be played.
+    pub sounds: Sounds,
     /// What is remembered.
     pub events: Events,
     /// What is kept for good, and for how long.
@@ -423,6 +425,19 @@ pub struct Ask {
     pub private_networks: Vec<Network>,
     /// Roots of their certificates, PEM; empty: the system's.
     pub ca: PathBuf,
+}
+
+/// What may be uploaded to be played.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sounds {
+    /// Octets of an upload.
+    pub upload_size: usize,
+    /// How long one may last.
+    #[serde(with = "duration")]
+    pub max_length: Duration,
+    /// Octets of memory for all of them.
+    pub memory: u64,
 }
 
 /// What is remembered.

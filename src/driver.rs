@@ -17,14 +17,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use crate::ask::Asker;
-use crate::bridge::{AskFault, Bridge, ChangeId, Clock, Input, Output, QuestionId, ResolveId};
+use crate::bridge::{
+    AskFault, Bridge, ChangeId, Clock, ConversionId, Input, Output, QuestionId, ResolveId,
+};
+use crate::media::command::Clip;
 use crate::media::{self, Media, QueueFull};
 use crate::net::{self, Collector, Net, Resolver};
+use crate::shelf::Shelf;
 use crate::sip::locate;
 
 /// How often the clock readings are taken anew.
@@ -49,6 +53,7 @@ pub(crate) struct Driver {
     pub(crate) commands: mpsc::Receiver<control::Command>,
     pub(crate) log: EventLog,
     pub(crate) store: archive::Desk,
+    pub(crate) shelf: Shelf,
     /// Changes each time that the bridge shall drain.
     pub(crate) stop: watch::Receiver<u32>,
 }
@@ -60,6 +65,8 @@ struct Desk {
     look_ups: JoinSet<(ResolveId, locate::Question, locate::Answer)>,
     /// As many as the bridge lets be open.
     questions: JoinSet<(QuestionId, Result<Bytes, AskFault>)>,
+    /// Uploads that are converted; the bridge bounds them.
+    uploads: JoinSet<(ConversionId, Result<Clip, String>)>,
     /// Media commands that found a full queue, in order.
     waiting: VecDeque<media::command::Command>,
     /// What the store has not answered yet; the bridge bounds them.
@@ -74,6 +81,7 @@ impl Driver {
         let mut desk = Desk {
             look_ups: JoinSet::new(),
             questions: JoinSet::new(),
+            uploads: JoinSet::new(),
             waiting: VecDeque::new(),
             stores: JoinSet::new(),
             meters: false,
@@ -103,6 +111,10 @@ impl Driver {
                 Some(told) = desk.questions.join_next() => match told {
                     Ok((id, answer)) => Input::Told(id, answer),
                     Err(error) => { warn!(%error, "question task failed"); continue }
+                },
+                Some(converted) = desk.uploads.join_next() => match converted {
+                    Ok((upload, answer)) => Input::Converted(upload, answer),
+                    Err(error) => { warn!(%error, "a task that converted a sound failed"); continue }
                 },
                 Some(stored) = desk.stores.join_next() => match stored {
                     Ok((change, answer)) => Input::Stored(change, answer),
@@ -145,6 +157,10 @@ impl Driver {
                 Output::Ask(question) => {
                     desk.questions.spawn(self.asker.clone().ask(*question));
                 }
+                Output::Convert { id, file, sound } => {
+                    desk.uploads.spawn(convert(self.shelf.clone(), id, (file, sound)));
+                }
+                Output::Discard(file) => self.shelf.clone().discard_later(file),
                 Output::Media(command) => {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
@@ -242,6 +258,17 @@ struct Told {
     sip: Option<SipFailure>,
     route: Option<String>,
     detail: Option<String>,
+}
+
+/// Decoding and writing take their time, and what somebody uploads may be anything: a decoder that panics says no more than
+/// that it cannot be read.
+async fn convert(
+    shelf: Shelf,
+    id: ConversionId,
+    (file, sound): (String, Bytes),
+) -> (ConversionId, Result<Clip, String>) {
+    let converted = spawn_blocking(move || shelf.put(&file, &sound)).await;
+    (id, converted.unwrap_or_else(|_| Err("the sound cannot be decoded".to_owned())))
 }
 
 async fn until(deadline: Option<Instant>) {

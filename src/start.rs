@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::archive::Document;
 use api::auth::Keys;
 use api::control;
 use api::events::{EventLog, LogSettings};
@@ -29,6 +30,7 @@ use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
 use crate::net::{self, Collector, Family, Files, Net, Resolver, ResolverOptions, Tls};
+use crate::shelf::Shelf;
 use crate::sip::compositor::CompositorOptions;
 use crate::sip::digest::Account;
 use crate::sip::registrar::RegistrarOptions;
@@ -55,6 +57,9 @@ pub enum StartError {
     /// The name servers cannot be asked.
     #[error("DNS: {0}; set dns.servers")]
     Dns(io::Error),
+    /// The folder of sounds cannot be used.
+    #[error("the folder of sounds in `data`: {0}")]
+    Sounds(io::Error),
     /// The collector of HEP3 cannot be reached.
     #[error("hep.collector: {0}")]
     Hep(io::Error),
@@ -139,6 +144,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let key = key::api_key(config)?;
     let store = Store::open(&place(config)).await?;
     let kept = store.documents().await?;
+    let (shelf, sounds) = sounds(config, &kept).map_err(StartError::Sounds)?;
     let keys = Keys::admin_digest(key.digest);
     keys.load(&kept);
     let listener = TcpListener::bind(config.api).await;
@@ -156,7 +162,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let clock = read_clock();
     let fingerprint = identity.map(|identity| identity.fingerprint().clone());
     let bridge = Bridge::new(
-        bridge::Settings { kept, fingerprint, ..bridge_settings(config, media.workers()) },
+        bridge::Settings { sounds, kept, fingerprint, ..bridge_settings(config, media.workers()) },
         endpoint_settings(config, &sip_udp, &sip_streams),
         clock,
         bridge_seed,
@@ -189,13 +195,15 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         commands,
         log: log.clone(),
         store: desk.clone(),
+        shelf,
         stop: stopping,
     };
     tasks.spawn(async move {
         driver.run().await;
         drop(drained); // the API stops once there is nothing left to steer
     });
-    let settings = api::Settings::default();
+    let settings =
+        api::Settings { max_upload: config.sounds.upload_size, ..api::Settings::default() };
     let api = api::Api { control, log, keys, desk, settings };
     tasks.spawn(async move {
         let until_drained = async { drop(is_drained.await) };
@@ -249,6 +257,13 @@ fn reachable_ip(address: SocketAddr) -> IpAddr {
         IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
     }
+}
+
+/// The folder of sounds, and what lies there.
+fn sounds(config: &Config, kept: &[Document]) -> io::Result<(Shelf, bridge::SoundSettings)> {
+    let shelf = Shelf::new(config.data.join(SOUNDS), config.sounds.max_length)?;
+    let found = shelf.load(|file| bridge::keeps_sound(kept, file))?;
+    Ok((shelf, bridge::SoundSettings { memory: config.sounds.memory, found }))
 }
 
 fn asker(config: &Config) -> Result<Asker, StartError> {
@@ -505,6 +520,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         read_trunk,
         max_trunks: limits.trunks,
         kept: Vec::new(),
+        sounds: bridge::SoundSettings::default(),
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         hep: hep.collector.set().map(|_| bridge::HepSettings {
             capture_id: hep.capture_id,
@@ -629,6 +645,8 @@ fn trunk_rules(trunk: &Trunk) -> bridge::TrunkRules {
 
 /// Commands that may wait for the bridge; one more is answered 503.
 const COMMANDS: usize = 1024;
+/// In the folder of data.
+const SOUNDS: &str = "sounds";
 /// SIP messages that may wait for the bridge.
 const PACKETS: usize = 8192;
 /// How long a phone that keeps its connection open may be silent; NATs forget after less than ten minutes (RFC 5626 §4.4.1).

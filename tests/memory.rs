@@ -205,6 +205,8 @@ impl World {
                 | Output::Capture(_)
                 | Output::Resolve { .. }
                 | Output::Ask(_)
+                | Output::Convert { .. }
+                | Output::Discard(_)
                 | Output::Store(..)
                 | Output::Record(_)
                 | Output::Drained => {}
@@ -233,6 +235,9 @@ impl World {
             | Command::Leave { .. }
             | Command::Seat { .. }
             | Command::SendDigits { .. }
+            | Command::Play { .. }
+            | Command::Steer { .. }
+            | Command::Duck { .. }
             | Command::Contributors { .. }
             | Command::Meters { .. } => {}
         }

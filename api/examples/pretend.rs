@@ -13,8 +13,8 @@ use api::events::{EventLog, LogSettings};
 use api::id::{CallId, LegId, RoomId};
 use api::model::{
     Call, CallParty, CallState, CreateRoom, Direction, HeldBy, Invite, LeftReason, Leg, LegState,
-    LegStats, Page, Participant, ParticipantState, Readiness, Role, Room, RoomState, SipFailure,
-    Transfer, TransferState, UpdateParticipant,
+    LegStats, Page, Participant, ParticipantState, Pcm, Readiness, Role, Room, RoomState,
+    SipFailure, Transfer, TransferState, UpdateParticipant,
 };
 use api::{Api, Settings};
 use jiff::Timestamp;
@@ -449,6 +449,21 @@ impl Bridge {
             Command::LegStats { reply, .. } => reply.send(Ok(LegStats::default())),
             Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
                 reply.send(Ok(api::samples::trace()));
+            }
+            Command::Play { reply, .. }
+            | Command::PlayMusic { reply, .. }
+            | Command::Playback { reply, .. }
+            | Command::UpdatePlayback { reply, .. } => reply.send(Ok(api::samples::playback())),
+            Command::ListPlaybacks { reply, .. } => send(reply, &[api::samples::playback()]),
+            Command::StopMusic { reply, .. }
+            | Command::StopPlayback { reply, .. }
+            | Command::DeleteMedia { reply, .. } => reply.send(Ok(())),
+            Command::ListMedia { reply, .. } => send(reply, &[api::samples::media()]),
+            Command::Media { reply, .. } | Command::PutMedia { reply, .. } => {
+                reply.send(Ok(api::samples::media()));
+            }
+            Command::MediaContent { reply, .. } => {
+                reply.send(Ok(Pcm { rate: 8_000, samples: [0; 80].into() }));
             }
             Command::ListTrunks { reply, .. } => send(reply, &[api::samples::trunk()]),
             Command::Trunk { reply, .. }

@@ -24,13 +24,16 @@ pub enum DocumentKind {
     Route,
     /// Who may use the API.
     ApiKey,
+    /// A sound that can be played.
+    Media,
     /// What callers have used of what they may use in a day.
     Tolls,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 5] = [Self::User, Self::Trunk, Self::Route, Self::ApiKey, Self::Tolls];
+    pub const ALL: [Self; 6] =
+        [Self::User, Self::Trunk, Self::Route, Self::ApiKey, Self::Media, Self::Tolls];
 
     /// Its name in the store.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +42,7 @@ impl DocumentKind {
             Self::Trunk => "trunk",
             Self::Route => "route",
             Self::ApiKey => "api_key",
+            Self::Media => "media",
             Self::Tolls => "tolls",
         }
     }

@@ -72,10 +72,12 @@ impl Scope {
             Some("events") => Self::EventsRead,
             // What was said in SIP tells of the network, and of who else is called.
             Some("calls" | "legs") if part == Some("trace") => Self::Admin,
-            Some("rooms" | "calls" | "legs" | "records") if reads => Self::RoomsRead,
-            Some("rooms") => Self::RoomsControl,
+            Some("rooms" | "calls" | "legs" | "records" | "playbacks" | "media") if reads => {
+                Self::RoomsRead
+            }
+            Some("rooms" | "playbacks") => Self::RoomsControl,
             Some("calls" | "legs") => Self::CallsWrite,
-            Some("users" | "trunks" | "routes") => Self::ConfigWrite,
+            Some("users" | "trunks" | "routes" | "media") => Self::ConfigWrite,
             Some("recordings") if reads => Self::RecordingsRead,
             _ => Self::Admin,
         }

@@ -1,14 +1,16 @@
 //! What can be asked of the bridge, and the bounded queue that carries it.
 
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, Leg, LegId, LegStats,
-    Message, MessageId, Node, Page, PageQuery, Participant, Presence, Provisioned, Readiness,
-    Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace,
-    SendDtmf, SendMessage, SetPresence, TestRoutes, Trace, Transfer, Trunk, TrunkConfig,
-    UpdateParticipant, UpdateRoom, UpdateUser, User,
+    Audience, Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, Leg, LegId,
+    LegStats, Media, Message, MessageId, Node, Page, PageQuery, Participant, Pcm, Play, PlayMusic,
+    Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Registration,
+    RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf,
+    SendMessage, SetPresence, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant,
+    UpdatePlayback, UpdateRoom, UpdateUser, User,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -290,6 +292,62 @@ pub enum Command {
     },
     DeleteRoute {
         route: String,
+        condition: IfMatch,
+        reply: Reply<()>,
+    },
+    Play {
+        to: Audience,
+        body: Play,
+        reply: Reply<Playback>,
+    },
+    PlayMusic {
+        room: RoomRef,
+        body: PlayMusic,
+        reply: Reply<Playback>,
+    },
+    StopMusic {
+        room: RoomRef,
+        reply: Reply<()>,
+    },
+    ListPlaybacks {
+        query: PlaybackQuery,
+        reply: Reply<Page<Playback>>,
+    },
+    Playback {
+        playback: PlaybackId,
+        reply: Reply<Playback>,
+    },
+    UpdatePlayback {
+        playback: PlaybackId,
+        body: UpdatePlayback,
+        reply: Reply<Playback>,
+    },
+    StopPlayback {
+        playback: PlaybackId,
+        reply: Reply<()>,
+    },
+    ListMedia {
+        query: PageQuery,
+        reply: Reply<Page<Media>>,
+    },
+    /// By name, as the next three.
+    Media {
+        media: String,
+        reply: Reply<Media>,
+    },
+    MediaContent {
+        media: String,
+        reply: Reply<Pcm>,
+    },
+    PutMedia {
+        media: String,
+        /// The file as it was uploaded.
+        sound: Bytes,
+        condition: IfMatch,
+        reply: Reply<Media>,
+    },
+    DeleteMedia {
+        media: String,
         condition: IfMatch,
         reply: Reply<()>,
     },

@@ -203,6 +203,10 @@ event_types! {
     CallUpdated = "call.updated",
     /// Over.
     CallEnded = "call.ended",
+    /// Something is heard: the playback.
+    PlaybackStarted = "playback.started",
+    /// It is not any more; the playback with its reason.
+    PlaybackEnded = "playback.ended",
     /// An endpoint did not say where a call goes, so its route's fallback is taken: `data.route`, `data.url`, `data.reason`
     /// (`too_many`, `host_not_found`, `not_allowed`, `unreachable`, `tls`, `timeout`, `status`, `too_long`, `broken`,
     /// `invalid`), `data.detail`.

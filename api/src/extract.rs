@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +22,8 @@ use crate::validate::{Faults, Validate};
 
 /// How long a body may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a file may take.
+const UPLOAD_TIME: Duration = Duration::from_mins(5);
 
 /// A JSON body in either direction. An absent body reads as `{}`.
 #[derive(Debug)]
@@ -45,10 +47,35 @@ impl<T: DeserializeOwned + Validate, S: Send + Sync> FromRequest<S> for Json<T> 
     }
 }
 
+/// A file of any kind.
+#[derive(Debug)]
+pub(crate) struct Upload(pub(crate) Bytes);
+
+/// Octets that a file may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxUpload(pub(crate) usize);
+
+impl<S: Send + Sync> FromRequest<S> for Upload
+where
+    MaxUpload: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let MaxUpload(most) = MaxUpload::from_ref(state);
+        let body = within(UPLOAD_TIME, Bytes::from_request(request, state)).await?;
+        body.map(Self).map_err(|_| ApiError::TooLarge(most))
+    }
+}
+
 /// Waits for a body, but not for one that trickles in: it would hold a connection for nothing.
 pub(crate) async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, ApiError> {
-    tokio::time::timeout(BODY_TIME, reading).await.map_err(|_| {
-        let detail = format!("the body took longer than {} s", BODY_TIME.as_secs());
+    within(BODY_TIME, reading).await
+}
+
+async fn within<T>(time: Duration, reading: impl Future<Output = T>) -> Result<T, ApiError> {
+    tokio::time::timeout(time, reading).await.map_err(|_| {
+        let detail = format!("the body took longer than {} s", time.as_secs());
         ApiError::Http { status: StatusCode::REQUEST_TIMEOUT, detail }
     })
 }

@@ -106,6 +106,10 @@ id!(
     AuditId, "aud_"
 );
 id!(
+    /// Names something that is played.
+    PlaybackId, "play_"
+);
+id!(
     /// Names an instant message.
     MessageId, "msg_"
 );

@@ -4,10 +4,12 @@ mod api_key;
 mod ban;
 mod call;
 mod leg;
+mod media;
 mod message;
 mod node;
 mod page;
 mod participant;
+mod playback;
 mod presence;
 mod provisioned;
 mod record;
@@ -26,10 +28,15 @@ pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
     TransferFailure, TransferMode, TransferState,
 };
+pub use self::media::{Media, MediaOrigin, Pcm};
 pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
+pub use self::playback::{
+    Audience, CreatePlayback, Play, PlayMode, PlayMusic, Playback, PlaybackEnd, PlaybackPurpose,
+    PlaybackQuery, PlaybackState, UpdatePlayback,
+};
 pub use self::presence::{Presence, PresenceStatus, SetPresence};
 pub use self::provisioned::{Provisioned, Source};
 pub use self::record::{
@@ -49,4 +56,6 @@ pub use self::statistics::{
 pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkConfig, TrunkGateway, TrunkState};
 pub use self::user::{CreateUser, UpdateUser, User};
-pub use crate::id::{ApiKeyId, AuditId, CallId, LegId, MessageId, NodeId, RegistrationId, RoomId};
+pub use crate::id::{
+    ApiKeyId, AuditId, CallId, LegId, MessageId, NodeId, PlaybackId, RegistrationId, RoomId,
+};

@@ -80,6 +80,8 @@ fn add_examples(components: &mut Components) {
         ("Trunk", json!(samples::trunk())),
         ("Route", json!(samples::route())),
         ("Registration", json!(samples::registration())),
+        ("Playback", json!(samples::playback())),
+        ("Media", json!(samples::media())),
         ("Presence", json!(samples::presence())),
         ("Message", json!(samples::message())),
         ("Node", json!(samples::node())),

@@ -7,8 +7,9 @@ use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     ApiKey, ApiKeyId, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
-    DelayStats, Direction, LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Message,
-    MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState, Presence,
+    DelayStats, Direction, LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Media,
+    MediaOrigin, Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant,
+    ParticipantState, Playback, PlaybackId, PlaybackPurpose, PlaybackState, Presence,
     PresenceStatus, Provisioned, QualityStats, ReceivedStats, Registration, RegistrationId, Role,
     Room, RoomState, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep,
     RouteTime, RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace,
@@ -45,6 +46,42 @@ fn other_leg_id() -> LegId {
 fn call_id() -> CallId {
     let (ms, random) = parts(0x4c77_91de_3310_0004_1704);
     CallId::new(ms, random)
+}
+
+/// An announcement that is heard in the room.
+pub fn playback() -> Playback {
+    let (ms, random) = parts(0x51aa_0c1b_4e77_0005_2105);
+    Playback {
+        id: PlaybackId::new(ms, random),
+        room: Some(room_id()),
+        call: None,
+        leg: None,
+        purpose: PlaybackPurpose::Announcement,
+        state: PlaybackState::Playing,
+        media: vec!["en.welcome".to_owned()],
+        repeat: 1,
+        gain_db: 0.0,
+        duck_db: 20.0,
+        position_ms: 640,
+        duration_ms: 1_420,
+        created_at: time(90),
+        started_at: Some(time(90)),
+        ended_at: None,
+        end_reason: None,
+    }
+}
+
+/// A sound that somebody uploaded.
+pub fn media() -> Media {
+    Media {
+        name: "jingle".to_owned(),
+        origin: MediaOrigin::Uploaded,
+        duration_ms: Some(4_000),
+        rate_hz: Some(48_000),
+        octets: 384_000,
+        revision: MADE_MS.unsigned_abs(),
+        created_at: Some(time(0)),
+    }
 }
 
 /// An open room with two people in it.

@@ -4,10 +4,10 @@ use crate::auth::Scope;
 use crate::error::{ApiError, FieldError};
 use crate::id::RoomId;
 use crate::model::{
-    CallParty, CreateApiKey, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, PageQuery,
-    RecordFormat, RecordQuery, ReplaceRoute, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
-    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
-    UpdateRoom, UpdateUser,
+    CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateUser, EndRoom, Invite,
+    PageQuery, Play, PlayMusic, RecordFormat, RecordQuery, ReplaceRoute, Route, RouteAnswer,
+    RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig,
+    UpdateApiKey, UpdateParticipant, UpdatePlayback, UpdateRoom, UpdateUser,
 };
 
 /// Content that can be checked on its own.
@@ -69,6 +69,33 @@ impl Validate for UpdateRoom {
 impl Validate for EndRoom {
     fn validate(&self, faults: &mut Faults) {
         faults.range("/grace_s", Some(self.grace_s), (0, 3600));
+    }
+}
+
+impl Validate for Play {
+    fn validate(&self, faults: &mut Faults) {
+        playing((&self.media, self.repeat), (self.gain_db, self.duck_db), faults);
+    }
+}
+
+impl Validate for CreatePlayback {
+    fn validate(&self, faults: &mut Faults) {
+        playing((&self.media, self.repeat), (self.gain_db, self.duck_db), faults);
+        room(self.room.as_deref(), faults);
+    }
+}
+
+impl Validate for PlayMusic {
+    fn validate(&self, faults: &mut Faults) {
+        let found = format!("expected at most {MAX_MEDIA} names, found {}", self.media.len());
+        faults.expect(self.media.len() <= MAX_MEDIA, "/media", &found);
+        faults.range("/gain_db", Some(self.gain_db), PLAY_DB);
+    }
+}
+
+impl Validate for UpdatePlayback {
+    fn validate(&self, faults: &mut Faults) {
+        faults.range("/gain_db", self.gain_db, PLAY_DB);
     }
 }
 
@@ -250,6 +277,14 @@ impl Validate for TestRoutes {
         faults.expect(dialable(&self.to), "/to", expected);
         faults.expect(self.from.as_deref().is_none_or(dialable), "/from", expected);
     }
+}
+
+fn playing((media, repeat): (&[String], u32), (gain_db, duck_db): (f32, f32), faults: &mut Faults) {
+    let found = format!("expected 1 to {MAX_MEDIA} names, found {}", media.len());
+    faults.expect((1..=MAX_MEDIA).contains(&media.len()), "/media", &found);
+    faults.range("/repeat", Some(repeat), (0, 1_000));
+    faults.range("/gain_db", Some(gain_db), PLAY_DB);
+    faults.range("/duck_db", Some(duck_db), (0.0, 60.0));
 }
 
 /// What the bridge cannot say better: each step goes to exactly one place.
@@ -442,6 +477,9 @@ const MAX_LIST: usize = 100;
 const MAX_STEPS: usize = 10;
 const DEADLINE_S: (u32, u32) = (1, 30);
 const GAIN_DB: (f32, f32) = (-60.0, 30.0);
+const PLAY_DB: (f32, f32) = (-60.0, 12.0);
+/// Sounds of a playback.
+const MAX_MEDIA: usize = 64;
 /// Most items on a page.
 pub(crate) const MAX_PAGE: u32 = 500;
 /// Items on a page where nobody says.

@@ -14,7 +14,7 @@ use api::control::Reply;
 use api::event::{Data, EventType};
 use api::model::{self, LeftReason, LegId, RoomId, RoomState};
 
-use super::{Bridge, Draining, Subject};
+use super::{Bridge, Draining, Hearer, Subject};
 
 /// Rooms that are being ended, and when to go on.
 #[derive(Debug, Default)]
@@ -107,6 +107,7 @@ impl Bridge {
     /// Closes a room in which nobody is left.
     pub(super) fn close_room(&mut self, id: RoomId) {
         let Some(room) = self.rooms.remove(&id) else { return };
+        self.hearer_gone(Hearer::Room(id));
         self.names.remove(&room.name);
         self.leave_followers(&room);
         let mut view = room.view(0);

@@ -2,21 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use api::model::{Call, CallId, Leg, LegId, LegStats, Participant, Room, RoomId};
+use api::model::{
+    Call, CallId, Leg, LegId, LegStats, Participant, Playback, PlaybackId, Room, RoomId,
+};
 
-/// Ended legs, calls and rooms, up to a number of each.
+/// Ended legs, calls, rooms and playbacks, up to a number of each.
 #[derive(Debug)]
 pub(super) struct History {
     keep: usize,
     pub(super) legs: BTreeMap<LegId, (Leg, LegStats)>,
     pub(super) calls: BTreeMap<CallId, Call>,
     pub(super) rooms: BTreeMap<RoomId, (Room, Vec<Participant>)>,
+    pub(super) playbacks: BTreeMap<PlaybackId, Playback>,
 }
 
 impl History {
     /// Keeps up to `keep` of each kind.
     pub(super) fn new(keep: usize) -> Self {
-        Self { keep, legs: BTreeMap::new(), calls: BTreeMap::new(), rooms: BTreeMap::new() }
+        Self {
+            keep,
+            legs: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            playbacks: BTreeMap::new(),
+        }
     }
 
     pub(super) fn leg(&mut self, leg: Leg, stats: LegStats) {
@@ -32,6 +41,11 @@ impl History {
     pub(super) fn room(&mut self, room: Room, left: Vec<Participant>) {
         self.rooms.insert(room.id, (room, left));
         trim(&mut self.rooms, self.keep);
+    }
+
+    pub(super) fn playback(&mut self, playback: Playback) {
+        self.playbacks.insert(playback.id, playback);
+        trim(&mut self.playbacks, self.keep);
     }
 
     /// The room that ended last under this name.

@@ -17,6 +17,7 @@ use api::model::{self, Provisioned, Route, Source};
 use serde::de::DeserializeOwned;
 
 use super::command::{Answer, conflict};
+use super::library::Sound;
 use super::trunks::Made;
 use super::users::User;
 use super::{Bridge, Output, Rule, Timer};
@@ -47,6 +48,7 @@ pub(super) enum Deed {
     PutUser(Box<User>, Later<model::User>),
     PutTrunk(Box<Made>, Later<model::Trunk>),
     PutRoute(Box<Rule>, Later<Provisioned<Route>>),
+    PutSound(Box<Sound>, Later<model::Media>),
     Remove(Later<()>),
     /// Nobody waits for it.
     Nothing,
@@ -74,6 +76,7 @@ impl Deed {
             Self::PutUser(_, reply) => reply.send(Err(error)),
             Self::PutTrunk(_, reply) => reply.send(Err(error)),
             Self::PutRoute(_, reply) => reply.send(Err(error)),
+            Self::PutSound(_, reply) => reply.send(Err(error)),
             Self::Remove(reply) => reply.send(Err(error)),
             Self::Nothing => {}
         }
@@ -140,11 +143,13 @@ impl Bridge {
             Deed::PutUser(user, mut reply) => reply.send(Ok(self.put_user(*user))),
             Deed::PutTrunk(made, mut reply) => reply.send(Ok(self.made_trunk(*made))),
             Deed::PutRoute(rule, mut reply) => reply.send(Ok(self.put_route(*rule))),
+            Deed::PutSound(sound, mut reply) => reply.send(Ok(self.put_sound(*sound))),
             Deed::Remove(mut reply) => {
                 match kind {
                     DocumentKind::Route => self.remove_route(name),
                     DocumentKind::User => self.remove_user(name),
                     DocumentKind::Trunk => self.remove_trunk(name),
+                    DocumentKind::Media => self.remove_sound(name),
                     DocumentKind::ApiKey | DocumentKind::Tolls => {} // never removed here
                 }
                 reply.send(Ok(()));

@@ -64,6 +64,8 @@ pub(super) struct Leg {
     /// Media with whoever it is.
     pub(super) media_rules: MediaRules,
     pub(super) controls: Controls,
+    /// By how much all but what is played to it is lowered, dB.
+    pub(super) duck_db: f32,
     pub(super) hold: Hold,
     /// What came before the 200.
     pub(super) early: Option<Box<Early>>,
@@ -337,7 +339,7 @@ impl Leg {
             muted: held || self.controls.muted || self.controls.role == Role::Listener,
             deaf: held || self.controls.deaf,
             gain_in_db: self.controls.gain_in_db,
-            gain_out_db: self.controls.gain_out_db,
+            gain_out_db: self.controls.gain_out_db - self.duck_db,
             agc: self.controls.agc,
             noise_suppression: self.controls.noise_suppression,
             echo_suppression: self.controls.echo_suppression,

@@ -22,7 +22,7 @@ use super::followers::Roster;
 use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
 use super::policy::Infos;
 use super::room::Room;
-use super::{Bridge, Draining, MediaRules, Place, Subject, Timer, quality, with};
+use super::{Bridge, Draining, Hearer, MediaRules, Place, Subject, Timer, quality, with};
 
 impl Bridge {
     /// A leg without a session, in nobody's list yet.
@@ -50,6 +50,7 @@ impl Bridge {
             infos: Infos::Refused,
             media_rules: MediaRules::default(),
             controls: Controls::new(&self.settings),
+            duck_db: 0.0,
             hold: Hold::default(),
             early: None,
             early_media: EarlyMedia::Off,
@@ -240,6 +241,8 @@ impl Bridge {
         let contributors = usize::try_from(contributors).unwrap_or(usize::MAX);
         let join = Command::Join { leg: leg.media, mix, contributors };
         self.tell_media(join);
+        self.play_on(place.into());
+        self.play_on(Hearer::Leg(id));
     }
 
     /// Moves a seated leg into another room. Its phone is told by re-INVITE which conference it is in now.
@@ -290,6 +293,7 @@ impl Bridge {
     pub(super) fn end_leg(&mut self, id: LegId, reason: LeftReason, sip: Option<SipFailure>) {
         self.stop_talking(id);
         let Some(mut leg) = self.legs.remove(&id) else { return };
+        self.hearer_gone(Hearer::Leg(id));
         if let Some(dialog) = &leg.dialog {
             self.past.remember(dialog);
         }
@@ -481,6 +485,7 @@ impl Bridge {
         why: (LeftReason, Option<SipFailure>),
     ) {
         let Some(call) = self.calls.remove(&id) else { return };
+        self.hearer_gone(Hearer::Call(id));
         for leg in &call.legs {
             if self.legs.get(leg).is_some_and(|leg| leg.place == Place::Call(id)) {
                 self.end_leg(*leg, to_legs, None);

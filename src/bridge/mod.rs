@@ -33,11 +33,13 @@ mod history;
 mod identity;
 mod keeping;
 mod leg;
+mod library;
 mod lifecycle;
 mod limits;
 mod lines;
 mod messages;
 mod metrics;
+mod playing;
 mod policy;
 mod presence;
 mod quality;
@@ -86,6 +88,7 @@ pub use access::AccessSettings;
 pub use clock::Clock;
 pub use hep::HepSettings;
 pub use keeping::ChangeId;
+pub use library::{ConversionId, SoundSettings, keeps_sound};
 pub use policy::{Dtmf, MediaRules};
 pub use routes::{
     AskFault, AskSettings, AskUrl, MAX_ROUTES, Question, QuestionId, RouteFault, Rule,
@@ -110,9 +113,11 @@ use hep::Capture;
 use history::History;
 use keeping::Keeping;
 use leg::Leg;
+use library::Library;
 use lines::{Line, Watcher};
 use messages::Messages;
 use metrics::Counters;
+use playing::{Hearer, Playings};
 use presence::{Presence, Said};
 use room::Room;
 use routes::Questions;
@@ -142,6 +147,8 @@ pub enum Input {
     Media(media::Event),
     /// Somebody asks over the API.
     Command(api::control::Command),
+    /// The answer to [`Output::Convert`]: the sound, which lies on the disk, or why there is none.
+    Converted(ConversionId, Result<media::Clip, String>),
     /// The answer to [`Output::Store`].
     Stored(ChangeId, Result<(), StoreFailure>),
     /// Take no more calls, end the others after the grace time, then say [`Output::Drained`].
@@ -168,6 +175,17 @@ pub enum Output {
     },
     /// Ask an HTTP endpoint: [`Input::Told`] follows.
     Ask(Box<Question>),
+    /// Make a sound of an upload and put it on the disk: [`Input::Converted`] follows.
+    Convert {
+        /// To be given back.
+        id: ConversionId,
+        /// The name of its file.
+        file: String,
+        /// The upload.
+        sound: Bytes,
+    },
+    /// Take the file of a sound from the disk.
+    Discard(String),
     /// Tell the media threads.
     Media(media::Command),
     /// Keep this for good: [`Input::Stored`] follows.
@@ -262,6 +280,8 @@ pub struct Bridge {
     endings: Endings,
     past: Past,
     history: History,
+    library: Library,
+    playings: Playings,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
     keys: u64,
@@ -373,6 +393,8 @@ impl Bridge {
             endings: Endings::default(),
             past: Past::default(),
             history,
+            library: Library::default(),
+            playings: Playings::default(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             keys: 0,
@@ -388,6 +410,7 @@ impl Bridge {
         bridge.open_users();
         bridge.open_trunks();
         bridge.open_routes();
+        bridge.open_library();
         bridge.restore_tolls();
         bridge.settle();
         bridge
@@ -417,6 +440,7 @@ impl Bridge {
             Input::Told(question, answer) => self.told(question, answer),
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
+            Input::Converted(upload, answer) => self.converted(upload, answer),
             Input::Stored(change, answer) => self.stored(change, answer),
             Input::Drain => self.drain(),
             Input::Timeout => self.handle_timeout(),

@@ -10,8 +10,8 @@ use api::event::{EventType, Happened};
 use api::model::{CallParty, CreateCall, EarlyMedia, Leg, LegId};
 
 use super::{
-    Bridge, ChangeId, Clock, Input, Output, Settings, TrunkGateway, TrunkLimits, TrunkRules,
-    TrunkSettings,
+    Bridge, ChangeId, Clock, ConversionId, Input, Output, Settings, TrunkGateway, TrunkLimits,
+    TrunkRules, TrunkSettings,
 };
 use crate::media::command::{Command, Event};
 use crate::sip::Uri;
@@ -41,6 +41,10 @@ pub(super) struct Scene {
     /// What the store was told.
     pub(super) stored: Vec<Change>,
     pub(super) store: Disk,
+    /// Uploads that are to be converted, and their files.
+    pub(super) conversions: Vec<(ConversionId, String)>,
+    /// Files that are to be removed.
+    pub(super) discarded: Vec<String>,
     /// What is to be remembered.
     pub(super) records: Vec<Record>,
     /// From of requests outside of dialogs, without its tag.
@@ -80,6 +84,8 @@ impl Scene {
             headers: String::new(),
             stored: Vec::new(),
             store: Disk::Works,
+            conversions: Vec::new(),
+            discarded: Vec::new(),
             records: Vec::new(),
             from: "<sip:phone@10.0.0.1>",
         };
@@ -115,6 +121,8 @@ impl Scene {
                     return;
                 }
                 Output::Ask(question) => self.asked.push(*question),
+                Output::Convert { id, file, .. } => self.conversions.push((id, file)),
+                Output::Discard(file) => self.discarded.push(file),
                 Output::Levels(_) | Output::Capture(_) | Output::Resolve { .. } => {}
             }
         }

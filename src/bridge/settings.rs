@@ -10,8 +10,8 @@ use api::model::TrunkConfig;
 use mixer::codec::{Format, OpusOptions};
 
 use super::{
-    AccessSettings, AskSettings, CallerLimits, HepSettings, Prices, Rule, TraceSettings,
-    TrunkFault, TrunkSettings,
+    AccessSettings, AskSettings, CallerLimits, HepSettings, Prices, Rule, SoundSettings,
+    TraceSettings, TrunkFault, TrunkSettings,
 };
 use crate::sdp::SrtpPolicy;
 use crate::sip::compositor::CompositorOptions;
@@ -46,6 +46,8 @@ pub struct Settings {
     pub registrar: RegistrarOptions,
     /// What phones may publish.
     pub compositor: CompositorOptions,
+    /// What is uploaded to be played.
+    pub sounds: SoundSettings,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
     /// What callers may do.

@@ -41,6 +41,7 @@ impl Bridge {
             Event::Talking { leg, talking } => self.talks(leg, talking),
             Event::TookFloor { leg, mix } => self.took_floor(leg, mix),
             Event::Echo { leg, path } => self.echoes(leg, path),
+            Event::Played { id, cut } => self.played(id, cut),
             Event::Silent { leg, since } => self.fell_silent(leg, since),
             Event::Statistics { leg, statistics } => self.measured(leg, statistics),
             Event::Levels(levels) => self.levels(levels.as_slice()),

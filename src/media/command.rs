@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mixer::codec::Format;
+pub use mixer::play::{Clip, Play, PlayId, Steer};
 pub use mixer::quality::{Cause, Quality};
 use mixer::room::TICK;
 pub use mixer::rtp::Naming;
@@ -67,6 +68,31 @@ pub enum Command {
         /// How long each lasts.
         duration: Duration,
     },
+    /// Plays something to a leg alone, or to all of a mix; [`Event::Played`] follows. It goes on while somebody is sent to.
+    Play {
+        /// Who hears it.
+        to: Audience,
+        /// Its name, never used before.
+        id: PlayId,
+        /// What is played.
+        play: Box<Play>,
+    },
+    /// Does something to what is played.
+    Steer {
+        /// Who hears it.
+        to: Audience,
+        /// Its name.
+        id: PlayId,
+        /// What is done.
+        steer: Steer,
+    },
+    /// Changes every voice of this mix, but not what is played.
+    Duck {
+        /// The mix.
+        mix: MixKey,
+        /// dB.
+        gain_db: f32,
+    },
     /// How many are mixed at once in this mix from now on.
     Contributors {
         /// The mix.
@@ -84,6 +110,15 @@ pub enum Command {
         /// On or off.
         on: bool,
     },
+}
+
+/// Who hears what is played.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Audience {
+    /// A leg, wherever it sits.
+    Leg(MediaKey),
+    /// All who sit in a mix.
+    Mix(MixKey),
 }
 
 /// The agreed stream of a leg.
@@ -169,6 +204,13 @@ pub enum Event {
         leg: MediaKey,
         /// How it comes back; `None` is no more.
         path: Option<EchoPath>,
+    },
+    /// What was played is over, by its end or because it was stopped. Of what a leg is played that is closed nothing is told.
+    Played {
+        /// Its name.
+        id: PlayId,
+        /// Not of itself: the thread had nobody left to play it to. Others of the mix may sit elsewhere.
+        cut: bool,
     },
     /// No RTP for the configured time while the direction allows some, or no consent to ours (RFC 7675); once per pause.
     Silent {

@@ -408,6 +408,7 @@ impl Leg {
                 slot::Event::Digit { digit, duration } => Event::Digit { leg, digit, duration },
                 slot::Event::Talking(talking) => Event::Talking { leg, talking },
                 slot::Event::Echo(path) => Event::Echo { leg, path },
+                slot::Event::Played(id) => Event::Played { id, cut: false },
                 slot::Event::TookFloor => match self.mix {
                     Some(mix) => Event::TookFloor { leg, mix },
                     None => continue, // It has left that mix since.

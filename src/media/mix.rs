@@ -151,6 +151,9 @@ impl Mix {
     }
 
     fn choose_pace(&mut self, now: Instant, asleep_after: Duration) {
+        if now.saturating_duration_since(self.heard) >= asleep_after && self.room.is_playing() {
+            self.heard = now;
+        }
         self.rests = now.saturating_duration_since(self.heard) >= asleep_after;
         let elsewhere = self.links.heard.unwrap_or(self.heard);
         self.pace = if self.room.idle() {
@@ -201,6 +204,9 @@ impl Mix {
 
     /// Passes on what the slots noticed, and looks after some of the legs, another part each tick.
     pub(super) fn report(&mut self, legs: &mut Legs, upkeep: &mut Upkeep<'_>, meters: bool) {
+        while let Some(id) = self.room.poll_played() {
+            upkeep.outbox.push(Event::Played { id, cut: false });
+        }
         while let Some(id) = self.room.take_news() {
             if let (Some(leg), Some(slot)) = (legs.at(id), self.room.slot_mut(id)) {
                 leg.report_events(slot, upkeep.outbox);

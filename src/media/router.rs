@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use mixer::room::PartId;
 
-use super::command::{Command, MediaKey, MixKey};
+use super::command::{Audience, Command, MediaKey, MixKey};
 use super::parts::{Link, link};
 
 /// What a worker is told.
@@ -89,7 +89,14 @@ impl Router {
             Command::Meters { .. } => {
                 (0..self.workers.len()).map(|worker| (worker, order())).collect()
             }
-            Command::Contributors { mix, .. } => {
+            Command::Contributors { mix, .. } | Command::Duck { mix, .. } => {
+                self.parts(*mix).iter().map(|part| (part.worker, order())).collect()
+            }
+            // The oldest part plays, for all of them to hear. Which one that was is not remembered.
+            Command::Play { to: Audience::Mix(mix), .. } => {
+                self.parts(*mix).first().map(|part| (part.worker, order())).into_iter().collect()
+            }
+            Command::Steer { to: Audience::Mix(mix), .. } => {
                 self.parts(*mix).iter().map(|part| (part.worker, order())).collect()
             }
             Command::Join { leg, mix, .. } => self.plan_join(*leg, *mix, order()),
@@ -97,6 +104,8 @@ impl Router {
             | Command::Leave { leg }
             | Command::Seat { leg, .. }
             | Command::SendDigits { leg, .. }
+            | Command::Play { to: Audience::Leg(leg), .. }
+            | Command::Steer { to: Audience::Leg(leg), .. }
             | Command::Close { leg } => {
                 self.legs.get(leg).map(|&(worker, _)| (worker, order())).into_iter().collect()
             }
@@ -160,6 +169,9 @@ impl Router {
             Command::Configure { .. }
             | Command::Seat { .. }
             | Command::SendDigits { .. }
+            | Command::Play { .. }
+            | Command::Steer { .. }
+            | Command::Duck { .. }
             | Command::Contributors { .. }
             | Command::Meters { .. } => {}
         }

@@ -24,7 +24,9 @@ use mixer::rtcp::Contributors;
 use mixer::slot::{Slot, SlotOptions};
 
 use super::backend::Backend;
-use super::command::{Command, Event, MediaKey, MixKey, WorkerReport};
+use super::command::{
+    Audience, Command, Event, MediaKey, MixKey, Play, PlayId, Steer, WorkerReport,
+};
 use super::leg::{Leg, Ports, Upkeep};
 use super::legs::{Legs, place_of};
 use super::mix::{Mix, next_deadline};
@@ -273,6 +275,13 @@ impl Worker {
                     tracing::debug!(leg = leg.0, "digits dropped: no telephone-event or too many");
                 }
             }
+            Command::Play { to, id, play } => self.play(to, id, *play),
+            Command::Steer { to, id, steer } => self.steer(to, id, steer),
+            Command::Duck { mix, gain_db } => {
+                if let Some(mix) = self.mixes.get_mut(&mix) {
+                    mix.room.set_duck(gain_db);
+                }
+            }
             Command::Contributors { mix, contributors } => {
                 if let Some(mix) = self.mixes.get_mut(&mix) {
                     mix.room.set_contributors(contributors);
@@ -354,11 +363,8 @@ impl Worker {
             self.leave(key);
         }
         let Some(id) = self.legs.id(key) else { return self.end_if_empty(mix_key) };
-        let phase = self.best_phase();
-        let room = || Room::new(RoomOptions { contributors });
-        let mix = self.mixes.entry(mix_key).or_insert_with(|| Mix::new(room(), phase));
-        mix.room.set_contributors(contributors);
-        if let Some(leg) = self.legs.at_mut(id)
+        self.mix(mix_key).room.set_contributors(contributors);
+        if let (Some(leg), Some(mix)) = (self.legs.at_mut(id), self.mixes.get_mut(&mix_key))
             && let Some(slot) = leg.slot.take()
         {
             leg.mix = Some(mix_key);
@@ -379,23 +385,68 @@ impl Worker {
         self.end_if_empty(mix_key);
     }
 
+    fn play(&mut self, to: Audience, id: PlayId, play: Play) {
+        match to {
+            Audience::Leg(leg) => {
+                self.with_slot(leg, |_, slot| slot.play(id, play));
+                self.hurry(leg);
+            }
+            Audience::Mix(key) if self.mixes.contains_key(&key) || self.is_expected(key) => {
+                let now = self.clock.now;
+                let mix = self.mix(key);
+                mix.room.play(id, play);
+                mix.wake(now);
+            }
+            Audience::Mix(_) => self.links.outbox.push(Event::Played { id, cut: true }),
+        }
+    }
+
+    fn steer(&mut self, to: Audience, id: PlayId, steer: Steer) {
+        match to {
+            Audience::Leg(leg) => {
+                self.with_slot(leg, |_, slot| slot.steer(id, steer));
+                self.hurry(leg);
+            }
+            Audience::Mix(key) => {
+                let now = self.clock.now;
+                if let Some(mix) = self.mixes.get_mut(&key) {
+                    mix.room.steer(id, steer);
+                    mix.wake(now);
+                }
+            }
+        }
+    }
+
+    /// The mix of this name, which begins if there is none; who joins says how many are heard.
+    fn mix(&mut self, key: MixKey) -> &mut Mix {
+        let phase = self.best_phase();
+        let room = || Room::new(RoomOptions { contributors: 1 });
+        self.mixes.entry(key).or_insert_with(|| Mix::new(room(), phase))
+    }
+
     /// A way from a mix, which may have to begin for it, to the part of it on another worker.
     fn link(&mut self, link: Link) {
-        let phase = self.best_phase();
-        let room = || Room::new(RoomOptions { contributors: 1 }); // Who joins says how many.
-        let mix = self.mixes.entry(link.mix).or_insert_with(|| Mix::new(room(), phase));
-        mix.link(self.clock.now, link);
+        let now = self.clock.now;
+        self.mix(link.mix).link(now, link);
     }
 
     /// Ends a mix in which nobody sits and which no leg under way is to join.
     fn end_if_empty(&mut self, key: MixKey) {
-        let joins = |order: &Order| matches!(order, Order::Command(Command::Join { mix, .. }) if *mix == key);
         let is_empty = |mix: &Mix| mix.room.is_empty();
         if self.mixes.get(&key).is_some_and(is_empty)
-            && !self.expected.values().flatten().any(joins)
+            && !self.is_expected(key)
+            && let Some(mut mix) = self.mixes.remove(&key)
         {
-            self.mixes.remove(&key);
+            while let Some(id) = mix.room.cut() {
+                self.links.outbox.push(Event::Played { id, cut: true });
+            }
         }
+    }
+
+    /// True if a leg under way is to join this mix.
+    fn is_expected(&self, key: MixKey) -> bool {
+        let joins = |order: &Order| matches!(order, Order::Command(Command::Join { mix, .. }) if *mix == key);
+        self.expected.values().flatten().any(joins)
     }
 
     /// The next deadline in the part of the period where a mix goes best.
@@ -624,10 +675,17 @@ impl Order {
                 | Command::Leave { leg }
                 | Command::Seat { leg, .. }
                 | Command::SendDigits { leg, .. }
+                | Command::Play { to: Audience::Leg(leg), .. }
+                | Command::Steer { to: Audience::Leg(leg), .. }
                 | Command::Close { leg },
             ) => Some(*leg),
             Self::Command(
-                Command::Open { .. } | Command::Contributors { .. } | Command::Meters { .. },
+                Command::Open { .. }
+                | Command::Contributors { .. }
+                | Command::Duck { .. }
+                | Command::Meters { .. }
+                | Command::Play { to: Audience::Mix(_), .. }
+                | Command::Steer { to: Audience::Mix(_), .. },
             )
             | Self::Link(_) => None,
         }

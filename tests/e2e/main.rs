@@ -52,6 +52,7 @@ mod refusals;
 mod registration;
 mod secure;
 mod signalling;
+mod sounds;
 mod srtp;
 mod storm;
 mod subscriptions;

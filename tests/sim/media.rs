@@ -53,7 +53,14 @@ impl Media {
                 self.seat(leg, "told");
                 Vec::new()
             }
-            Command::Contributors { .. } | Command::Meters { .. } => Vec::new(),
+            Command::Contributors { .. } | Command::Duck { .. } | Command::Meters { .. } => {
+                Vec::new()
+            }
+            // A clip is over at once, and what goes on for ever when it is stopped.
+            Command::Play { id, ref play, .. } if play.times.is_some() => {
+                vec![Event::Played { id, cut: false }]
+            }
+            Command::Play { .. } | Command::Steer { .. } => Vec::new(),
             Command::Close { leg } => {
                 // A leg whose ports never came is closed too.
                 self.legs.remove(&leg);

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use api::control::{Command, ControlError, IfMatch, Reply};
 use api::model::{
-    CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery, Participant,
-    RoomId, Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRoom,
+    Audience, CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery,
+    Participant, Play, PlayMode, PlayMusic, RoomId, Transfer, TransferMode, TrunkConfig,
+    UpdateParticipant, UpdateRoom,
 };
 use bytes::Bytes;
 use plenary::bridge::{
@@ -321,7 +322,20 @@ impl World {
 
     fn steer_room(&mut self) {
         let room = pick(&mut self.dice, &ROOMS).unwrap().to_owned();
-        match self.dice.next_u32() % 5 {
+        match self.dice.next_u32() % 7 {
+            5 => {
+                let (to, body) = (Audience::Room(room), announcement());
+                drop(self.ask(|reply| Command::Play { to, body, reply }));
+            }
+            6 => {
+                let is_music = one_in(&mut self.dice, 2);
+                let body = PlayMusic::default();
+                if is_music {
+                    drop(self.ask(|reply| Command::PlayMusic { room, body, reply }));
+                } else {
+                    drop(self.ask(|reply| Command::StopMusic { room, reply }));
+                }
+            }
             4 => {
                 let contributors = Some(1 + self.dice.next_u32() % 5);
                 let body = UpdateRoom { contributors, ..UpdateRoom::default() };
@@ -482,7 +496,11 @@ impl World {
                 Output::Store(id, _) => {
                     self.post(Duration::from_millis(20), Arrival::Stored(id));
                 }
-                Output::Levels(_) | Output::Capture(_) | Output::Record(_) => {}
+                Output::Levels(_)
+                | Output::Capture(_)
+                | Output::Record(_)
+                | Output::Convert { .. }
+                | Output::Discard(_) => {}
                 Output::Drained => self.drained = true,
                 Output::WaitUntil(at) => {
                     self.wake = at;
@@ -606,4 +624,16 @@ fn settings() -> Settings {
 /// A seed as long as the bridge wants it.
 fn wide(seed: u64) -> [u8; 32] {
     std::array::from_fn(|at| seed.to_le_bytes()[at % 8])
+}
+
+/// A short one.
+fn announcement() -> Play {
+    Play {
+        media: vec!["tone.beep".to_owned()],
+        repeat: 1,
+        gain_db: 0.0,
+        duck_db: 0.0,
+        position_ms: 0,
+        mode: PlayMode::Queue,
+    }
 }

@@ -6,11 +6,13 @@ mod calls;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod events;
 mod legs;
+mod media;
 mod messages;
 mod node;
 mod page;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod participants;
+mod playbacks;
 mod presence;
 mod records;
 mod registrations;
@@ -36,7 +38,7 @@ use crate::control::Control;
 use crate::envelope::envelop;
 use crate::event::EventType;
 use crate::events::EventLog;
-use crate::extract::Json;
+use crate::extract::{Json, MaxUpload};
 use crate::idempotency::{Answers, replay};
 use crate::model::Trace;
 use crate::{openapi, pcapng};
@@ -65,11 +67,18 @@ pub struct Settings {
     pub idempotency_keys: usize,
     /// Whether `/metrics` is open to all who reach the listener; else it needs an admin key. Default false.
     pub open_metrics: bool,
+    /// Octets of a sound that is uploaded. Default 20 MiB.
+    pub max_upload: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_streams: 256, idempotency_keys: 10_000, open_metrics: false }
+        Self {
+            max_streams: 256,
+            idempotency_keys: 10_000,
+            open_metrics: false,
+            max_upload: 20 * 1024 * 1024,
+        }
     }
 }
 
@@ -81,6 +90,7 @@ pub(crate) struct Shared {
     keys: Keys,
     desk: Desk,
     streams: Streams,
+    max_upload: MaxUpload,
 }
 
 /// The seats for event streams.
@@ -98,9 +108,10 @@ pub fn router(api: Api) -> Router {
         seats: Arc::new(Semaphore::new(settings.max_streams)),
         max: settings.max_streams,
     };
-    let shared = Shared { control, log, keys, desk, streams };
+    let max_upload = MaxUpload(settings.max_upload);
+    let shared = Shared { control, log, keys, desk, streams, max_upload };
     let answers = Answers::new(settings.idempotency_keys);
-    let (v1, metrics) = (v1(), OpenApiRouter::new().merge(node::metrics()));
+    let (v1, metrics) = (v1(&settings), OpenApiRouter::new().merge(node::metrics()));
     let document = openapi::document(
         v1.get_openapi().clone(),
         node::open().into_openapi(),
@@ -122,7 +133,7 @@ pub fn router(api: Api) -> Router {
         .layer(from_fn(envelop))
 }
 
-fn v1() -> OpenApiRouter<Shared> {
+fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
     let resources = OpenApiRouter::new()
         .merge(rooms::routes())
         .merge(participants::routes())
@@ -133,6 +144,8 @@ fn v1() -> OpenApiRouter<Shared> {
         .merge(registrations::routes())
         .merge(presence::routes())
         .merge(messages::routes())
+        .merge(playbacks::routes())
+        .merge(media::routes(settings.max_upload))
         .merge(records::routes())
         .merge(api_keys::routes())
         .merge(users::routes())

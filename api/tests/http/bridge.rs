@@ -7,7 +7,7 @@ use api::auth::Keys;
 use api::control::{self, Command, ControlError};
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
-use api::model::{Page, Readiness};
+use api::model::{Page, Pcm, Readiness};
 use api::{Api, Settings, samples};
 use axum::Router;
 use axum::body::Body;
@@ -144,6 +144,21 @@ fn answer(command: Command) {
         Command::LegStats { reply, .. } => reply.send(Ok(samples::leg_stats())),
         Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
             reply.send(Ok(samples::trace()));
+        }
+        Command::Play { reply, .. }
+        | Command::PlayMusic { reply, .. }
+        | Command::Playback { reply, .. }
+        | Command::UpdatePlayback { reply, .. } => reply.send(Ok(samples::playback())),
+        Command::ListPlaybacks { reply, .. } => reply.send(Ok(page(samples::playback()))),
+        Command::StopMusic { reply, .. }
+        | Command::StopPlayback { reply, .. }
+        | Command::DeleteMedia { reply, .. } => reply.send(Ok(())),
+        Command::ListMedia { reply, .. } => reply.send(Ok(page(samples::media()))),
+        Command::Media { reply, .. } | Command::PutMedia { reply, .. } => {
+            reply.send(Ok(samples::media()));
+        }
+        Command::MediaContent { reply, .. } => {
+            reply.send(Ok(Pcm { rate: 8_000, samples: [0; 80].into() }));
         }
         Command::ListTrunks { reply, .. } => reply.send(Ok(page(samples::trunk()))),
         Command::Trunk { reply, .. }

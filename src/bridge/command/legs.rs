@@ -38,7 +38,7 @@ impl Bridge {
     }
 
     /// A leg that is answered; what it is not is said.
-    fn up(&self, id: LegId) -> Answer<&leg::Leg> {
+    pub(in crate::bridge) fn up(&self, id: LegId) -> Answer<&leg::Leg> {
         let Some(leg) = self.legs.get(&id) else {
             return Err(if self.history.legs.contains_key(&id) {
                 conflict("leg_ended", "the leg has ended")

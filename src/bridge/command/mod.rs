@@ -108,6 +108,30 @@ impl Bridge {
             Command::DeleteRoute { route, condition, reply } => {
                 self.api_delete_route(route, &condition, reply);
             }
+            Command::Play { to, body, reply } => reply.send(self.api_play(&to, body)),
+            Command::PlayMusic { room, body, reply } => {
+                reply.send(self.api_play_music(&room, body));
+            }
+            Command::StopMusic { room, reply } => reply.send(self.api_stop_music(&room)),
+            Command::ListPlaybacks { query, reply } => {
+                reply.send(self.api_list_playbacks(&query));
+            }
+            Command::Playback { playback, reply } => reply.send(self.api_playback(playback)),
+            Command::UpdatePlayback { playback, body, reply } => {
+                reply.send(self.api_update_playback(playback, &body));
+            }
+            Command::StopPlayback { playback, reply } => {
+                reply.send(self.api_stop_playback(playback));
+            }
+            Command::ListMedia { query, reply } => reply.send(self.api_list_media(&query)),
+            Command::Media { media, reply } => reply.send(self.api_media(&media)),
+            Command::MediaContent { media, reply } => reply.send(self.api_media_content(&media)),
+            Command::PutMedia { media, sound, condition, reply } => {
+                self.api_put_media((media, condition), sound, reply);
+            }
+            Command::DeleteMedia { media, condition, reply } => {
+                self.api_delete_media(media, &condition, reply);
+            }
             Command::TestRoutes { body, reply } => reply.send(self.api_test_routes(&body)),
             Command::Readiness { reply } => reply.send(Ok(self.readiness())),
             Command::Metrics { reply } => reply.send(Ok(self.metrics())),

@@ -32,7 +32,7 @@ pub(in crate::bridge) fn page<T, I: ToString + Ord + std::str::FromStr>(
 }
 
 /// Which states a list shows.
-pub(super) enum Wanted<'a> {
+pub(in crate::bridge) enum Wanted<'a> {
     /// What is live: the default.
     Live,
     /// Everything.
@@ -42,7 +42,7 @@ pub(super) enum Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn of(query: &'a PageQuery, states: &[&str]) -> Answer<Self> {
+    pub(in crate::bridge) fn of(query: &'a PageQuery, states: &[&str]) -> Answer<Self> {
         match query.state.as_deref() {
             None => Ok(Self::Live),
             Some("all") => Ok(Self::All),
@@ -55,7 +55,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// Whether something in `state` that is `live` or not belongs into the list.
-    pub(super) fn takes(&self, live: bool, state: &impl serde::Serialize) -> bool {
+    pub(in crate::bridge) fn takes(&self, live: bool, state: &impl serde::Serialize) -> bool {
         match self {
             Self::Live => live,
             Self::All => true,

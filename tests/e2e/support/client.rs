@@ -76,6 +76,27 @@ impl Client {
         Ok(Response { status: answer.status().as_u16(), headers, text })
     }
 
+    /// Puts a file there.
+    pub fn upload(&self, path: &str, file: &[u8]) -> Result<Response, ureq::Error> {
+        let request = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/octet-stream");
+        let mut answer = request.send(file)?;
+        let text = answer.body_mut().read_to_string()?;
+        Ok(Response { status: answer.status().as_u16(), headers: Vec::new(), text })
+    }
+
+    /// The file that is there.
+    pub fn download(&self, path: &str) -> Result<Vec<u8>, ureq::Error> {
+        let request = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key));
+        request.call()?.body_mut().read_to_vec()
+    }
+
     /// Reads `/v1/events/stream` until it ends. `since`: number of the last event already known.
     pub fn stream(&self, since: Option<u64>, log: Arc<EventLog>) {
         let mut request = self

@@ -33,7 +33,7 @@ pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use postgres::Postgres;
 pub use serde_json::{Value, json};
 pub use sipp::{RunningSipp, Sipp, has_program};
-pub use sound::{Manner, Packet, Ports, Sound, buzz, tone};
+pub use sound::{Manner, Packet, Ports, Sound, buzz, tone, wav};
 
 /// A bridge and a box of phones.
 #[derive(Debug)]

@@ -230,6 +230,22 @@ pub fn tone(hz: u32) -> Vec<i16> {
     (0..8000).map(|index| ((f64::from(index) * step).sin() * 5193.0) as i16).collect()
 }
 
+/// A file of some seconds of a tone: WAV, mono, 16 bits, 8 kHz.
+pub fn wav(hz: u32, seconds: u32) -> Vec<u8> {
+    let octets = seconds * 16_000;
+    let mut file = b"RIFF".to_vec();
+    file.extend((octets + 36).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend(8_000_u32.to_le_bytes());
+    file.extend(16_000_u32.to_le_bytes());
+    file.extend(b"\x02\0\x10\0data");
+    file.extend(octets.to_le_bytes());
+    let second = tone(hz);
+    let samples = (0..seconds).flat_map(|_| second.iter());
+    file.extend(samples.flat_map(|sample| sample.to_le_bytes()));
+    file
+}
+
 /// A second of what a voice is made of: pulses at 120 Hz that start and stop four times.
 pub fn buzz() -> Vec<i16> {
     let is_on = |index: i32| index % 66 < 7 && index % 2000 < 1500;
