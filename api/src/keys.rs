@@ -1,27 +1,27 @@
 //! The keys that are let in: of each only its SHA-256 is held, and kept. A change is stored first, and in force once it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
-use crate::archive::{Change, Desk, Document, DocumentKind, StoreFailure, Stored};
+use crate::archive::{Change, Desk, Document, DocumentKind};
 use crate::auth::Scope;
 use crate::control::ControlError;
 use crate::id::ApiKeyId;
+use crate::keeping::Keeping;
 use crate::model::ApiKey;
 
 pub(crate) type KeyDigest = [u8; 32];
 
 /// The keys that are let in; cheap to clone, and the same for all clones.
 #[derive(Clone, Debug, Default)]
-pub struct Keys(Arc<Mutex<Inner>>);
+pub struct Keys {
+    table: Arc<Mutex<Inner>>,
+    keeping: Keeping,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -29,8 +29,6 @@ struct Inner {
     by_digest: BTreeMap<KeyDigest, Arc<Entry>>,
     /// Those that can be changed here.
     by_id: BTreeMap<ApiKeyId, Kept>,
-    changing: BTreeSet<ApiKeyId>,
-    running: JoinSet<()>,
 }
 
 /// What a key may do.
@@ -123,75 +121,23 @@ impl Keys {
             revision: kept.revision,
             body: serde_json::to_string(&kept).unwrap_or_default(),
         };
-        let (id, change) = (kept.id, Change::Put(document));
-        self.change(desk, (id, change), move |inner| inner.put(kept)).await?;
+        let keys = self.clone();
+        let then = move || keys.inner().put(kept);
+        self.keeping.change(desk, Change::Put(document), then).await?;
         Ok(view)
     }
 
     /// Has a key removed from the store and lets it in no more.
     pub(crate) async fn remove(&self, desk: &Desk, id: ApiKeyId) -> Result<(), ControlError> {
+        let keys = self.clone();
         let change = Change::Remove(DocumentKind::ApiKey, id.to_string());
-        self.change(desk, (id, change), move |inner| inner.remove(id)).await
-    }
-
-    async fn change(
-        &self,
-        desk: &Desk,
-        change: (ApiKeyId, Change),
-        then: impl FnOnce(&mut Inner) + Send + 'static,
-    ) -> Result<(), ControlError> {
-        let done = self.begin(desk, change, then)?;
-        let detail = match timeout(PATIENCE, done).await {
-            Ok(Ok(Ok(()))) => return Ok(()),
-            Ok(Ok(Err(failure))) => {
-                format!("nothing was changed, since it cannot be stored: {failure}")
-            }
-            Ok(Err(_)) => StoreFailure::stopped().to_string(),
-            Err(_) => "the store has not answered yet: if it stores this, it will be as asked; read it to see"
-                .to_owned(),
-        };
-        Err(ControlError::Unstored { detail })
-    }
-
-    /// Runs to its end even if the client goes: what is stored must be in force.
-    fn begin(
-        &self,
-        desk: &Desk,
-        (id, change): (ApiKeyId, Change),
-        then: impl FnOnce(&mut Inner) + Send + 'static,
-    ) -> Result<oneshot::Receiver<Stored>, ControlError> {
-        let (keys, (told, done)) = (self.clone(), oneshot::channel());
-        let mut inner = self.inner();
-        if !inner.changing.insert(id) {
-            let detail = "another change of this key is being stored; try again".to_owned();
-            return Err(ControlError::Busy { detail, retry_after_s: 1 });
-        }
-        let taken = desk.put(change);
-        while inner.running.try_join_next().is_some() {}
-        inner.running.spawn(async move {
-            let stored = stored(taken).await;
-            keys.finish(id, stored.is_ok().then_some(then));
-            drop(told.send(stored)); // a client that went away is normal
-        });
-        Ok(done)
-    }
-
-    fn finish(&self, id: ApiKeyId, then: Option<impl FnOnce(&mut Inner)>) {
-        let mut inner = self.inner();
-        inner.changing.remove(&id);
-        if let Some(then) = then {
-            then(&mut inner);
-        }
+        self.keeping.change(desk, change, move || keys.inner().remove(id)).await
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it is held; if something did, the table is whole all the same.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn stored(taken: Result<oneshot::Receiver<Stored>, StoreFailure>) -> Stored {
-    taken?.await.unwrap_or_else(|_| Err(StoreFailure::stopped()))
 }
 
 impl Inner {
@@ -272,6 +218,3 @@ fn from_hex(text: &str) -> Option<KeyDigest> {
     let octets: Vec<u8> = digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     octets.try_into().ok()
 }
-
-/// How long a client waits for the store.
-const PATIENCE: Duration = Duration::from_secs(10);

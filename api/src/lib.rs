@@ -16,6 +16,7 @@ mod envelope;
 mod error;
 mod extract;
 mod idempotency;
+mod keeping;
 mod keys;
 mod openapi;
 mod pcapng;
