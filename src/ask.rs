@@ -1,186 +1,41 @@
-//! The HTTP client of routes that ask: one POST on one connection for each question.
-//!
-//! No redirection is followed and no connection kept, so that a question goes to the address that was looked at and
-//! nowhere else. What is not public is asked only where the settings say so: whoever may make routes shall not reach what
-//! only we can reach. Looking up, connecting, TLS and the answer share the question's time.
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+//! Routes that ask: one POST for each question. Looking up, connecting, TLS and the answer share the question's time.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::bridge::{AskFault, Network, Question, QuestionId};
+use crate::bridge::{AskFault, Question, QuestionId};
+use crate::post::{Client, Fault, Post};
 
 /// Asks endpoints.
 #[derive(Clone, Debug)]
-pub(crate) struct Asker {
-    pub(crate) private_networks: Arc<[Network]>,
-    pub(crate) tls: Arc<ClientConfig>,
-    pub(crate) product: Arc<str>,
-}
+pub(crate) struct Asker(pub(crate) Client);
 
 impl Asker {
     /// Asks, and gives up in time.
     pub(crate) async fn ask(self, question: Question) -> (QuestionId, Result<Bytes, AskFault>) {
-        let id = question.id;
-        let answer = tokio::time::timeout(question.deadline, self.exchange(question)).await;
+        let (id, deadline) = (question.id, question.deadline);
+        let answer = tokio::time::timeout(deadline, self.exchange(question)).await;
         (id, answer.unwrap_or(Err(AskFault::Timeout)))
     }
 
     async fn exchange(&self, question: Question) -> Result<Bytes, AskFault> {
-        let url = &question.url;
-        let stream = self.connect(&url.host, url.port).await?;
-        if !url.is_secure {
-            return self.post(stream, question).await;
-        }
-        let tls = |error: &dyn std::fmt::Display| AskFault::Tls(error.to_string());
-        let name = ServerName::try_from(url.host.clone()).map_err(|error| tls(&error))?;
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        let stream = connector.connect(name, stream).await.map_err(|error| tls(&error))?;
-        self.post(stream, question).await
-    }
-
-    /// Connects to the first address that may be asked and takes us.
-    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, AskFault> {
-        let found = tokio::net::lookup_host((host, port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|_| AskFault::HostNotFound)?.collect();
-        let mut fault = AskFault::HostNotFound;
-        for address in found.into_iter().take(ADDRESSES) {
-            if !self.may_ask(address.ip().to_canonical()) {
-                fault = AskFault::NotAllowed(address.ip());
-                continue;
-            }
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true).ok();
-                    return Ok(stream);
-                }
-                Err(error) => fault = AskFault::Unreachable(error.to_string()),
-            }
-        }
-        Err(fault)
-    }
-
-    fn may_ask(&self, address: IpAddr) -> bool {
-        is_public(address) || self.private_networks.iter().any(|network| network.contains(address))
-    }
-
-    async fn post<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        stream: S,
-        question: Question,
-    ) -> Result<Bytes, AskFault> {
         let Question { url, headers, body, answer_size, .. } = question;
-        let broken = |error: &dyn std::fmt::Display| AskFault::Broken(error.to_string());
-        let mut request = http::Request::post(url.path)
-            .header("host", url.authority)
-            .header("user-agent", &*self.product)
-            .header("accept", "application/json")
-            .header("content-type", "application/json");
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(Full::new(body)).map_err(|error| broken(&error))?;
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD).max_headers(HEADERS);
-        let handshake = builder.handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
-        let exchange = async move {
-            let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
-            let status = answer.status();
-            if !status.is_success() {
-                return Err(AskFault::Status(status.as_u16()));
-            }
-            let body = Limited::new(answer.into_body(), answer_size).collect().await;
-            body.map(http_body_util::Collected::to_bytes).map_err(|error| {
-                let is_long = error.is::<LengthLimitError>();
-                if is_long { AskFault::TooLong } else { broken(&error) }
-            })
-        };
-        tokio::pin!(exchange, connection);
-        tokio::select! {
-            biased;
-            answer = &mut exchange => answer,
-            // It may be over while some of the body is still to be read.
-            _ = &mut connection => exchange.await,
+        let answer = self.0.post(Post { url, headers, body, answer_size }).await?;
+        match (answer.is_success(), answer.is_whole) {
+            (false, _) => Err(AskFault::Status(answer.status)),
+            (true, false) => Err(AskFault::TooLong),
+            (true, true) => Ok(answer.body),
         }
     }
 }
 
-/// Whether anybody in the Internet could reach it (RFC 6890): what is not is our own network, or this machine.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let is_shared = a == 100 && (64..128).contains(&b);
-    let is_special =
-        a == 0 || a >= 240 || (a == 192 && b == 0 && c == 0) || (a == 198 && b & 0xfe == 18);
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation()
-        || is_shared
-        || is_special)
-}
-
-/// Global unicast, but for documentation, and for what leads into IPv4 by 6to4 or NAT64.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    let is_global = first & 0xe000 == 0x2000;
-    is_global && first != 0x2002 && !(first == 0x2001 && (second == 0xdb8 || second < 0x200))
-}
-
-/// Addresses of one host that are tried.
-const ADDRESSES: usize = 4;
-/// Octets of an answer's head.
-const HEAD: usize = 16 * 1024;
-/// Headers of an answer.
-const HEADERS: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_ours_alone_is_not_public() {
-        for private in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "198.18.0.1",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00::1",
-            "ff02::1",
-            "2001:db8::1",
-            "64:ff9b::a00:1",
-            "2002:a00:1::1",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450::1"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
+impl From<Fault> for AskFault {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::HostNotFound => Self::HostNotFound,
+            Fault::NotAllowed(address) => Self::NotAllowed(address),
+            Fault::Unreachable(why) => Self::Unreachable(why),
+            Fault::Tls(why) => Self::Tls(why),
+            Fault::Broken(why) => Self::Broken(why),
         }
     }
 }

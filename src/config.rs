@@ -85,6 +85,8 @@ pub struct Config {
     pub limits: Limits,
     /// How endpoints are asked where calls go.
     pub ask: Ask,
+    /// How webhooks are told of events.
+    pub webhooks: Webhooks,
     /// What may be uploaded to be played.
     pub sounds: Sounds,
     /// What is remembered.
@@ -440,11 +442,29 @@ pub struct Sounds {
     pub memory: u64,
 }
 
+/// Who is told of events by HTTP.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// How long an attempt may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Attempts at once for each.
+    pub at_once: usize,
+    /// One that has taken nothing for so many days is disabled.
+    pub disable_after_days: u32,
+    /// Networks that are not public and may be told all the same.
+    #[serde(with = "list")]
+    pub private_networks: Vec<Network>,
+    /// Roots of their certificates, PEM; empty: the system's.
+    pub ca: PathBuf,
+}
+
 /// What is remembered.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// Events kept for clients that resume.
+    /// Events kept in memory for clients that resume.
     pub log_size: usize,
     /// Ended legs, calls and rooms kept for reading, each.
     pub history: usize,
@@ -458,8 +478,16 @@ pub struct Records {
     pub legs_days: u32,
     /// Two-party calls that are over.
     pub calls_days: u32,
+    /// Rooms that are over.
+    pub rooms_days: u32,
     /// Commands that came over the API.
     pub audit_days: u32,
+    /// Events of the log.
+    pub events_days: u32,
+    /// How many of them at most; 0: no limit.
+    pub events: u64,
+    /// What webhooks were told.
+    pub deliveries_days: u32,
 }
 
 /// Copies of SIP messages for a collector.
@@ -565,9 +593,12 @@ impl Config {
         );
         limits.expect_sane(&mut expect);
         expect(ask.at_once >= 1, "ask.at_once", "at least 1");
+        self.webhooks.expect_sane(&mut expect);
         let sizes = 1_024..=1 << 20;
         expect(sizes.contains(&ask.answer_size), "ask.answer_size", "1024 to 1048576");
         expect(events.log_size >= 1, "events.log_size", "at least 1");
+        let days = self.records.deliveries_days;
+        expect(days == 0 || days >= 4, "records.deliveries_days", "0, or at least 4");
         expect(events.history >= 1, "events.history", "at least 1");
         expect(hep.password.len() <= 255, "hep.password", "at most 255 octets");
         complaints
@@ -680,6 +711,14 @@ impl Dns {
         expect(self.timeout >= Duration::from_millis(100), "dns.timeout", "at least 100ms");
         expect(self.questions >= 1, "dns.questions", "at least 1");
         expect((1..=64).contains(&self.hosts), "dns.hosts", "1 to 64");
+    }
+}
+
+impl Webhooks {
+    fn expect_sane(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        expect(self.timeout >= Duration::from_secs(1), "webhooks.timeout", "at least 1s");
+        expect(self.disable_after_days >= 1, "webhooks.disable_after_days", "at least 1");
+        expect(self.at_once >= 1, "webhooks.at_once", "at least 1");
     }
 }
 

@@ -10,12 +10,15 @@ mod driver;
 pub mod key;
 pub mod media;
 pub mod net;
+mod post;
 pub mod sdp;
 mod shelf;
+mod signature;
 pub mod sip;
 pub mod sounds;
 mod start;
 pub mod store;
+mod webhooks;
 pub mod webrtc;
 
 pub use start::{Running, StartError, bridge_settings, start};

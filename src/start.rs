@@ -8,17 +8,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::archive::Document;
+use api::archive::{Desk, Document, EventSpan};
 use api::auth::Keys;
 use api::control;
-use api::events::{EventLog, LogSettings};
+use api::events::{EventLog, LogSettings, first_seq};
 use api::model::TrunkConfig;
+use api::webhooks::{Errand, Webhooks, webhooks};
+use jiff::Timestamp;
 use mixer::codec::OpusOptions;
 use mixer::quality::AlarmOptions;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -30,6 +32,7 @@ use crate::driver::{Driver, read_clock};
 use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
 use crate::net::{self, Collector, Family, Files, Net, Resolver, ResolverOptions, Tls};
+use crate::post::Client;
 use crate::shelf::Shelf;
 use crate::sip::compositor::CompositorOptions;
 use crate::sip::digest::Account;
@@ -37,6 +40,7 @@ use crate::sip::registrar::RegistrarOptions;
 use crate::sip::transport::Transport;
 use crate::sip::{Host, Limits, Uri, endpoint};
 use crate::store::{self, Place, Retention, Store, StoreError};
+use crate::webhooks::{Office, OfficeSettings};
 use crate::webrtc::Identity;
 
 /// Why the bridge did not start. Each says what to do.
@@ -69,6 +73,9 @@ pub enum StartError {
     /// The roots of who is asked cannot be read.
     #[error("ask.ca: {0}")]
     Ask(io::Error),
+    /// The roots of webhooks cannot be read.
+    #[error("webhooks.ca: {0}")]
+    Webhooks(io::Error),
     /// What must survive a restart cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -143,13 +150,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     getrandom::fill(&mut bridge_seed).map_err(StartError::Randomness)?;
     let key = key::api_key(config)?;
     let store = Store::open(&place(config)).await?;
-    let kept = store.documents().await?;
+    let (kept, stored_events) = (store.documents().await?, store.events().await?);
     let (shelf, sounds) = sounds(config, &kept).map_err(StartError::Sounds)?;
     let keys = Keys::admin_digest(key.digest);
     keys.load(&kept);
-    let listener = TcpListener::bind(config.api).await;
-    let listener = listener.map_err(|error| StartError::Api(config.api, error))?;
-    let api_address = listener.local_addr().map_err(|e| StartError::Api(config.api, e))?;
+    let (webhooks, errands) = kept_webhooks(&kept);
+    let (listener, api_address) = listen(config.api).await?;
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
     let asker = asker(config)?;
     let identity = config.media.dtls.then(|| identity(config.media.dtls_timeout)).transpose()?;
@@ -168,16 +174,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         bridge_seed,
         Arc::new(addresses),
     );
-    let log = EventLog::new(LogSettings {
-        capacity: config.events.log_size,
-        first_seq: u64::try_from(clock.wall.as_millisecond()).unwrap_or(1),
-        seed: seed()?,
-    });
+    let (desk, writer, reader) = store::staff(store, retention(config));
+    let log = event_log(config, clock.wall, (desk.clone(), stored_events), seed()?);
     let (control, commands) = control::channel(COMMANDS);
     let (stop, stopping) = watch::channel(0);
     let (drained, is_drained) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
-    let (desk, writer, reader) = store::staff(store, retention(config));
     tasks.spawn(writer.run());
     tasks.spawn(reader.run());
     let collector = config.hep.collector.set().map(|at| Collector::connect(*at));
@@ -202,9 +204,17 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         driver.run().await;
         drop(drained); // the API stops once there is nothing left to steer
     });
-    let settings =
-        api::Settings { max_upload: config.sounds.upload_size, ..api::Settings::default() };
-    let api = api::Api { control, log, keys, desk, settings };
+    let office = Office {
+        webhooks: webhooks.clone(),
+        errands,
+        log: log.clone(),
+        control: control.clone(),
+        desk: desk.clone(),
+        client: postman(config)?,
+        settings: office_settings(config, seed()?),
+    };
+    tasks.spawn(office.run());
+    let api = api::Api { control, log, keys, desk, webhooks, settings: api_settings(config) };
     tasks.spawn(async move {
         let until_drained = async { drop(is_drained.await) };
         api::serve(listener, api, until_drained).await;
@@ -212,6 +222,13 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let running = Running { stop, tasks, tls, sip_udp, sip_streams, api: api_address };
     greet(&running, &key);
     Ok(running)
+}
+
+async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Api(at, error);
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// What a newcomer needs: whom to call, where to look, and the key.
@@ -268,18 +285,64 @@ fn sounds(config: &Config, kept: &[Document]) -> io::Result<(Shelf, bridge::Soun
 
 fn asker(config: &Config) -> Result<Asker, StartError> {
     let path = Some(config.ask.ca.as_path()).filter(|path| !path.as_os_str().is_empty());
-    Ok(Asker {
+    Ok(Asker(Client {
         private_networks: config.ask.private_networks.clone().into(),
         tls: net::roots_only(path).map_err(StartError::Ask)?,
         product: config.sip.user_agent.as_str().into(),
+    }))
+}
+
+/// Who sends events to webhooks.
+fn postman(config: &Config) -> Result<Client, StartError> {
+    let path = Some(config.webhooks.ca.as_path()).filter(|path| !path.as_os_str().is_empty());
+    Ok(Client {
+        private_networks: config.webhooks.private_networks.clone().into(),
+        tls: net::roots_only(path).map_err(StartError::Webhooks)?,
+        product: config.sip.user_agent.as_str().into(),
     })
+}
+
+fn kept_webhooks(kept: &[Document]) -> (Webhooks, mpsc::Receiver<Errand>) {
+    let (webhooks, errands) = webhooks();
+    webhooks.load(kept);
+    (webhooks, errands)
+}
+
+fn api_settings(config: &Config) -> api::Settings {
+    api::Settings { max_upload: config.sounds.upload_size, ..api::Settings::default() }
+}
+
+fn office_settings(config: &Config, seed: u64) -> OfficeSettings {
+    let settings = &config.webhooks;
+    OfficeSettings {
+        timeout: settings.timeout,
+        at_once: settings.at_once,
+        disable_after: Duration::from_hours(24) * settings.disable_after_days,
+        seed,
+    }
+}
+
+/// The log, which goes on where that of an earlier run has stopped.
+fn event_log(
+    config: &Config,
+    wall: Timestamp,
+    (desk, stored): (Desk, Option<EventSpan>),
+    seed: u64,
+) -> EventLog {
+    let unix_ms = u64::try_from(wall.as_millisecond()).unwrap_or(1);
+    let (capacity, first_seq) = (config.events.log_size, first_seq(unix_ms, stored));
+    EventLog::kept(LogSettings { capacity, first_seq, seed }, desk, stored)
 }
 
 fn retention(config: &Config) -> Retention {
     Retention {
         legs: config.records.legs_days,
         calls: config.records.calls_days,
+        rooms: config.records.rooms_days,
         audit: config.records.audit_days,
+        events: config.records.events_days,
+        most_events: config.records.events,
+        deliveries: config.records.deliveries_days,
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of `src/` and the paths it may name beyond itself. A path allows everything below it.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     (
         "config",
         &[
@@ -44,6 +44,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "crate::sip",
             "crate::sdp",
             "crate::media::command",
+            "crate::signature",
             "crate::webrtc",
             // Clips by name, as constant as any table.
             "crate::sounds::prompts",
@@ -52,6 +53,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "api::event",
             "api::id",
             "api::model",
+            "api::webhooks::key_of",
             "mixer::codec",
         ],
     ),
@@ -74,9 +76,29 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("sounds", &["mixer"]),
     // The folder of sounds.
     ("shelf", &["crate::sounds", "mixer::play"]),
-    ("store", &["api::archive", "api::control", "api::id", "api::model"]),
+    ("store", &["api::archive", "api::control", "api::event", "api::id", "api::model"]),
+    // How what we send over HTTP is signed.
+    ("signature", &["api::webhooks::key_of"]),
+    // The HTTP client, and its address book.
+    ("post", &["crate::bridge::AskUrl", "crate::bridge::Network"]),
     // Asks HTTP endpoints what the bridge wants to know.
-    ("ask", &["crate::bridge"]),
+    ("ask", &["crate::bridge", "crate::post"]),
+    // Tells HTTP endpoints what happens.
+    (
+        "webhooks",
+        &[
+            "crate::bridge::AskUrl",
+            "crate::post",
+            "crate::signature",
+            "api::archive",
+            "api::control",
+            "api::event",
+            "api::events",
+            "api::id",
+            "api::model",
+            "api::webhooks",
+        ],
+    ),
     (
         "driver",
         &[
@@ -106,7 +128,9 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "crate::media",
             "crate::shelf",
             "crate::store",
+            "crate::post",
             "crate::sip",
+            "crate::webhooks",
             "crate::webrtc",
             "api",
             "mixer",

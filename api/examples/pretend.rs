@@ -36,7 +36,9 @@ async fn main() -> std::io::Result<()> {
     let log = EventLog::new(LogSettings::default());
     let keys = Keys::admin("pretend");
     let (desk, mut work) = api::archive::desk(QUEUES);
-    let api = Api { control, log: log.clone(), keys, desk, settings: Settings::default() };
+    let (webhooks, _errands) = api::webhooks::webhooks();
+    let settings = Settings::default();
+    let api = Api { control, log: log.clone(), keys, desk, webhooks, settings };
     let mut bridge = Bridge { log, ..Bridge::new() };
     bridge.furnish();
     let mut steps = tokio::time::interval(Duration::from_millis(100));

@@ -10,8 +10,11 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{ControlError, Reply};
-use crate::id::{CallId, LegId};
-use crate::model::{AuditEntry, CallRecord, LegRecord, Page, RecordQuery};
+use crate::event::Event;
+use crate::id::{CallId, DeliveryId, LegId, RoomId, WebhookId};
+use crate::model::{
+    AuditEntry, CallRecord, Delivery, DeliveryQuery, LegRecord, Page, RecordQuery, RoomRecord,
+};
 
 /// What kind of thing a document describes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -28,12 +31,24 @@ pub enum DocumentKind {
     Media,
     /// What callers have used of what they may use in a day.
     Tolls,
+    /// Who is told of events.
+    Webhook,
+    /// Up to which event a webhook was told, or has a delivery of its own.
+    WebhookCursor,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] =
-        [Self::User, Self::Trunk, Self::Route, Self::ApiKey, Self::Media, Self::Tolls];
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::Trunk,
+        Self::Route,
+        Self::ApiKey,
+        Self::Media,
+        Self::Tolls,
+        Self::Webhook,
+        Self::WebhookCursor,
+    ];
 
     /// Its name in the store.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +59,8 @@ impl DocumentKind {
             Self::ApiKey => "api_key",
             Self::Media => "media",
             Self::Tolls => "tolls",
+            Self::Webhook => "webhook",
+            Self::WebhookCursor => "webhook_cursor",
         }
     }
 }
@@ -74,7 +91,7 @@ impl std::fmt::Debug for Document {
 pub enum Change {
     /// There is this document, instead of any of its kind and name.
     Put(Document),
-    /// There is none of this kind and name.
+    /// There is none of this kind and name, nor what belongs to it.
     Remove(DocumentKind, String),
 }
 
@@ -99,11 +116,49 @@ impl StoreFailure {
 /// Whether a change is on the disk.
 pub type Stored = Result<(), StoreFailure>;
 
-/// A change that waits to be stored, and who is to be told.
+/// How the deliveries of a webhook go. Stored as a whole or not at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Its [`DocumentKind::WebhookCursor`], where that goes on.
+    pub cursor: Option<Document>,
+    /// Those that were tried, or are to be.
+    pub deliveries: Vec<KeptDelivery>,
+}
+
+/// A delivery as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptDelivery {
+    /// As it is shown.
+    pub delivery: Delivery,
+    /// What is to be sent; none once it is over.
+    pub payload: Option<Arc<str>>,
+    /// How often it was tried since it was first due, or asked for again.
+    pub tries: u32,
+}
+
+/// What a webhook has, where it stopped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unfinished {
+    /// Its [`DocumentKind::WebhookCursor`].
+    pub cursor: Option<Document>,
+    /// Its deliveries that are to be tried again, oldest first.
+    pub deliveries: Vec<KeptDelivery>,
+}
+
+/// Something to store.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deed {
+    /// A change of what was made over the API.
+    Change(Change),
+    /// How deliveries go.
+    Progress(Progress),
+}
+
+/// Something that waits to be stored, and who is to be told.
 #[derive(Debug)]
 pub struct Order {
     /// What to store.
-    pub change: Change,
+    pub deed: Deed,
     /// Told once it is on the disk, or surely is not.
     pub done: oneshot::Sender<Stored>,
 }
@@ -115,8 +170,12 @@ pub enum Record {
     Leg(Box<LegRecord>),
     /// A two-party call is over.
     Call(Box<CallRecord>),
+    /// A room is over.
+    Room(Box<RoomRecord>),
     /// Somebody commanded something.
     Audit(Box<AuditEntry>),
+    /// Something happened.
+    Event(Arc<Event>),
 }
 
 /// What can be asked of what is remembered.
@@ -127,7 +186,48 @@ pub enum Read {
     Leg(LegId, Reply<LegRecord>),
     Calls(RecordQuery, Reply<Page<CallRecord>>),
     Call(CallId, Reply<CallRecord>),
+    Rooms(RecordQuery, Reply<Page<RoomRecord>>),
+    Room(RoomId, Reply<RoomRecord>),
     Audit(RecordQuery, Reply<Page<AuditEntry>>),
+    Events(EventQuery, Reply<EventStretch>),
+    Deliveries(WebhookId, Box<DeliveryQuery>, Reply<Page<Delivery>>),
+    Delivery(DeliveryId, Reply<KeptDelivery>),
+    Unfinished(WebhookId, Reply<Unfinished>),
+}
+
+/// Which stretch of the stored events.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EventQuery {
+    /// Only of higher numbers.
+    pub after: u64,
+    /// Only of lower numbers.
+    pub before: u64,
+    /// At most so many.
+    pub limit: usize,
+    /// Only of this room, or of who moves out of it.
+    pub room: Option<RoomId>,
+    /// Only of this leg.
+    pub leg: Option<LegId>,
+    /// Only of this call.
+    pub call: Option<CallId>,
+}
+
+/// A stretch of the stored events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventStretch {
+    /// Oldest first.
+    pub items: Vec<Arc<Event>>,
+    /// The oldest number that is stored.
+    pub oldest: Option<u64>,
+}
+
+/// The numbers of what is stored of the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EventSpan {
+    /// The lowest.
+    pub oldest: u64,
+    /// The highest.
+    pub newest: u64,
 }
 
 /// The door to the store; cheap to clone.
@@ -148,7 +248,7 @@ pub struct Work {
     pub records: mpsc::Receiver<Record>,
     /// What is asked of it.
     pub reads: mpsc::Receiver<Read>,
-    /// Records that found no place in their queue.
+    /// Records that found no place in their queue, since the start.
     pub lost: Arc<AtomicU64>,
 }
 
@@ -180,8 +280,20 @@ impl Desk {
     /// # Errors
     /// [`StoreFailure::Full`] when too many wait.
     pub fn put(&self, change: Change) -> Result<oneshot::Receiver<Stored>, StoreFailure> {
+        self.order(Deed::Change(change))
+    }
+
+    /// As [`Self::put`], for how deliveries go.
+    ///
+    /// # Errors
+    /// [`StoreFailure::Full`] when too many wait.
+    pub fn advance(&self, progress: Progress) -> Result<oneshot::Receiver<Stored>, StoreFailure> {
+        self.order(Deed::Progress(progress))
+    }
+
+    fn order(&self, deed: Deed) -> Result<oneshot::Receiver<Stored>, StoreFailure> {
         let (done, receiver) = oneshot::channel();
-        self.orders.try_send(Order { change, done }).map_err(|error| match error {
+        self.orders.try_send(Order { deed, done }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreFailure::Full(self.orders.max_capacity()),
             mpsc::error::TrySendError::Closed(_) => StoreFailure::stopped(),
         })?;
@@ -193,6 +305,13 @@ impl Desk {
         if self.records.try_send(record).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// What `/metrics` shows of it.
+    pub(crate) fn metrics(&self) -> String {
+        let (name, lost) = ("plenary_records_lost_total", self.lost.load(Ordering::Relaxed));
+        let help = "Records and events that found no place in the queue to the store.";
+        format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {lost}\n")
     }
 
     /// Asks for what is remembered and waits for the answer.

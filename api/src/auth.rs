@@ -38,7 +38,7 @@ pub enum Scope {
     /// Read recordings.
     #[serde(rename = "recordings:read")]
     RecordingsRead,
-    /// Read and change users, trunks and routes.
+    /// Read and change users, trunks, routes and webhooks.
     #[serde(rename = "config:write")]
     ConfigWrite,
     /// Read the event log and the levels.
@@ -77,7 +77,7 @@ impl Scope {
             }
             Some("rooms" | "playbacks") => Self::RoomsControl,
             Some("calls" | "legs") => Self::CallsWrite,
-            Some("users" | "trunks" | "routes" | "media") => Self::ConfigWrite,
+            Some("users" | "trunks" | "routes" | "webhooks" | "media") => Self::ConfigWrite,
             Some("recordings") if reads => Self::RecordingsRead,
             _ => Self::Admin,
         }
@@ -265,6 +265,7 @@ mod tests {
             (Method::GET, "/v1/events/stream", Scope::EventsRead),
             (Method::GET, "/v1/users", Scope::ConfigWrite),
             (Method::DELETE, "/v1/trunks/x", Scope::ConfigWrite),
+            (Method::POST, "/v1/webhooks/x/test", Scope::ConfigWrite),
             (Method::GET, "/metrics", Scope::Admin),
             (Method::GET, "/v1/nodes", Scope::Admin),
             (Method::GET, "/v1/api_keys", Scope::Admin),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Scope;
 use crate::control::ControlError;
-use crate::events::Gone;
+use crate::events::{Gone, Unread};
 
 /// A problem document (RFC 9457), sent as `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -88,6 +88,15 @@ pub(crate) enum ApiError {
     /// What the router itself refuses: no such path, wrong method, a path that is not UTF-8.
     #[error("{detail}")]
     Http { status: StatusCode, detail: String },
+}
+
+impl From<Unread> for ApiError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Gone(gone) => Self::EventsGone(gone),
+            Unread::Store(error) => Self::Control(error),
+        }
+    }
 }
 
 fn summary(errors: &[FieldError]) -> String {

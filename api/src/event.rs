@@ -13,7 +13,7 @@ use crate::id::{CallId, EventId, LegId, RoomId};
 pub struct Event {
     /// Never reused.
     pub id: EventId,
-    /// Place in the log: rises by one.
+    /// Place in the log: rises by one, and by more over a restart.
     pub seq: u64,
     /// What happened, such as `participant.joined`.
     #[serde(rename = "type")]
@@ -37,6 +37,14 @@ pub struct Event {
     pub moved_out_of: Option<RoomId>,
 }
 
+impl Event {
+    /// As it is shown and delivered.
+    pub fn to_json(&self) -> String {
+        // Its keys are strings: it always serialises.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 /// JSON as text: as a tree it would take several times the memory and time, and the log keeps many.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
@@ -46,6 +54,16 @@ impl Data {
     /// The text of `value`; `null` if it cannot be JSON.
     pub fn of(value: &impl Serialize) -> Self {
         Self(to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+
+    /// JSON that was stored; `None` if it is not JSON.
+    pub fn from_text(text: String) -> Option<Self> {
+        RawValue::from_string(text).ok().map(Self)
+    }
+
+    /// The text itself.
+    pub fn text(&self) -> &str {
+        self.0.get()
     }
 
     /// Those fields that `T` asks for; `None` if they are not as it expects them.
@@ -97,6 +115,24 @@ macro_rules! event_types {
         impl EventType {
             /// Every type there is.
             pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The type of this published name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+            }
+
+            /// Whether its name is `pattern`, or begins as one that ends with `*` does.
+            pub fn is_like(self, pattern: &str) -> bool {
+                match pattern.strip_suffix('*') {
+                    Some(start) => self.as_str().starts_with(start),
+                    None => self.as_str() == pattern,
+                }
+            }
+
+            /// What it means, for people.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+)),+ }
+            }
 
             /// The published name, such as `room.created`.
             pub fn as_str(self) -> &'static str {

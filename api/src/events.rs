@@ -1,11 +1,19 @@
 //! The one numbered log of [`Event`]s: a bounded ring in memory from which every reader reads at its own pace and resumes by number.
 //!
-//! Pushing takes a short lock and never waits for a reader. A reader holds no queue of its own, only its place in the ring:
-//! one that falls too far behind is cut off, and told from where it can go on.
+//! ```text
+//!  push ─▶ ring ─────────────▶ readers, pages
+//!     └──▶ Desk ─▶ store ──────┘ what is older than the ring
+//! ```
+//! Pushing takes a short lock and never waits for a reader, nor for the store. A reader holds no queue of its own, only its
+//! place in the log: one that falls too far behind is cut off, and told from where it can go on.
 //!
 //! Levels are a separate topic beside the log: not numbered, not kept, lost when nobody reads in time.
 
-use std::collections::{BTreeMap, VecDeque};
+mod levels;
+mod past;
+mod reader;
+
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -13,16 +21,21 @@ use thiserror::Error;
 use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
+use self::past::Past;
+use crate::archive::{Desk, EventSpan, Record};
+use crate::control::ControlError;
 use crate::event::{Event, EventType, Happened, Level};
 use crate::id::{CallId, EventId, LegId, RoomId};
+
+pub use self::levels::LevelReader;
+pub use self::reader::{Cut, Reader};
 
 /// How much the log keeps and where its numbers begin.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSettings {
     /// Events kept for readers to resume from (at least 16); about 1 kB each. Default 10 000.
     pub capacity: usize,
-    /// Number of the first event. A log that does not survive a restart should begin above all it gave before
-    /// (the wall clock in milliseconds will do), so that a stale cursor is refused instead of misread. Default 1.
+    /// Number of the first event: above all that were given before ([`first_seq`]). Default 1.
     pub first_seq: u64,
     /// Makes event ids of different runs differ.
     pub seed: u64,
@@ -34,6 +47,14 @@ impl Default for LogSettings {
     }
 }
 
+/// The first number of a log that goes on where an earlier one, of which this is stored, has stopped.
+///
+/// The wall clock leaves room for what was told and not stored before a kill, so no number is given twice and a client that
+/// saw such an event goes on after it; where the clock has gone back, or there was more than an event a millisecond, the margin does.
+pub fn first_seq(unix_ms: u64, stored: Option<EventSpan>) -> u64 {
+    stored.map_or(1, |span| span.newest.saturating_add(MARGIN)).max(unix_ms)
+}
+
 /// The log: cheap to clone, shared by the driver that writes and all that read.
 #[derive(Clone, Debug)]
 pub struct EventLog(Arc<Shared>);
@@ -41,6 +62,8 @@ pub struct EventLog(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     ring: Mutex<Ring>,
+    /// Where what no longer fits into the ring is read; none: it is gone.
+    past: Option<Past>,
     capacity: usize,
     seed: u64,
     /// What readers wait on: the newest number, and whether more will come.
@@ -82,27 +105,15 @@ pub enum Gone {
     },
 }
 
-/// Why a [`Reader`] gets no more.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub enum Cut {
-    /// It read too slowly; everything after `last` is still kept.
-    #[error("read too slowly; resume after {last}")]
-    Slow {
-        /// The last event it was given.
-        last: u64,
-    },
-    /// It read so slowly that events were lost to it.
-    #[error("read too slowly; events after {last} are no longer kept")]
-    Lost {
-        /// The last event it was given.
-        last: u64,
-    },
-    /// The log is closed: the bridge stops.
-    #[error("the bridge is stopping; resume after {last}")]
-    Closed {
-        /// The last event it was given.
-        last: u64,
-    },
+/// Why a stretch of the log cannot be read.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum Unread {
+    /// It is not a place in the log.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// What the store says.
+    #[error(transparent)]
+    Store(#[from] ControlError),
 }
 
 /// Which events a reader wants: each part that is not empty must match.
@@ -140,11 +151,24 @@ pub struct EventPage {
 }
 
 impl EventLog {
-    /// An empty log.
+    /// An empty log that lives in memory alone.
     pub fn new(settings: LogSettings) -> Self {
+        Self::of(settings, None)
+    }
+
+    /// A log whose events are stored as well, and read from there when the ring has lost them. `stored` is what there is of
+    /// earlier logs. The ring holds at least as many events as may wait to be stored.
+    pub fn kept(settings: LogSettings, desk: Desk, stored: Option<EventSpan>) -> Self {
+        let oldest = stored.map_or_else(|| settings.first_seq.max(1), |span| span.oldest);
+        let capacity = settings.capacity.max(MIN_KEPT_CAPACITY);
+        Self::of(LogSettings { capacity, ..settings }, Some(Past::new(desk, oldest)))
+    }
+
+    fn of(settings: LogSettings, past: Option<Past>) -> Self {
         let next_seq = settings.first_seq.max(1);
         Self(Arc::new(Shared {
             ring: Mutex::new(Ring { events: VecDeque::new(), next_seq }),
+            past,
             capacity: settings.capacity.max(MIN_CAPACITY),
             seed: settings.seed,
             head: watch::Sender::new(Head { newest: next_seq - 1, closed: false }),
@@ -153,7 +177,8 @@ impl EventLog {
         }))
     }
 
-    /// Numbers and keeps what happened, and wakes the readers. Never waits for them.
+    /// Numbers and keeps what happened, hands it to the store, and wakes the readers. Never waits for any of them; what finds
+    /// no place in the queue to the store is not stored, and counted.
     pub fn push(&self, happened: Happened) -> Arc<Event> {
         let moved_out_of = left_room(&happened);
         let mut ring = self.ring();
@@ -164,6 +189,9 @@ impl EventLog {
             ring.events.pop_front();
         }
         ring.events.push_back(Arc::clone(&event));
+        if let Some(past) = &self.0.past {
+            past.desk.note(Record::Event(Arc::clone(&event))); // under the lock, so that they are stored in their order
+        }
         drop(ring);
         self.0.head.send_modify(|head| head.newest = head.newest.max(seq));
         event
@@ -174,23 +202,60 @@ impl EventLog {
         self.0.head.send_modify(|head| head.closed = true);
     }
 
+    /// Waits until the log is closed.
+    pub async fn closed(&self) {
+        // It cannot be gone: this is part of it.
+        drop(self.0.head.subscribe().wait_for(|head| head.closed).await);
+    }
+
     /// Number of the newest event; one less than the first before there is any.
     pub fn newest(&self) -> u64 {
         self.ring().next_seq - 1
     }
 
-    /// Up to `limit` matching events after number `after` (`None` or 0: all that are kept), oldest first.
+    /// Up to `limit` matching events after number `after` (`None` or 0: all that are kept), oldest first. A page may have fewer,
+    /// or none, and a `next` all the same: it ends where it has looked at enough.
     ///
     /// # Errors
-    /// [`Gone`] when `after` is not a place in what is kept.
-    pub fn page(
+    /// [`Unread`] when `after` is not a place in what is kept, or the store does not answer.
+    pub async fn page(
         &self,
         after: Option<u64>,
         limit: usize,
         filter: &Filter,
-    ) -> Result<EventPage, Gone> {
+    ) -> Result<EventPage, Unread> {
+        let mut place = self.ring().check(self.0.past.as_ref(), after.unwrap_or(0))?;
+        let mut items = Vec::new();
+        for _ in 0..LOOKS {
+            let (found, end) = match self.recent(place, limit - items.len(), filter) {
+                Ok(page) => (page.items, page.next.is_none().then_some(page.last_seq)),
+                Err(before) => {
+                    let past = self
+                        .0
+                        .past
+                        .as_ref()
+                        .ok_or(Gone::TooOld { asked: place, oldest: before })?;
+                    let stretch = past.read(place, before, filter).await?;
+                    place = stretch.last;
+                    (stretch.events, None)
+                }
+            };
+            items.extend(found.into_iter().take(limit - items.len()));
+            if let Some(last_seq) = end {
+                return Ok(EventPage { items, next: None, last_seq });
+            }
+            if let Some(last) = items.last().filter(|_| items.len() == limit) {
+                let last_seq = last.seq;
+                return Ok(EventPage { items, next: Some(last_seq.to_string()), last_seq });
+            }
+        }
+        Ok(EventPage { items, next: Some(place.to_string()), last_seq: place })
+    }
+
+    /// A page of the ring, or the oldest number in it when it has lost some of what is asked for.
+    fn recent(&self, after: u64, limit: usize, filter: &Filter) -> Result<EventPage, u64> {
         let ring = self.ring();
-        let start = ring.index_after(ring.place(after.unwrap_or(0)))?;
+        let start = ring.index_after(after).ok_or_else(|| ring.oldest())?;
         let mut wanted = ring.events.range(start..).filter(|event| filter.matches(event));
         let items: Vec<_> = wanted.by_ref().take(limit).cloned().collect();
         let more = wanted.next().is_some();
@@ -201,6 +266,21 @@ impl EventLog {
         Ok(EventPage { items, next: more.then(|| last_seq.to_string()), last_seq })
     }
 
+    /// The event of this number, unless it is no longer kept.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn event(&self, seq: u64) -> Result<Option<Arc<Event>>, ControlError> {
+        let Some(after) = seq.checked_sub(1) else { return Ok(None) };
+        let before = match self.recent(after, 1, &Filter::default()) {
+            Ok(page) => return Ok(page.items.into_iter().find(|event| event.seq == seq)),
+            Err(before) => before.min(seq + 1),
+        };
+        let Some(past) = &self.0.past else { return Ok(None) };
+        let found = past.between(after, before, &Filter::default()).await?;
+        Ok(found.items.into_iter().next())
+    }
+
     /// A reader of all matching events after number `after` (`None`: those to come; 0: all that are kept).
     ///
     /// # Errors
@@ -208,18 +288,17 @@ impl EventLog {
     pub fn reader(&self, after: Option<u64>, filter: Filter) -> Result<Reader, Gone> {
         let ring = self.ring();
         let newest = ring.next_seq - 1;
-        let last = after.map_or(newest, |after| ring.place(after));
-        ring.index_after(last)?;
+        let last = match after {
+            Some(after) => ring.check(self.0.past.as_ref(), after)?,
+            None => newest,
+        };
         drop(ring);
-        let catching_up = newest - last > self.max_lag();
-        let head = self.0.head.subscribe();
-        let batch = VecDeque::new();
-        Ok(Reader { log: self.clone(), head, filter, batch, last, catching_up })
+        Ok(Reader::new(self.clone(), last, newest, filter))
     }
 
     /// The oldest number from which everything can still be read.
     pub fn oldest(&self) -> u64 {
-        self.ring().oldest()
+        self.ring().oldest_of(self.0.past.as_ref())
     }
 
     /// Says how loud legs are. Costs next to nothing when nobody watches.
@@ -232,7 +311,7 @@ impl EventLog {
     /// A reader of levels; meters are wanted while it lives.
     pub fn levels(&self) -> LevelReader {
         self.0.level_readers.send_modify(|readers| *readers += 1);
-        LevelReader { log: self.clone(), receiver: self.0.levels.subscribe() }
+        LevelReader::new(self.clone(), self.0.levels.subscribe())
     }
 
     /// How many watch the levels, and a way to wait for a change: meters need to run only while it is not zero.
@@ -256,20 +335,26 @@ impl Ring {
         self.events.front().map_or(self.next_seq, |event| event.seq)
     }
 
-    /// The number itself, but for 0, which stands for "from the oldest kept".
-    fn place(&self, after: u64) -> u64 {
-        if after == 0 { self.oldest() - 1 } else { after }
+    /// The oldest that can be read, here or in the past.
+    fn oldest_of(&self, past: Option<&Past>) -> u64 {
+        past.map_or_else(|| self.oldest(), |past| past.oldest().min(self.oldest()))
     }
 
-    /// Index of the event that follows number `after`.
-    fn index_after(&self, after: u64) -> Result<usize, Gone> {
-        let oldest = self.oldest();
-        let newest = self.next_seq - 1;
-        if after > newest {
-            return Err(Gone::Unknown { asked: after, newest });
+    /// `after` as a place to read on from; 0 stands for "from the oldest kept".
+    fn check(&self, past: Option<&Past>, after: u64) -> Result<u64, Gone> {
+        let (oldest, newest) = (self.oldest_of(past), self.next_seq - 1);
+        match after {
+            0 => Ok(oldest - 1),
+            _ if after > newest => Err(Gone::Unknown { asked: after, newest }),
+            _ if after + 1 < oldest => Err(Gone::TooOld { asked: after, oldest }),
+            _ => Ok(after),
         }
-        let index = (after + 1).checked_sub(oldest).ok_or(Gone::TooOld { asked: after, oldest })?;
-        Ok(usize::try_from(index).unwrap_or(self.events.len()))
+    }
+
+    /// Index of the event that follows number `after`; none: it is older than the ring.
+    fn index_after(&self, after: u64) -> Option<usize> {
+        let index = (after + 1).checked_sub(self.oldest())?;
+        Some(usize::try_from(index).unwrap_or(self.events.len()).min(self.events.len()))
     }
 }
 
@@ -291,108 +376,14 @@ fn numbered(happened: Happened, moved_out_of: Option<RoomId>, seq: u64, seed: u6
     Event { id, seq, kind, time, room, leg, call, data, moved_out_of }
 }
 
-/// One reader's place in the log.
-#[derive(Debug)]
-pub struct Reader {
-    log: EventLog,
-    head: watch::Receiver<Head>,
-    filter: Filter,
-    batch: VecDeque<Arc<Event>>,
-    last: u64,
-    /// Began further behind than a reader may fall: not cut off until it has caught up once.
-    catching_up: bool,
-}
-
-impl Reader {
-    /// Number of the last event looked at: where this reader stands.
-    pub fn last(&self) -> u64 {
-        self.batch.front().map_or(self.last, |next| next.seq - 1)
-    }
-
-    /// Waits for the next matching event. Cancelling it loses nothing.
-    ///
-    /// # Errors
-    /// [`Cut`] when there will be no more.
-    pub async fn next(&mut self) -> Result<Arc<Event>, Cut> {
-        loop {
-            let head = *self.head.borrow_and_update();
-            if let Some(event) = self.batch.pop_front() {
-                return Ok(event);
-            }
-            if self.fill()? {
-                continue;
-            }
-            if head.closed {
-                return Err(Cut::Closed { last: self.last });
-            }
-            if self.head.changed().await.is_err() {
-                return Err(Cut::Closed { last: self.last });
-            }
-        }
-    }
-
-    /// Takes the next stretch of the ring; false when there is nothing new.
-    fn fill(&mut self) -> Result<bool, Cut> {
-        let ring = self.log.ring();
-        let newest = ring.next_seq - 1;
-        let behind = newest - self.last;
-        let start = ring.index_after(self.last).map_err(|_| Cut::Lost { last: self.last })?;
-        if behind > self.log.max_lag() && !self.catching_up {
-            return Err(Cut::Slow { last: self.last });
-        }
-        self.catching_up &= behind > self.log.max_lag();
-        let stretch: Vec<_> = ring.events.range(start..).take(BATCH).cloned().collect();
-        drop(ring);
-        let Some(end) = stretch.last() else { return Ok(false) };
-        self.last = end.seq;
-        self.batch.extend(stretch.into_iter().filter(|event| self.filter.matches(event)));
-        Ok(true)
-    }
-}
-
-/// A reader of levels.
-#[derive(Debug)]
-pub struct LevelReader {
-    log: EventLog,
-    receiver: broadcast::Receiver<Arc<[Level]>>,
-}
-
-impl LevelReader {
-    /// Waits until something was published.
-    pub async fn next(&mut self) -> Arc<[Level]> {
-        loop {
-            match self.receiver.recv().await {
-                Ok(levels) => return levels,
-                Err(broadcast::error::RecvError::Lagged(_)) => {} // lossy on purpose
-                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Adds all that was published since to `latest`, the newest value of each leg winning.
-    pub fn drain(&mut self, latest: &mut BTreeMap<LegId, Level>) {
-        loop {
-            match self.receiver.try_recv() {
-                Ok(levels) => latest.extend(levels.iter().map(|level| (level.leg, *level))),
-                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
-                Err(
-                    broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed,
-                ) => return,
-            }
-        }
-    }
-}
-
-impl Drop for LevelReader {
-    fn drop(&mut self) {
-        self.log.0.level_readers.send_modify(|readers| *readers -= 1);
-    }
-}
-
 /// Fewest events a log keeps.
 const MIN_CAPACITY: usize = 16;
-/// Events a reader takes under one lock.
-const BATCH: usize = 64;
+/// Fewest events that a log holds beside the store: more than may wait to be stored, so that none is in neither.
+const MIN_KEPT_CAPACITY: usize = 20_000;
+/// By how much numbers go on above the last that is stored.
+const MARGIN: u64 = 1_000_000;
+/// Stretches of the past that are looked at for a page, 500 events each.
+const LOOKS: usize = 20;
 /// Level publications kept for a reader that is late; older ones are lost.
 const LEVEL_BACKLOG: usize = 64;
 
@@ -477,30 +468,30 @@ mod tests {
         assert_eq!(reader.next().await, Err(Cut::Closed { last: 1 }));
     }
 
-    #[test]
-    fn places_outside_the_ring_are_gone() {
+    #[tokio::test]
+    async fn places_outside_the_ring_are_gone() {
         let log = log(16);
         push(&log, 20);
 
-        let too_old = log.page(Some(3), 10, &Filter::default()).unwrap_err();
-        let unknown = log.page(Some(21), 10, &Filter::default()).unwrap_err();
+        let too_old = log.page(Some(3), 10, &Filter::default()).await.unwrap_err();
+        let unknown = log.page(Some(21), 10, &Filter::default()).await.unwrap_err();
 
-        assert_eq!(too_old, Gone::TooOld { asked: 3, oldest: 5 });
-        assert_eq!(unknown, Gone::Unknown { asked: 21, newest: 20 });
-        assert_eq!(log.page(Some(4), 1, &Filter::default()).unwrap().items[0].seq, 5);
-        assert_eq!(log.page(Some(0), 1, &Filter::default()).unwrap().items[0].seq, 5);
+        assert_eq!(too_old, Gone::TooOld { asked: 3, oldest: 5 }.into());
+        assert_eq!(unknown, Gone::Unknown { asked: 21, newest: 20 }.into());
+        assert_eq!(log.page(Some(4), 1, &Filter::default()).await.unwrap().items[0].seq, 5);
+        assert_eq!(log.page(Some(0), 1, &Filter::default()).await.unwrap().items[0].seq, 5);
     }
 
-    #[test]
-    fn pages_go_on_where_the_last_one_ended_and_skip_what_does_not_match() {
+    #[tokio::test]
+    async fn pages_go_on_where_the_last_one_ended_and_skip_what_does_not_match() {
         let log = log(16);
         push(&log, 2);
         log.push(happened(EventType::RoomEnded));
         push(&log, 2);
         let filter = Filter { kinds: vec![EventType::RoomCreated], ..Filter::default() };
 
-        let first = log.page(None, 3, &filter).unwrap();
-        let second = log.page(Some(first.last_seq), 3, &filter).unwrap();
+        let first = log.page(None, 3, &filter).await.unwrap();
+        let second = log.page(Some(first.last_seq), 3, &filter).await.unwrap();
 
         assert_eq!(first.items.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 2, 4]);
         assert_eq!(first.next.as_deref(), Some("4"));
@@ -508,18 +499,19 @@ mod tests {
         assert_eq!((second.next, second.last_seq), (None, 5));
     }
 
-    #[test]
-    fn who_moves_is_told_in_the_room_left_as_well() {
+    #[tokio::test]
+    async fn who_moves_is_told_in_the_room_left_as_well() {
         let log = log(16);
         let rooms = [RoomId::new(1, 1), RoomId::new(2, 2)];
         let data = Data::of(&json!({ "from_room": rooms[0], "to_room": rooms[1] }));
         let moved = happened(EventType::ParticipantMoved);
         log.push(Happened { room: Some(rooms[1]), data, ..moved });
 
-        let seen = [rooms[0], rooms[1], RoomId::new(3, 3)].map(|room| {
+        let mut seen = Vec::new();
+        for room in [rooms[0], rooms[1], RoomId::new(3, 3)] {
             let filter = Filter { room: Some(room), ..Filter::default() };
-            log.page(None, 10, &filter).unwrap().items.len()
-        });
+            seen.push(log.page(None, 10, &filter).await.unwrap().items.len());
+        }
 
         assert_eq!(seen, [1, 1, 0]);
     }

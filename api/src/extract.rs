@@ -176,7 +176,9 @@ async fn names_nothing<S: Send + Sync>(
     let raw = RawPathParams::from_request_parts(parts, state).await.ok();
     let id = raw.as_ref().and_then(|raw| raw.iter().last());
     let kind = id.and_then(|(key, _)| {
-        ["leg", "call", "message", "registration", "key"].into_iter().find(|kind| *kind == key)
+        ["leg", "call", "message", "registration", "key", "webhook", "delivery"]
+            .into_iter()
+            .find(|kind| *kind == key)
     });
     match (id, kind) {
         (Some((_, value)), Some(what)) => {

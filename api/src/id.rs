@@ -120,6 +120,16 @@ id!(
 );
 
 id!(
+    /// Names a webhook.
+    WebhookId, "whk_"
+);
+
+id!(
+    /// Names the delivery of an event to a webhook.
+    DeliveryId, "dlv_"
+);
+
+id!(
     /// Names a request to the API, in `X-Request-Id` and in the logs.
     RequestId, "req_"
 );

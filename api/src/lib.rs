@@ -11,6 +11,7 @@ pub mod events;
 pub mod id;
 pub mod model;
 pub mod samples;
+pub mod webhooks;
 
 mod envelope;
 mod error;

@@ -20,6 +20,7 @@ mod statistics;
 mod trace;
 mod trunk;
 mod user;
+mod webhook;
 
 pub use self::api_key::{ApiKey, CreateApiKey, NewApiKey, UpdateApiKey};
 pub use self::ban::Ban;
@@ -40,7 +41,8 @@ pub use self::playback::{
 pub use self::presence::{Presence, PresenceStatus, SetPresence};
 pub use self::provisioned::{Provisioned, Source};
 pub use self::record::{
-    AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, StreamRecord,
+    AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, RefusedJoins, RoomEndReason,
+    RoomOrigin, RoomRecord, StreamRecord,
 };
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
@@ -56,6 +58,11 @@ pub use self::statistics::{
 pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkConfig, TrunkGateway, TrunkState};
 pub use self::user::{CreateUser, UpdateUser, User};
+pub use self::webhook::{
+    Attempt, CreateWebhook, Delivery, DeliveryQuery, DeliveryState, DisabledReason, NewWebhook,
+    RotateSecret, UpdateWebhook, Webhook,
+};
 pub use crate::id::{
-    ApiKeyId, AuditId, CallId, LegId, MessageId, NodeId, PlaybackId, RegistrationId, RoomId,
+    ApiKeyId, AuditId, CallId, DeliveryId, LegId, MessageId, NodeId, PlaybackId, RegistrationId,
+    RoomId, WebhookId,
 };

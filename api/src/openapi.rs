@@ -5,10 +5,13 @@ use axum::http::header;
 use axum::routing::get;
 use serde_json::json;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder,
+};
+use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, PathItem, Ref, RefOr, Required,
+    Components, ContentBuilder, InfoBuilder, OpenApi, PathItem, Paths, Ref, RefOr, Required,
     ResponseBuilder,
     schema::{ObjectBuilder, Type},
 };
@@ -16,7 +19,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::error::{FieldError, Problem};
 use crate::event::{Event, EventType, Level};
-use crate::model::{RecordFormat, TransferFailure};
+use crate::model::{DeliveryState, RecordFormat, TransferFailure};
 use crate::samples;
 
 /// The document for what `v1`, `open` and `metrics` serve.
@@ -36,6 +39,7 @@ pub(crate) fn document(v1: OpenApi, open: OpenApi, metrics: OpenApi) -> OpenApi 
     for (status, words, _) in PROBLEMS {
         components.responses.insert((*status).to_owned(), problem_response(words).into());
     }
+    document.webhooks = Some(told());
     for (path, item) in &mut document.paths.paths {
         complete(path, item);
     }
@@ -59,6 +63,7 @@ fn add_schemas(components: &mut Components) {
     schemas.insert(EventType::name().into_owned(), EventType::schema());
     schemas.insert(Level::name().into_owned(), Level::schema());
     schemas.insert(RecordFormat::name().into_owned(), RecordFormat::schema());
+    schemas.insert(DeliveryState::name().into_owned(), DeliveryState::schema());
     schemas.insert(TransferFailure::name().into_owned(), TransferFailure::schema());
 }
 
@@ -74,7 +79,10 @@ fn add_examples(components: &mut Components) {
         ("Trace", json!(samples::trace())),
         ("LegRecord", json!(samples::leg_record())),
         ("CallRecord", json!(samples::call_record())),
+        ("RoomRecord", json!(samples::room_record())),
         ("AuditEntry", json!(samples::audit_entry())),
+        ("Webhook", json!(samples::webhook())),
+        ("Delivery", json!(samples::delivery())),
         ("ApiKey", json!(samples::api_key())),
         ("User", json!(samples::user())),
         ("Trunk", json!(samples::trunk())),
@@ -94,6 +102,38 @@ fn add_examples(components: &mut Components) {
             schema.examples = vec![example];
         }
     }
+}
+
+/// What webhooks are sent: an item for each type of event, all of the same shape.
+fn told() -> Paths {
+    let header = |name: &str, words: &str| {
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::True)
+            .description(Some(words))
+            .schema(Some(text()))
+            .build()
+    };
+    let told = |mut paths: PathsBuilder, kind: &EventType| {
+        let schema = Ref::from_schema_name(Event::name());
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let body = RequestBodyBuilder::new().content("application/json", content);
+        let taken = ResponseBuilder::new().description("Taken; all else is tried again").build();
+        let gone = ResponseBuilder::new().description("Never send anything again").build();
+        let mut operation = OperationBuilder::new()
+            .tag("webhooks")
+            .summary(Some(kind.meaning().trim()))
+            .request_body(Some(body.required(Some(Required::True)).build()))
+            .response("2XX", taken)
+            .response("410", gone);
+        for (name, words) in SIGNATURE {
+            operation = operation.parameter(header(name, words));
+        }
+        paths = paths.path(kind.as_str(), PathItem::new(HttpMethod::Post, operation));
+        paths
+    };
+    EventType::ALL.iter().fold(PathsBuilder::new(), told).build()
 }
 
 fn problem_response(words: &str) -> utoipa::openapi::Response {
@@ -173,6 +213,15 @@ const PROBLEMS: &[(&str, &str, Applies)] = &[
     ("503", "A limit is reached, or the bridge stops; see `Retry-After`", |_| true),
 ];
 
+/// The headers of Standard Webhooks 1.0.
+const SIGNATURE: [(&str, &str); 3] = [
+    ("webhook-id", "The id of the event: the same for each attempt"),
+    ("webhook-timestamp", "When this attempt was made, seconds since 1970"),
+    (
+        "webhook-signature",
+        "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64; one for each secret, separated by spaces",
+    ),
+];
 const KEY: &str = "The key that the start-up log prints, or one made later.";
 const DESCRIPTION: &str = "Steers a SIP conference bridge: rooms, the people in them, two-party calls, and one numbered log of \
     all that happens. Work that goes on answers 202 with the resource in its new state; the header `Expect-Events` names the \

@@ -6,14 +6,15 @@ use crate::auth::Scope;
 use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
-    ApiKey, ApiKeyId, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
-    DelayStats, Direction, LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Media,
-    MediaOrigin, Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant,
-    ParticipantState, Playback, PlaybackId, PlaybackPurpose, PlaybackState, Presence,
-    PresenceStatus, Provisioned, QualityStats, ReceivedStats, Registration, RegistrationId, Role,
-    Room, RoomState, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep,
-    RouteTime, RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace,
-    TraceEntry, Trunk, TrunkGateway, TrunkState, User, Weekday,
+    ApiKey, ApiKeyId, Attempt, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
+    DelayStats, Delivery, DeliveryId, DeliveryState, Direction, LeftReason, Leg, LegQuality,
+    LegRecord, LegState, LegStats, Media, MediaOrigin, Message, MessageId, MessageState, Node,
+    NodeState, NodeWorker, Participant, ParticipantState, Playback, PlaybackId, PlaybackPurpose,
+    PlaybackState, Presence, PresenceStatus, Provisioned, QualityStats, ReceivedStats,
+    RefusedJoins, Registration, RegistrationId, Role, Room, RoomEndReason, RoomOrigin, RoomRecord,
+    RoomState, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime,
+    RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace, TraceEntry,
+    Trunk, TrunkGateway, TrunkState, User, Webhook, WebhookId, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -373,6 +374,73 @@ pub fn call_record() -> CallRecord {
         duration_s: 60.0,
         end_reason: Some(LeftReason::HungUp),
         sip,
+    }
+}
+
+/// [`room`], when it was over.
+pub fn room_record() -> RoomRecord {
+    let Room { id, name, created_at, .. } = room();
+    RoomRecord {
+        id,
+        name,
+        created_by: RoomOrigin::Api,
+        first_leg: Some(leg_id()),
+        created_at,
+        ended_at: time(65),
+        duration_s: 65.0,
+        end_reason: RoomEndReason::Ended,
+        participants: 2,
+        peak_participants: 2,
+        refused: vec![RefusedJoins { reason: "locked".to_owned(), count: 1 }],
+    }
+}
+
+/// An endpoint that is told of who comes and goes.
+pub fn webhook() -> Webhook {
+    let (ms, random) = parts(0x5b21_90fe_7c44_0011_2f11);
+    Webhook {
+        id: WebhookId::new(ms, random),
+        url: "https://example.com/plenary".to_owned(),
+        description: "booking".to_owned(),
+        events: vec!["participant.*".to_owned(), "room.ended".to_owned()],
+        rooms: Vec::new(),
+        enabled: true,
+        disabled_reason: None,
+        created_at: time(0),
+        revision: MADE_MS.unsigned_abs(),
+    }
+}
+
+/// What [`webhook`] was told of [`event`], at the second attempt.
+pub fn delivery() -> Delivery {
+    let (ms, random) = parts(0x5b21_90fe_7c44_0012_2f12);
+    let event = event();
+    Delivery {
+        id: DeliveryId::new(ms, random),
+        webhook: webhook().id,
+        event: event.id,
+        seq: Some(event.seq),
+        kind: event.kind.as_str().to_owned(),
+        room: event.room,
+        state: DeliveryState::Delivered,
+        time: event.time,
+        next_attempt_at: None,
+        attempts: vec![
+            Attempt {
+                at: time(5),
+                duration_ms: 15_000,
+                status: None,
+                error: Some("timeout".to_owned()),
+                response: "no answer in time".to_owned(),
+            },
+            Attempt {
+                at: time(25),
+                duration_ms: 41,
+                status: Some(204),
+                error: None,
+                response: String::new(),
+            },
+        ],
     }
 }
 

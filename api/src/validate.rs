@@ -2,13 +2,16 @@
 
 use crate::auth::Scope;
 use crate::error::{ApiError, FieldError};
-use crate::id::RoomId;
+use crate::event::EventType;
+use crate::id::{DeliveryId, RoomId};
 use crate::model::{
-    CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateUser, EndRoom, Invite,
-    PageQuery, Play, PlayMusic, RecordFormat, RecordQuery, ReplaceRoute, Route, RouteAnswer,
-    RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig,
-    UpdateApiKey, UpdateParticipant, UpdatePlayback, UpdateRoom, UpdateUser,
+    CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateUser, CreateWebhook,
+    DeliveryQuery, EndRoom, Invite, PageQuery, Play, PlayMusic, RecordFormat, RecordQuery,
+    ReplaceRoute, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage,
+    SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
+    UpdatePlayback, UpdateRoom, UpdateUser, UpdateWebhook,
 };
+use crate::webhooks::key_of;
 
 /// Content that can be checked on its own.
 pub(crate) trait Validate {
@@ -245,7 +248,10 @@ fn key(
     faults.expect(name.is_none_or(|name| !name.is_empty()), "/name", "expected a name");
     let has_one = scopes.is_none_or(|scopes| !scopes.is_empty());
     faults.expect(has_one, "/scopes", "expected at least one scope");
-    let rooms = rooms.unwrap_or_default();
+    rooms_at(rooms.unwrap_or_default(), faults);
+}
+
+fn rooms_at(rooms: &[String], faults: &mut Faults) {
     let found = format!("expected at most {MAX_LIST}, found {}", rooms.len());
     faults.expect(rooms.len() <= MAX_LIST, "/rooms", &found);
     for (index, room) in rooms.iter().enumerate() {
@@ -317,6 +323,71 @@ fn steps(pointer: &str, steps: &[RouteStep], faults: &mut Faults) {
     }
 }
 
+impl Validate for CreateWebhook {
+    fn validate(&self, faults: &mut Faults) {
+        url(&self.url, faults);
+        text(Some(&self.description), "/description", faults);
+        wanted(&self.events, &self.rooms, faults);
+        secret(self.secret.as_deref(), faults);
+    }
+}
+
+impl Validate for UpdateWebhook {
+    fn validate(&self, faults: &mut Faults) {
+        if let Some(given) = &self.url {
+            url(given, faults);
+        }
+        text(self.description.as_deref(), "/description", faults);
+        let events = self.events.as_deref().unwrap_or_default();
+        wanted(events, self.rooms.as_deref().unwrap_or_default(), faults);
+    }
+}
+
+impl Validate for RotateSecret {
+    fn validate(&self, faults: &mut Faults) {
+        secret(self.secret.as_deref(), faults);
+        faults.range("/overlap_s", Some(self.overlap_s), (0, 604_800));
+    }
+}
+
+impl DeliveryQuery {
+    /// Checks the limit and the cursor.
+    pub(crate) fn checked(self) -> Result<Self, ApiError> {
+        let (limit, cursor) = (self.limit, self.cursor.clone());
+        RecordQuery { limit, cursor, ..RecordQuery::default() }.checked::<DeliveryId>(&[])?;
+        Ok(self)
+    }
+}
+
+/// Where events are sent by POST.
+fn url(url: &str, faults: &mut Faults) {
+    let parsed = url.parse::<axum::http::Uri>().ok().filter(|_| url.len() <= MAX_URL);
+    let is_url = parsed.is_some_and(|parsed| {
+        let is_http = matches!(parsed.scheme_str(), Some("http" | "https"));
+        let host = parsed.authority().filter(|authority| !authority.as_str().contains('@'));
+        is_http && host.is_some_and(|authority| !authority.host().is_empty()) && !url.contains('#')
+    });
+    let expected = "expected an http: or https: URL without user, password and fragment";
+    faults.expect(is_url, "/url", expected);
+}
+
+/// What a webhook wants.
+fn wanted(events: &[String], rooms: &[String], faults: &mut Faults) {
+    for (index, pattern) in events.iter().enumerate() {
+        let is_one = EventType::ALL.iter().any(|kind| kind.is_like(pattern));
+        let found = format!("no event type is like {pattern:?}");
+        faults.expect(is_one, &format!("/events/{index}"), &found);
+    }
+    let most = format!("expected at most {MAX_LIST}");
+    faults.expect(events.len() <= MAX_LIST, "/events", &most);
+    rooms_at(rooms, faults);
+}
+
+fn secret(secret: Option<&str>, faults: &mut Faults) {
+    let is_one = secret.is_none_or(|secret| key_of(secret).is_some());
+    faults.expect(is_one, "/secret", "expected whsec_ and 24 to 64 octets in base64");
+}
+
 /// The bridge checks the URL, the headers and the secret.
 fn asking(at: &str, ask: &RouteAsk, faults: &mut Faults) {
     faults.range(&format!("{at}/deadline_s"), Some(ask.deadline_s), DEADLINE_S);
@@ -357,7 +428,7 @@ impl RecordQuery {
     /// Checks the limit, the cursor, and that only filters of these names are given.
     pub(crate) fn checked<I: std::str::FromStr>(self, filters: &[&str]) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
-        let is_page = self.format == RecordFormat::Json;
+        let is_page = self.format.unwrap_or_default() == RecordFormat::Json;
         let most = if is_page { MAX_PAGE } else { u32::MAX };
         if let Some(limit) = self.limit.filter(|limit| !(1..=most).contains(limit)) {
             let detail = format!("expected 1 to {most}, found {limit}");
@@ -369,6 +440,7 @@ impl RecordQuery {
         let given = [
             ("call", self.call.is_some()),
             ("room", self.room.is_some()),
+            ("name", self.name.is_some()),
             ("user", self.user.is_some()),
             ("trunk", self.trunk.is_some()),
             ("key", self.key.is_some()),
@@ -473,6 +545,7 @@ const CONTRIBUTORS: (u32, u32) = (1, 64);
 const RING_S: (u32, u32) = (1, 600);
 /// Rooms of a key.
 const MAX_LIST: usize = 100;
+const MAX_URL: usize = 2_000;
 /// Steps of a route.
 const MAX_STEPS: usize = 10;
 const DEADLINE_S: (u32, u32) = (1, 30);

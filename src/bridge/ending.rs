@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use api::control::Reply;
 use api::event::{Data, EventType};
-use api::model::{self, LeftReason, LegId, RoomId, RoomState};
+use api::model::{self, LeftReason, LegId, RoomEndReason, RoomId, RoomState};
 
 use super::{Bridge, Draining, Hearer, Subject};
 
@@ -96,7 +96,7 @@ impl Bridge {
             self.end_leg(*leg, LeftReason::RoomEnded, None);
         }
         if is_last {
-            self.close_room(ending.room);
+            self.close_room(ending.room, RoomEndReason::Ended);
             self.answer_waiting(ending);
         } else {
             self.endings.rooms.push_back(ending);
@@ -105,7 +105,7 @@ impl Bridge {
     }
 
     /// Closes a room in which nobody is left.
-    pub(super) fn close_room(&mut self, id: RoomId) {
+    pub(super) fn close_room(&mut self, id: RoomId, reason: RoomEndReason) {
         let Some(room) = self.rooms.remove(&id) else { return };
         self.hearer_gone(Hearer::Room(id));
         self.names.remove(&room.name);
@@ -115,6 +115,7 @@ impl Bridge {
         view.ended_at = Some(self.wall());
         let subject = Subject { room: Some(id), ..Subject::default() };
         self.happened(EventType::RoomEnded, subject, Data::of(&view));
+        self.remember_room(&room, reason);
         self.history.room(view, room.left.into());
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use api::model::{LeftReason, LegId, Role, RoomId};
+use api::model::{LeftReason, LegId, Role, RoomId, RoomOrigin};
 
 use super::conference_info::entity_of;
 use super::leg::{Caller, Dial, Leg};
@@ -155,7 +155,7 @@ impl Bridge {
         }
         self.has_room(1)?;
         let name = format!("conf-{:032x}", self.random());
-        Ok(self.create_room(NewRoom::ad_hoc(name)))
+        Ok(self.create_room(NewRoom::ad_hoc(name, RoomOrigin::Factory)))
     }
 
     /// Whether callers from there may make rooms.

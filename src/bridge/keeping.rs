@@ -150,7 +150,11 @@ impl Bridge {
                     DocumentKind::User => self.remove_user(name),
                     DocumentKind::Trunk => self.remove_trunk(name),
                     DocumentKind::Media => self.remove_sound(name),
-                    DocumentKind::ApiKey | DocumentKind::Tolls => {} // never removed here
+                    // Never removed here.
+                    DocumentKind::ApiKey
+                    | DocumentKind::Tolls
+                    | DocumentKind::Webhook
+                    | DocumentKind::WebhookCursor => {}
                 }
                 reply.send(Ok(()));
             }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use api::event::{Data, EventType};
 use api::model::{
     CallId, CallState, Direction, EarlyMedia, LeftReason, LegId, LegState, ParticipantState,
-    RoomId, SipFailure,
+    RoomEndReason, RoomId, RoomOrigin, SipFailure,
 };
 use mixer::codec::Format;
 use rand_core::Rng;
@@ -20,8 +20,9 @@ use crate::sdp::{self, DtlsPolicy, MediaPlan, Negotiation};
 use super::conference_info::entity_of;
 use super::followers::Roster;
 use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
+use super::metrics::name_of;
 use super::policy::Infos;
-use super::room::Room;
+use super::room::{Book, Room};
 use super::{Bridge, Draining, Hearer, MediaRules, Place, Subject, Timer, quality, with};
 
 impl Bridge {
@@ -104,6 +105,7 @@ impl Bridge {
             Place::Room(room) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.legs.push(leg);
+                    room.book.first_leg.get_or_insert(leg);
                 }
             }
             Place::Call(call) => {
@@ -213,6 +215,8 @@ impl Bridge {
         let replaced = self.take_seat(id);
         let Some(leg) = self.legs.get(&id) else { return };
         let (place, call, carries) = (leg.place, leg.call, leg.carries);
+        let takes_over = replaced.is_some_and(|old| self.legs.get(&old).is_some_and(Leg::is_up));
+        self.keep_book(place, if takes_over { Book::took_over } else { Book::came });
         self.counters.answered += 1;
         self.trunk_answered(id);
         self.watch_duration(id);
@@ -266,6 +270,8 @@ impl Bridge {
         self.list(id, to);
         if is_up {
             self.seat(id, to);
+            self.keep_book(from, Book::went);
+            self.keep_book(to, Book::came);
         }
         if is_up {
             let data = json!({ "from_room": from.room(), "to_room": to.room() });
@@ -312,6 +318,9 @@ impl Bridge {
         self.transfers_lose(&leg, reason, sip.as_ref());
         self.tell_gone(&leg, reason, sip.clone());
         self.trunk_lost(&leg, reason);
+        if leg.is_up() && leg.replaced_by.is_none() {
+            self.keep_book(leg.place, Book::went);
+        }
         match leg.place {
             Place::Room(room) => {
                 self.left_room(room, id);
@@ -340,6 +349,7 @@ impl Bridge {
                 }
             } else {
                 let data = Data::of(&json!({ "reason": reason, "from": leg.from, "sip": sip }));
+                self.keep_book(leg.place, |book| book.refused(&name_of(reason)));
                 self.happened(EventType::RoomJoinRejected, Subject::of(leg), data);
             }
         }
@@ -393,6 +403,8 @@ impl Bridge {
             roster: Roster::default(),
             floor: None,
             created_at: self.wall(),
+            created_by: new.origin,
+            book: Book::default(),
         };
         self.names.insert(new.name, id);
         self.rooms.insert(id, room);
@@ -413,6 +425,13 @@ impl Bridge {
         self.happened(EventType::RoomFloorChanged, subject, data);
     }
 
+    /// Notes something in the book of the room that this place is, if it is one.
+    pub(super) fn keep_book(&mut self, place: Place, note: impl FnOnce(&mut Book)) {
+        if let Some(room) = place.room().and_then(|room| self.rooms.get_mut(&room)) {
+            note(&mut room.book);
+        }
+    }
+
     fn left_room(&mut self, id: RoomId, leg: LegId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         room.legs.retain(|other| *other != leg);
@@ -421,7 +440,7 @@ impl Bridge {
         }
         let Some(room) = self.rooms.get(&id) else { return };
         if room.legs.is_empty() && room.end_when_empty && !room.ending {
-            self.close_room(id);
+            self.close_room(id, RoomEndReason::Empty);
         }
     }
 
@@ -533,13 +552,15 @@ pub(super) struct NewRoom {
     pub(super) end_when_empty: bool,
     pub(super) max_participants: Option<u32>,
     pub(super) contributors: Option<u32>,
+    pub(super) origin: RoomOrigin,
 }
 
 impl NewRoom {
-    /// The room that somebody makes by calling its name.
-    pub(super) fn ad_hoc(name: String) -> Self {
+    /// The room that somebody makes by calling its name, or by having it called.
+    pub(super) fn ad_hoc(name: String, origin: RoomOrigin) -> Self {
         Self {
             name,
+            origin,
             locked: false,
             ad_hoc: true,
             end_when_empty: true,

@@ -67,7 +67,7 @@ use std::time::{Duration, Instant};
 
 use api::archive::{Change, Record, StoreFailure};
 use api::event::{Data, EventType, Happened, Level};
-use api::model::{CallId, LegId, MessageId, NodeId, RoomId};
+use api::model::{CallId, LegId, MessageId, NodeId, RoomEndReason, RoomId};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rand_chacha::ChaCha12Rng;
@@ -497,6 +497,9 @@ impl Bridge {
         if self.draining == Draining::HangingUp && self.is_quiet() {
             self.draining = Draining::Done;
             self.save_unsaved_tolls();
+            for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+                self.close_room(room, RoomEndReason::Shutdown);
+            }
             self.outputs.push_back(Output::Drained);
         }
     }

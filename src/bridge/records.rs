@@ -1,11 +1,15 @@
-//! What is remembered of legs and calls that are over: told to the store, which nobody waits for.
+//! What is remembered of legs, calls and rooms that are over: told to the store, which nobody waits for.
 
 use api::archive::Record;
-use api::model::{Call, CallRecord, LeftReason, Leg as LegView, LegRecord, StreamRecord};
+use api::model::{
+    Call, CallRecord, LeftReason, Leg as LegView, LegRecord, RefusedJoins, RoomEndReason,
+    RoomRecord, StreamRecord,
+};
 use jiff::Timestamp;
 
 use super::leg::Leg;
-use super::{Bridge, Output, quality};
+use super::room::Room;
+use super::{Bridge, Draining, Output, quality};
 
 impl Bridge {
     /// A leg is over, as `view` shows it.
@@ -56,6 +60,29 @@ impl Bridge {
         self.outputs.push_back(Output::Record(Record::Leg(Box::new(record))));
     }
 
+    /// A room is over. Where the bridge stops, those whose last participant leaves end with it.
+    pub(super) fn remember_room(&mut self, room: &Room, reason: RoomEndReason) {
+        let ended_at = self.wall();
+        let is_stopping = matches!(self.draining, Draining::HangingUp | Draining::Done);
+        let refused = room.book.refused.iter();
+        let record = RoomRecord {
+            id: room.id,
+            name: room.name.clone(),
+            created_by: room.created_by,
+            first_leg: room.book.first_leg,
+            created_at: room.created_at,
+            ended_at,
+            duration_s: seconds(Some(room.created_at), ended_at),
+            end_reason: if is_stopping { RoomEndReason::Shutdown } else { reason },
+            participants: room.book.joined,
+            peak_participants: room.book.peak,
+            refused: refused
+                .map(|(reason, count)| RefusedJoins { reason: reason.clone(), count: *count })
+                .collect(),
+        };
+        self.outputs.push_back(Output::Record(Record::Room(Box::new(record))));
+    }
+
     /// A two-party call is over, as `view` shows it.
     pub(super) fn remember_call(&mut self, view: &Call) {
         let ended_at = view.ended_at.unwrap_or_else(|| self.wall());
@@ -83,6 +110,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use api::model::RoomOrigin;
+
+    use crate::bridge::Input;
     use crate::bridge::scene::Scene;
     use crate::bridge_settings;
     use crate::config::Config;
@@ -94,7 +124,7 @@ mod tests {
     fn legs(scene: &Scene) -> Vec<LegRecord> {
         let leg = |record: &Record| match record {
             Record::Leg(leg) => Some((**leg).clone()),
-            Record::Call(_) | Record::Audit(_) => None,
+            Record::Call(_) | Record::Room(_) | Record::Audit(_) | Record::Event(_) => None,
         };
         scene.records.iter().filter_map(leg).collect()
     }
@@ -133,6 +163,43 @@ mod tests {
             [(anna.leg, LeftReason::HungUp, call), (bob.leg, LeftReason::PeerLeft, call)];
         assert_eq!(reasons.collect::<Vec<_>>(), expected);
         assert_eq!(calls[0].legs, [anna.leg, bob.leg]);
+    }
+
+    #[test]
+    fn a_room_that_is_over_is_remembered_with_who_was_in_it_and_who_was_refused() {
+        let mut scene = scene();
+        let first = scene.joined("standup");
+        let second = scene.joined("standup");
+        scene.within(&second, ("BYE", 2), "");
+        let third = scene.joined("standup");
+        let room = "standup".to_owned();
+        scene.ask(|reply| Command::LockRoom { room, locked: true, reply }).unwrap();
+        scene.call("standup");
+
+        scene.within(&third, ("BYE", 2), "");
+        scene.within(&first, ("BYE", 2), "");
+
+        let rooms = scene
+            .records
+            .iter()
+            .filter_map(|record| if let Record::Room(room) = record { Some(room) } else { None });
+        let [room] = rooms.collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!((room.created_by, room.end_reason), (RoomOrigin::Caller, RoomEndReason::Empty));
+        assert_eq!((room.participants, room.peak_participants), (3, 2));
+        assert_eq!(room.first_leg, Some(first.leg));
+        assert_eq!(room.refused, [RefusedJoins { reason: "locked".to_owned(), count: 1 }]);
+    }
+
+    #[test]
+    fn rooms_that_are_open_when_the_bridge_stops_end_with_it() {
+        let mut scene = scene();
+        let body = serde_json::from_value(serde_json::json!({"name": "board"})).unwrap();
+        scene.ask(|reply| Command::CreateRoom { body, reply }).unwrap();
+
+        scene.input(Input::Drain);
+
+        let is_it = |record: &Record| matches!(record, Record::Room(room) if room.end_reason == RoomEndReason::Shutdown);
+        assert!(scene.records.iter().any(is_it), "{:?}", scene.records);
     }
 
     #[test]

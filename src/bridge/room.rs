@@ -1,8 +1,8 @@
 //! Conference rooms: names, settings, who may come in, and when they end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use api::model::{self, LeftReason, LegId, RoomId, RoomState};
+use api::model::{self, LeftReason, LegId, RoomId, RoomOrigin, RoomState};
 use jiff::Timestamp;
 
 use super::followers::Roster;
@@ -29,6 +29,42 @@ pub(super) struct Room {
     /// Who speaks, or spoke last.
     pub(super) floor: Option<LegId>,
     pub(super) created_at: Timestamp,
+    pub(super) created_by: RoomOrigin,
+    pub(super) book: Book,
+}
+
+/// What will be remembered of a room.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) first_leg: Option<LegId>,
+    present: u32,
+    pub(super) peak: u32,
+    pub(super) joined: u32,
+    /// By the `reason` of `room.join_rejected`, of which there are a few dozen.
+    pub(super) refused: BTreeMap<String, u32>,
+}
+
+impl Book {
+    /// Somebody has joined.
+    pub(super) fn came(&mut self) {
+        self.joined += 1;
+        self.present += 1;
+        self.peak = self.peak.max(self.present);
+    }
+
+    /// Somebody has joined in the place of another.
+    pub(super) fn took_over(&mut self) {
+        self.joined += 1;
+    }
+
+    /// Somebody who had joined has left.
+    pub(super) fn went(&mut self) {
+        self.present = self.present.saturating_sub(1);
+    }
+
+    pub(super) fn refused(&mut self, reason: &str) {
+        *self.refused.entry(reason.to_owned()).or_default() += 1;
+    }
 }
 
 impl Room {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use api::event::{Data, EventType};
-use api::model::{Direction, LeftReason, LegId, RoomId, SipFailure};
+use api::model::{Direction, LeftReason, LegId, RoomId, RoomOrigin, SipFailure};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use super::policy::Infos;
 use super::room::Refusal;
 use super::routes::{Asking, Taken, user_or_number};
 use super::takeover::Entry;
-use super::{Bridge, Subject};
+use super::{Bridge, Place, Subject};
 
 impl Bridge {
     pub(super) fn handle_signal(&mut self, event: Event) {
@@ -262,14 +262,18 @@ impl Bridge {
             return Err(Refusal::Overloaded);
         }
         self.has_room(1)?;
-        Ok(self.create_room(NewRoom::ad_hoc(name.to_owned())))
+        Ok(self.create_room(NewRoom::ad_hoc(name.to_owned(), RoomOrigin::Caller)))
     }
 
     fn turn_away(&mut self, invited: &Invited, name: &str, refusal: Refusal) {
         let (status, reason, _) = refusal.answer();
         self.endpoint.reject(self.now, invited.session, rejection(refusal));
         self.counters.refused += 1;
-        let subject = Subject { room: self.names.get(name).copied(), ..Subject::default() };
+        let room = self.names.get(name).copied();
+        if let Some(room) = room {
+            self.keep_book(Place::Room(room), |book| book.refused(refusal.code()));
+        }
+        let subject = Subject { room, ..Subject::default() };
         let from = invited.from.uri.to_string();
         let data = json!({
             "reason": refusal.code(), "name": name, "from": from,

@@ -7,6 +7,8 @@
 //! ```
 //! Nobody waits for the disk but who asked for something to be kept. The same SQL runs on both databases, and so do the tests.
 
+mod deliveries;
+mod events;
 mod open;
 mod records;
 mod writer;
@@ -14,7 +16,7 @@ mod writer;
 use sqlx::AnyPool;
 use sqlx::Row as _;
 
-use api::archive::{Document, DocumentKind};
+use api::archive::{Document, DocumentKind, EventSpan};
 
 use open::Lock;
 pub use open::{Place, StoreError};
@@ -50,6 +52,14 @@ impl Store {
         };
         let documents = rows.iter().map(document).collect::<Result<Vec<_>, _>>();
         Ok(documents.map_err(StoreError::Query)?.into_iter().flatten().collect())
+    }
+
+    /// The numbers of the events that are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn events(&self) -> Result<Option<EventSpan>, StoreError> {
+        events::span(&self.pool).await.map_err(StoreError::Query)
     }
 }
 

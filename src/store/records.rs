@@ -3,12 +3,14 @@
 
 use api::archive::{Read, Record};
 use api::control::ControlError;
-use api::id::{AuditId, CallId, LegId};
-use api::model::{AuditEntry, CallRecord, LegRecord, Page, RecordQuery};
+use api::id::{AuditId, CallId, LegId, RoomId};
+use api::model::{AuditEntry, CallRecord, LegRecord, Page, RecordQuery, RoomRecord};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction};
+
+use super::{deliveries, events};
 
 /// A kind of record and where it is.
 trait Shelved: DeserializeOwned + Serialize {
@@ -21,7 +23,7 @@ trait Shelved: DeserializeOwned + Serialize {
     fn filters(query: &RecordQuery) -> Vec<(&'static str, String)>;
 }
 
-fn unix_ms(at: Timestamp) -> u64 {
+pub(super) fn unix_ms(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or(0)
 }
 
@@ -55,6 +57,18 @@ impl Shelved for CallRecord {
     }
 }
 
+impl Shelved for RoomRecord {
+    const TABLE: &str = "rooms";
+
+    fn from(at: Timestamp) -> String {
+        RoomId::new(unix_ms(at), 0).to_string()
+    }
+
+    fn filters(query: &RecordQuery) -> Vec<(&'static str, String)> {
+        query.name.iter().map(|name| ("name", name.clone())).collect()
+    }
+}
+
 impl Shelved for AuditEntry {
     const TABLE: &str = "audit";
 
@@ -82,17 +96,22 @@ pub(super) async fn write(
                 .bind(leg.trunk.clone())
                 .bind(json(leg)),
             Record::Call(call) => sqlx::query(PUT_CALL).bind(call.id.to_string()).bind(json(call)),
+            Record::Room(room) => sqlx::query(PUT_ROOM)
+                .bind(room.id.to_string())
+                .bind(room.name.clone())
+                .bind(json(room)),
             Record::Audit(entry) => sqlx::query(PUT_AUDIT)
                 .bind(entry.id.to_string())
                 .bind(entry.key.map(|key| key.to_string()))
                 .bind(json(entry)),
+            Record::Event(event) => events::put(event),
         };
         query.execute(&mut **transaction).await?;
     }
     Ok(())
 }
 
-fn json(record: &impl Serialize) -> String {
+pub(super) fn json(record: &impl Serialize) -> String {
     // NUL is the one character that Postgres does not take in a text; JSON escapes it.
     serde_json::to_string(record).unwrap_or_default()
 }
@@ -100,22 +119,65 @@ fn json(record: &impl Serialize) -> String {
 /// Answers a question.
 pub(super) async fn answer(pool: &AnyPool, read: Read) {
     match read {
-        Read::Legs(query, reply) => reply.send(page(pool, &query).await),
-        Read::Calls(query, reply) => reply.send(page(pool, &query).await),
-        Read::Audit(query, reply) => reply.send(page(pool, &query).await),
+        Read::Legs(query, reply) => reply.send(listed(pool, &query).await),
+        Read::Calls(query, reply) => reply.send(listed(pool, &query).await),
+        Read::Rooms(query, reply) => reply.send(listed(pool, &query).await),
+        Read::Room(id, reply) => reply.send(one(pool, ("room", id.to_string())).await),
+        Read::Audit(query, reply) => reply.send(listed(pool, &query).await),
         Read::Leg(id, reply) => reply.send(one(pool, ("leg", id.to_string())).await),
         Read::Call(id, reply) => reply.send(one(pool, ("call", id.to_string())).await),
+        Read::Deliveries(webhook, query, reply) => {
+            reply.send(deliveries::list(pool, webhook, &query).await);
+        }
+        Read::Delivery(id, reply) => reply.send(deliveries::one(pool, id).await),
+        Read::Unfinished(webhook, reply) => {
+            let unfinished = deliveries::unfinished(pool, webhook).await;
+            reply.send(unfinished.map_err(|error| unreadable(&error)));
+        }
+        Read::Events(query, reply) => {
+            let stretch = events::stretch(pool, query).await;
+            reply.send(stretch.map_err(|error| unreadable(&error)));
+        }
     }
 }
 
-async fn page<T: Shelved>(pool: &AnyPool, query: &RecordQuery) -> Result<Page<T>, ControlError> {
-    let limit = usize::try_from(query.limit.unwrap_or(DEFAULT_PAGE)).unwrap_or(usize::MAX);
-    let until = query.until.map_or_else(|| T::from(Timestamp::MAX), T::from);
-    let before = query.cursor.clone().unwrap_or(until);
-    let since = T::from(query.since.unwrap_or(Timestamp::UNIX_EPOCH));
-    let mut sql = format!("SELECT id, body FROM {} WHERE id < $1 AND id >= $2", T::TABLE);
-    let mut values = vec![before, since];
-    for (column, value) in T::filters(query) {
+impl Stretch {
+    fn of<T: Shelved>(query: &RecordQuery) -> Self {
+        let until = query.until.map_or_else(|| T::from(Timestamp::MAX), T::from);
+        Self {
+            limit: query.limit,
+            before: query.cursor.clone().unwrap_or(until),
+            since: T::from(query.since.unwrap_or(Timestamp::UNIX_EPOCH)),
+            filters: T::filters(query),
+        }
+    }
+}
+
+/// What is wanted of a table.
+pub(super) struct Stretch {
+    pub(super) limit: Option<u32>,
+    /// Only lower ids.
+    pub(super) before: String,
+    /// Only ids that are not lower.
+    pub(super) since: String,
+    /// Values of columns.
+    pub(super) filters: Vec<(&'static str, String)>,
+}
+
+async fn listed<T: Shelved>(pool: &AnyPool, query: &RecordQuery) -> Result<Page<T>, ControlError> {
+    page(pool, T::TABLE, Stretch::of::<T>(query)).await
+}
+
+/// A page of what `table` has, newest first.
+pub(super) async fn page<T: DeserializeOwned>(
+    pool: &AnyPool,
+    table: &'static str,
+    wanted: Stretch,
+) -> Result<Page<T>, ControlError> {
+    let limit = usize::try_from(wanted.limit.unwrap_or(DEFAULT_PAGE)).unwrap_or(usize::MAX);
+    let mut sql = format!("SELECT id, body FROM {table} WHERE id < $1 AND id >= $2");
+    let mut values = vec![wanted.before, wanted.since];
+    for (column, value) in wanted.filters {
         values.push(value);
         let filter = format!(" AND {column} = ${}", values.len());
         sql.push_str(&filter);
@@ -132,7 +194,7 @@ async fn page<T: Shelved>(pool: &AnyPool, query: &RecordQuery) -> Result<Page<T>
     rows.truncate(limit);
     let id = |row: &sqlx::any::AnyRow| row.try_get::<String, _>(0).ok();
     let next = rows.last().filter(|_| has_more).and_then(id);
-    Ok(Page { items: rows.iter().filter_map(record).collect(), next })
+    Ok(Page { items: rows.iter().filter_map(|row| record(table, row)).collect(), next })
 }
 
 async fn one<T: Shelved>(
@@ -142,18 +204,17 @@ async fn one<T: Shelved>(
     let sql = format!("SELECT id, body FROM {} WHERE id = $1", T::TABLE);
     let select = sqlx::query(AssertSqlSafe(sql)).bind(id.clone());
     let row = select.fetch_optional(pool).await.map_err(|error| unreadable(&error))?;
-    row.as_ref().and_then(record).ok_or(ControlError::NotFound { what, name: id })
+    let found = row.as_ref().and_then(|row| record(T::TABLE, row));
+    found.ok_or(ControlError::NotFound { what, name: id })
 }
 
-fn record<T: Shelved>(row: &sqlx::any::AnyRow) -> Option<T> {
+fn record<T: DeserializeOwned>(table: &'static str, row: &sqlx::any::AnyRow) -> Option<T> {
     let body: String = row.try_get(1).ok()?;
     let record = serde_json::from_str(&body);
-    record
-        .inspect_err(|error| tracing::error!(%error, table = T::TABLE, "a record is unreadable"))
-        .ok()
+    record.inspect_err(|error| tracing::error!(%error, table, "a record is unreadable")).ok()
 }
 
-fn unreadable(error: &sqlx::Error) -> ControlError {
+pub(super) fn unreadable(error: &sqlx::Error) -> ControlError {
     ControlError::Unstored {
         detail: format!("records cannot be read now: {}", super::in_words(error)),
     }
@@ -166,8 +227,16 @@ pub struct Retention {
     pub legs: u32,
     /// Two-party calls.
     pub calls: u32,
+    /// Rooms.
+    pub rooms: u32,
     /// Commands.
     pub audit: u32,
+    /// What happened.
+    pub events: u32,
+    /// How many events at most.
+    pub most_events: u64,
+    /// What webhooks were told.
+    pub deliveries: u32,
 }
 
 /// Deletes what is too old, some at a time, so that nobody waits for long; true if there may be more.
@@ -181,7 +250,9 @@ pub(super) async fn forget(
     for (days, table, from) in [
         (retention.legs, LegRecord::TABLE, <LegRecord as Shelved>::from as fn(Timestamp) -> String),
         (retention.calls, CallRecord::TABLE, <CallRecord as Shelved>::from),
+        (retention.rooms, RoomRecord::TABLE, <RoomRecord as Shelved>::from),
         (retention.audit, AuditEntry::TABLE, <AuditEntry as Shelved>::from),
+        (retention.deliveries, deliveries::TABLE, deliveries::from),
     ] {
         let Some(before) = (days > 0).then(|| old(days).ok()).flatten() else { continue };
         let sql = format!(
@@ -190,12 +261,20 @@ pub(super) async fn forget(
         let gone = sqlx::query(AssertSqlSafe(sql)).bind(from(before)).execute(pool).await?;
         has_more |= gone.rows_affected() == AT_ONCE;
     }
+    if let Some(before) = (retention.events > 0).then(|| old(retention.events).ok()).flatten() {
+        has_more |= events::forget(pool, before).await?;
+    }
+    if retention.most_events > 0 {
+        has_more |= events::forget_beyond(pool, retention.most_events).await?;
+    }
     Ok(has_more)
 }
 
 const PUT_LEG: &str = "INSERT INTO legs (id, call_id, room_id, user_name, trunk, body) \
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING";
 const PUT_CALL: &str = "INSERT INTO calls (id, body) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+const PUT_ROOM: &str =
+    "INSERT INTO rooms (id, name, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
 const PUT_AUDIT: &str =
     "INSERT INTO audit (id, key_id, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
 /// Items on a page where nobody says.

@@ -1,10 +1,18 @@
 use std::os::unix::fs::PermissionsExt as _;
 
-use api::archive::{Change, Desk, Read, Record, StoreFailure};
+use api::archive::{
+    Change, Desk, EventQuery, EventSpan, KeptDelivery, Progress, Read, Record, StoreFailure,
+    Unfinished,
+};
 use api::control::ControlError;
-use api::id::{ApiKeyId, AuditId, LegId};
-use api::model::{AuditEntry, LegRecord, Page, RecordQuery};
+use api::event::{Data, EventType, Happened};
+use api::events::{EventLog, Filter, Gone, LogSettings, first_seq};
+use api::id::{ApiKeyId, AuditId, DeliveryId, LegId, RoomId};
+use api::model::{
+    AuditEntry, Delivery, DeliveryQuery, DeliveryState, LegRecord, Page, RecordQuery, RoomRecord,
+};
 use api::samples;
+use jiff::Timestamp;
 
 use super::*;
 use postgres::Postgres;
@@ -33,6 +41,11 @@ impl Home {
 
     async fn open(&self) -> Store {
         Store::open(&self.place).await.unwrap()
+    }
+
+    /// The numbers of the events that are stored.
+    async fn span(&self) -> Option<EventSpan> {
+        self.open().await.events().await.unwrap()
     }
 
     /// Opens it, and closes it when `work` is done and what it asked for is stored.
@@ -65,6 +78,11 @@ on_both!(
     records_are_read_by_pages_newest_first,
     records_are_found_by_what_they_have,
     what_is_too_old_is_forgotten,
+    rooms_are_found_by_their_name,
+    the_log_goes_on_over_a_restart_and_is_read_beyond_the_ring,
+    a_reader_that_resumes_gets_what_it_missed_over_a_restart,
+    events_that_are_too_old_or_too_many_are_forgotten,
+    what_a_webhook_is_still_to_be_told_is_there_after_a_restart,
 );
 
 fn document(name: &str, revision: u64) -> Document {
@@ -138,8 +156,8 @@ async fn records_are_found_by_what_they_have(home: Home) {
         let by = |user: &str| RecordQuery { user: Some(user.to_owned()), ..RecordQuery::default() };
         let anna = read(desk, by("anna")).await.items.len();
         let nobody = read(desk, by("' OR 1 = 1 --")).await.items.len();
-        let since = jiff::Timestamp::from_millisecond(2).ok();
-        let until = jiff::Timestamp::from_millisecond(4).ok();
+        let since = Timestamp::from_millisecond(2).ok();
+        let until = Timestamp::from_millisecond(4).ok();
         let within = read(desk, RecordQuery { since, until, ..RecordQuery::default() }).await;
         let key = Some(ApiKeyId::new(1, 1));
         let query = RecordQuery { key, ..RecordQuery::default() };
@@ -156,7 +174,7 @@ async fn records_are_found_by_what_they_have(home: Home) {
 }
 
 async fn what_is_too_old_is_forgotten(home: Home) {
-    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap();
     let young = LegRecord { id: LegId::new(now, 1), ..samples::leg_record() };
     home.with(FOR_GOOD, async |desk| note(desk, legs(1200).chain([young.clone()]))).await;
 
@@ -175,6 +193,208 @@ async fn what_is_too_old_is_forgotten(home: Home) {
         .await;
 
     assert_eq!(left, [young]);
+}
+
+async fn rooms_are_found_by_their_name(home: Home) {
+    let made = async |desk: &Desk| {
+        for (at, name) in [(1, "board"), (2, "lobby"), (3, "board")] {
+            let (id, name) = (RoomId::new(at, 0), name.to_owned());
+            let room = RoomRecord { id, name, ..samples::room_record() };
+            desk.note(Record::Room(Box::new(room)));
+        }
+    };
+    home.with(FOR_GOOD, made).await;
+
+    let asked = async |desk: &Desk| {
+        let query = RecordQuery { name: Some("board".to_owned()), ..RecordQuery::default() };
+        let page = desk.read(|reply| Read::Rooms(query, reply)).await.unwrap();
+        let one = desk.read(|reply| Read::Room(RoomId::new(2, 0), reply)).await.unwrap();
+        (page.items.iter().map(|room| room.id).collect::<Vec<_>>(), one.name)
+    };
+    let found = home.with(FOR_GOOD, asked).await;
+
+    assert_eq!(found, (vec![RoomId::new(3, 0), RoomId::new(1, 0)], "lobby".to_owned()));
+}
+
+/// The log of a run that begins at `unix_ms`, where so much is stored.
+fn log_of(desk: &Desk, unix_ms: u64, stored: Option<EventSpan>) -> EventLog {
+    let first_seq = first_seq(unix_ms, stored);
+    EventLog::kept(LogSettings { capacity: 1, first_seq, seed: 7 }, desk.clone(), stored)
+}
+
+fn happened(kind: EventType, room: u64) -> Happened {
+    let (time, data) = (Timestamp::UNIX_EPOCH, Data::of(&"x"));
+    let room = Some(RoomId::new(room, 0));
+    Happened { kind, time, room, leg: None, call: None, data }
+}
+
+async fn the_log_goes_on_over_a_restart_and_is_read_beyond_the_ring(home: Home) {
+    let first = async |desk: &Desk| {
+        let log = log_of(desk, 1, None);
+        // More than the ring holds and than are read at once; the queue takes some thousands.
+        for at in 0..21_000 {
+            let kind = if at == 7 { EventType::RoomEnded } else { EventType::RoomCreated };
+            log.push(happened(kind, at % 2));
+            if at % 2000 == 0 {
+                stored_up_to(&log, desk).await;
+            }
+        }
+        stored_up_to(&log, desk).await;
+        let page = log.page(None, 1, &Filter::default()).await.unwrap();
+        assert_eq!(page.items[0].seq, 1, "the ring has lost it");
+        log.newest()
+    };
+    let newest = home.with(FOR_GOOD, first).await;
+    let stored = home.span().await;
+
+    let second = async |desk: &Desk| {
+        let log = log_of(desk, 1, stored);
+        let next = log.push(happened(EventType::RoomUpdated, 1)).seq;
+        let of = |filter: Filter| {
+            let log = log.clone();
+            async move {
+                let (mut seqs, mut place) = (Vec::new(), None);
+                loop {
+                    let page = log.page(place, 500, &filter).await.unwrap();
+                    seqs.extend(page.items.iter().map(|event| event.seq));
+                    place = Some(page.last_seq);
+                    if page.next.is_none() || seqs.len() >= 500 {
+                        return seqs;
+                    }
+                }
+            }
+        };
+        let ended = vec![EventType::RoomEnded];
+        let by_kind = of(Filter { kinds: ended, ..Filter::default() }).await;
+        let room = Some(RoomId::new(1, 0));
+        let by_room = of(Filter { room, ..Filter::default() }).await;
+        let kinds = vec![EventType::RoomUpdated];
+        let last = of(Filter { kinds, room, ..Filter::default() }).await;
+        let page = log.page(Some(newest), 10, &Filter::default()).await.unwrap();
+        let one = log.event(3).await.unwrap().map(|event| (event.seq, event.kind));
+        (next, by_kind, by_room, last, page.items.len(), one)
+    };
+    let (next, by_kind, by_room, last, missed, one) = home.with(FOR_GOOD, second).await;
+
+    assert!(next > newest, "{next}");
+    assert_eq!(by_kind, [8]);
+    assert_eq!((by_room.len(), by_room[..3].to_vec()), (500, vec![2, 4, 6]));
+    assert_eq!((last, missed), (vec![next], 1));
+    assert_eq!(one, Some((3, EventType::RoomCreated)));
+}
+
+/// Waits until all that was pushed is stored.
+async fn stored_up_to(log: &EventLog, desk: &Desk) {
+    let newest = log.newest();
+    let query = EventQuery {
+        after: newest - 1,
+        before: newest + 1,
+        limit: 1,
+        room: None,
+        leg: None,
+        call: None,
+    };
+    while desk.read(|reply| Read::Events(query, reply)).await.unwrap().items.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn a_reader_that_resumes_gets_what_it_missed_over_a_restart(home: Home) {
+    let first = async |desk: &Desk| {
+        let log = log_of(desk, 1, None);
+        for _ in 0..3 {
+            log.push(happened(EventType::RoomCreated, 1));
+        }
+    };
+    home.with(FOR_GOOD, first).await;
+    let stored = home.span().await;
+
+    let second = async |desk: &Desk| {
+        let log = log_of(desk, 5_000_000_000, stored);
+        let mut reader = log.reader(Some(1), Filter::default()).unwrap();
+        let unknown = log.reader(Some(6_000_000_000), Filter::default()).map(drop);
+        log.push(happened(EventType::RoomEnded, 1));
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.push(reader.next().await.unwrap().seq);
+        }
+        (seen, unknown)
+    };
+    let (seen, unknown) = home.with(FOR_GOOD, second).await;
+
+    assert_eq!(seen, [2, 3, 5_000_000_000]);
+    assert!(matches!(unknown, Err(Gone::Unknown { .. })), "{unknown:?}");
+}
+
+async fn events_that_are_too_old_or_too_many_are_forgotten(home: Home) {
+    let made = async |desk: &Desk| {
+        let log = log_of(desk, 1, None);
+        for _ in 0..10 {
+            log.push(happened(EventType::RoomCreated, 1)); // in 1970
+        }
+        let now = Timestamp::now();
+        for _ in 0..10 {
+            log.push(Happened { time: now, ..happened(EventType::RoomEnded, 1) });
+        }
+    };
+    home.with(FOR_GOOD, made).await;
+
+    let left = async |desk: &Desk, wanted: usize| {
+        let query =
+            EventQuery { after: 0, before: 100, limit: 100, room: None, leg: None, call: None };
+        loop {
+            let stretch = desk.read(|reply| Read::Events(query, reply)).await.unwrap();
+            if stretch.items.len() == wanted {
+                return stretch.oldest;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let by_age = Retention { events: 1, ..FOR_GOOD };
+    let young = home.with(by_age, async |desk| left(desk, 10).await).await;
+    let by_count = Retention { most_events: 4, ..FOR_GOOD };
+    let few = home.with(by_count, async |desk| left(desk, 4).await).await;
+
+    assert_eq!((young, few), (Some(11), Some(17)));
+}
+
+async fn what_a_webhook_is_still_to_be_told_is_there_after_a_restart(home: Home) {
+    let webhook = samples::delivery().webhook;
+    let delivery = |at: u64, state: DeliveryState| KeptDelivery {
+        delivery: Delivery { id: DeliveryId::new(at, 0), state, ..samples::delivery() },
+        payload: Some("{}".into()),
+        tries: 3,
+    };
+    let pending = delivery(2, DeliveryState::Pending);
+    let cursor = Document {
+        kind: DocumentKind::WebhookCursor,
+        name: webhook.to_string(),
+        revision: 9,
+        body: "{}".to_owned(),
+    };
+    let made = async |desk: &Desk| {
+        let deliveries = vec![delivery(1, DeliveryState::Delivered), pending.clone()];
+        let progress = Progress { cursor: Some(cursor.clone()), deliveries };
+        desk.advance(progress).unwrap().await.unwrap().unwrap();
+    };
+    home.with(FOR_GOOD, made).await;
+
+    let found = async |desk: &Desk| {
+        let unfinished = desk.read(|reply| Read::Unfinished(webhook, reply)).await.unwrap();
+        let query =
+            DeliveryQuery { state: Some(DeliveryState::Delivered), ..DeliveryQuery::default() };
+        let read = |reply| Read::Deliveries(webhook, Box::new(query), reply);
+        let delivered = desk.read(read).await.unwrap().items;
+        let gone = Change::Remove(DocumentKind::Webhook, webhook.to_string());
+        desk.put(gone).unwrap().await.unwrap().unwrap();
+        let nothing = desk.read(|reply| Read::Unfinished(webhook, reply)).await.unwrap();
+        (unfinished, delivered, nothing)
+    };
+    let (unfinished, delivered, nothing) = home.with(FOR_GOOD, found).await;
+
+    assert_eq!(unfinished, Unfinished { cursor: Some(cursor), deliveries: vec![pending] });
+    assert_eq!(delivered.iter().map(|one| one.id).collect::<Vec<_>>(), [DeliveryId::new(1, 0)]);
+    assert_eq!(nothing, Unfinished::default());
 }
 
 #[tokio::test]
@@ -286,4 +506,5 @@ async fn no_database_is_said_in_words_that_help() {
     assert!(error.contains("--database"), "{error}");
 }
 
-const FOR_GOOD: Retention = Retention { legs: 0, calls: 0, audit: 0 };
+const FOR_GOOD: Retention =
+    Retention { legs: 0, calls: 0, rooms: 0, audit: 0, events: 0, most_events: 0, deliveries: 0 };

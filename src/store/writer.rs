@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::archive::{self, Change, Desk, Document, Order, Queues, Read, Record, StoreFailure, Work};
+use api::archive::{
+    self, Change, Deed, Desk, Document, DocumentKind, Order, Progress, Queues, Read, Record,
+    StoreFailure, Work,
+};
 use jiff::Timestamp;
 use sqlx::{Any, AnyPool, Transaction};
 use tokio::sync::mpsc;
@@ -16,7 +19,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::records::{self, Retention};
-use super::{Store, in_words};
+use super::{Store, deliveries, in_words};
 
 /// Stores what comes over the desk, until every [`Desk`] is gone.
 #[derive(Debug)]
@@ -25,10 +28,12 @@ pub struct Writer {
     orders: mpsc::Receiver<Order>,
     records: mpsc::Receiver<Record>,
     lost: Arc<AtomicU64>,
+    /// How many of those the log was told of.
+    lost_told: u64,
     retention: Retention,
     /// Records that are still to be written.
     backlog: VecDeque<Record>,
-    /// When they are tried again.
+    /// When they are written, or tried again.
     again_at: Option<Instant>,
 }
 
@@ -54,7 +59,9 @@ pub fn staff(store: Store, retention: Retention) -> (Desk, Writer, Reader) {
     let Work { orders, records, reads, lost } = work;
     let reader = Reader { pool: store.pool.clone(), reads };
     let (backlog, again_at) = (VecDeque::new(), None);
-    (desk, Writer { store, orders, records, lost, retention, backlog, again_at }, reader)
+    let writer =
+        Writer { store, orders, records, lost, lost_told: 0, retention, backlog, again_at };
+    (desk, writer, reader)
 }
 
 impl Reader {
@@ -80,12 +87,16 @@ impl Writer {
         let mut tidy = interval(TIDY);
         loop {
             let has_room = self.backlog.len() < BACKLOG;
+            let mut is_due = false;
             tokio::select! {
                 taken = self.orders.recv_many(&mut batch, BATCH) => if taken == 0 { break },
                 taken = self.records.recv_many(&mut noted, BATCH), if has_room => {
                     if taken == 0 { break }
                 }
-                () = until(self.again_at) => self.again_at = None,
+                () = until(self.again_at) => {
+                    self.again_at = None;
+                    is_due = true;
+                }
                 _ = tidy.tick() => if self.tidy_up().await { tidy.reset_after(SOON) },
             }
             self.backlog.extend(noted.drain(..));
@@ -95,8 +106,10 @@ impl Writer {
                     drop(order.done.send(answer.clone())); // who asked may have gone
                 }
             }
-            if self.again_at.is_none() {
+            if is_due {
                 self.write_records().await;
+            } else if self.again_at.is_none() && !self.backlog.is_empty() {
+                self.again_at = Some(Instant::now() + GATHER);
             }
         }
         self.finish().await;
@@ -148,9 +161,10 @@ impl Writer {
 
     /// Writes some records; those that cannot be written stay, and are tried again after a while.
     async fn write_records(&mut self) -> bool {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            warn!(lost, "records were lost, since the store is too slow");
+        let lost = self.lost.load(Ordering::Relaxed);
+        if lost > self.lost_told {
+            let lost = lost - std::mem::replace(&mut self.lost_told, lost);
+            warn!(lost, "records or events were lost, since the store is too slow");
         }
         let some = self.backlog.len().min(BATCH);
         if some == 0 {
@@ -202,7 +216,11 @@ async fn until(at: Option<Instant>) {
 async fn write(pool: &AnyPool, batch: &[Order]) -> Result<(), Failed> {
     let mut transaction = pool.begin().await.map_err(Failed::Surely)?;
     for order in batch {
-        make(&mut transaction, &order.change).await.map_err(Failed::Surely)?;
+        let made = match &order.deed {
+            Deed::Change(change) => make(&mut transaction, change).await,
+            Deed::Progress(progress) => advance(&mut transaction, progress).await,
+        };
+        made.map_err(Failed::Surely)?;
     }
     transaction.commit().await.map_err(|error| {
         let has_answered = error.as_database_error().is_some();
@@ -210,7 +228,23 @@ async fn write(pool: &AnyPool, batch: &[Order]) -> Result<(), Failed> {
     })
 }
 
+async fn advance(
+    transaction: &mut Transaction<'_, Any>,
+    progress: &Progress,
+) -> Result<(), sqlx::Error> {
+    for delivery in &progress.deliveries {
+        deliveries::put(delivery).execute(&mut **transaction).await?;
+    }
+    let Some(cursor) = &progress.cursor else { return Ok(()) };
+    make(transaction, &Change::Put(cursor.clone())).await
+}
+
 async fn make(transaction: &mut Transaction<'_, Any>, change: &Change) -> Result<(), sqlx::Error> {
+    if let Change::Remove(DocumentKind::Webhook, name) = change {
+        for query in deliveries::remove(name) {
+            query.execute(&mut **transaction).await?;
+        }
+    }
     let query = match change {
         Change::Put(Document { kind, name, revision, body }) => sqlx::query(PUT)
             .bind(kind.as_str())
@@ -237,6 +271,8 @@ const QUEUES: Queues = Queues { orders: 1024, records: 8192, reads: 256 };
 const BATCH: usize = 256;
 /// Records that are held while the database is away; then those that come are held in their queue, and then lost.
 const BACKLOG: usize = 8192;
+/// How long records are waited for that are to be written with the first: a disk is synchronised twenty times a second at most.
+const GATHER: Duration = Duration::from_millis(50);
 /// Pages that are read at once.
 const READERS: usize = 3;
 /// How long a transaction may take.

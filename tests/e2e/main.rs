@@ -61,4 +61,5 @@ mod timers;
 mod transfer;
 mod trunks;
 mod watchers;
+mod webhooks;
 mod wire;

@@ -99,6 +99,68 @@ pub struct CallRecord {
     pub sip: Option<SipFailure>,
 }
 
+/// A room that is over.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
+pub struct RoomRecord {
+    /// Its id while it was open.
+    pub id: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Who made it.
+    pub created_by: RoomOrigin,
+    /// Who sat in it first, or rang there: of a room that a caller made, that caller.
+    pub first_leg: Option<LegId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// From one to the other.
+    pub duration_s: f64,
+    /// Why it ended.
+    pub end_reason: RoomEndReason,
+    /// Legs that joined it, each as often as it came. Their records are at `/v1/records/rooms/{room}/legs`.
+    pub participants: u32,
+    /// Most of them at once.
+    pub peak_participants: u32,
+    /// Who was refused, by the `reason` of `room.join_rejected`.
+    pub refused: Vec<RefusedJoins>,
+}
+
+/// Who makes a room.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomOrigin {
+    /// `POST /v1/rooms`; the audit says by which key.
+    Api,
+    /// Somebody who dialled out into a room that was not there.
+    DialOut,
+    /// A caller.
+    Caller,
+    /// A caller of the conference factory.
+    Factory,
+}
+
+/// Why a room ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomEndReason {
+    /// The last participant left.
+    Empty,
+    /// It was ended over the API.
+    Ended,
+    /// The bridge stopped.
+    Shutdown,
+}
+
+/// How many were refused for the same reason.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct RefusedJoins {
+    /// As in `room.join_rejected`.
+    pub reason: String,
+    /// How many.
+    pub count: u32,
+}
+
 /// A command that came over the API: everything but what only reads.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct AuditEntry {
@@ -140,15 +202,17 @@ pub struct RecordQuery {
     pub call: Option<CallId>,
     /// Legs of this room (its id).
     pub room: Option<RoomId>,
+    /// Rooms of this name.
+    pub name: Option<String>,
     /// Legs of this user.
     pub user: Option<String>,
     /// Legs through this trunk.
     pub trunk: Option<String>,
     /// Commands of this key.
     pub key: Option<ApiKeyId>,
-    /// `json` (a page), or all that there are as `jsonl` (a JSON object a line) or `csv`.
-    #[param(default = "json")]
-    pub format: RecordFormat,
+    /// `json` (a page), or all that there are as `jsonl` (a JSON object a line) or `csv`; without it, as `Accept` says.
+    #[param(default = "json", value_type = Option<RecordFormat>)]
+    pub format: Option<RecordFormat>,
 }
 
 /// How records are written.

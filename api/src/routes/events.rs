@@ -76,8 +76,9 @@ struct StreamQuery {
 
 /// Read the event log
 ///
-/// Oldest first, unlike other lists, because it is read forward: go on with `cursor` = `next`, and later with `last_seq`.
-/// A cursor older than what is kept answers 410; read the resources again and go on from `last_seq` of a page without cursor.
+/// Oldest first, unlike other lists, because it is read forward: go on with `cursor` = `next`, and later with `last_seq`. It
+/// goes back over restarts as far as `records.events_days` says; a page may be short, or empty, and have a `next`. A cursor
+/// older than what is kept answers 410: read the resources again and follow the stream, which says where it begins.
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "listEvents", params(ListQuery),
     responses((status = OK, body = EventPage),
         (status = GONE, description = "The cursor is not a place in what is kept")))]
@@ -94,14 +95,14 @@ async fn list(
     let after = cursor.or_else(|| before(query.from_seq));
     let filter = filter(&control, query.r#type, query.room).await?;
     let filter = Filter { leg: query.leg, call: query.call, ..filter };
-    let page = log.page(after, usize::try_from(limit).unwrap_or(usize::MAX), &filter)?;
+    let page = log.page(after, usize::try_from(limit).unwrap_or(usize::MAX), &filter).await?;
     Ok(Json(page))
 }
 
 /// Follow the event log
 ///
 /// Server-sent events. The first message is `ready` and says where the stream begins; each event of the log is an
-/// unnamed message whose `id` is its `seq`, so `Last-Event-ID` resumes without a gap. With `levels=true`, `levels` messages
+/// unnamed message whose `id` is its `seq`, so `Last-Event-ID` resumes without a gap, also after a restart of the bridge. With `levels=true`, `levels` messages
 /// carry what is loud. A reader that is too slow gets `closed` with the reason, and can resume.
 #[utoipa::path(get, path = "/events/stream", tag = "events", operation_id = "streamEvents",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "`seq` of the last event seen")),
@@ -160,7 +161,7 @@ async fn filter(
     let mut filter = Filter::default();
     for pattern in kinds.iter().flat_map(|kinds| kinds.split(',')) {
         let known = filter.kinds.len();
-        filter.kinds.extend(EventType::ALL.iter().filter(|kind| is_like(**kind, pattern.trim())));
+        filter.kinds.extend(EventType::ALL.iter().filter(|kind| kind.is_like(pattern.trim())));
         if filter.kinds.len() == known {
             return Err(in_query("type", format!("no event type is like {pattern:?}")));
         }
@@ -170,13 +171,6 @@ async fn filter(
         None => None,
     };
     Ok(filter)
-}
-
-fn is_like(kind: EventType, pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => kind.as_str().starts_with(start),
-        None => kind.as_str() == pattern,
-    }
 }
 
 async fn room_id(control: &Control, room: String) -> Result<RoomId, ApiError> {
@@ -264,6 +258,7 @@ fn closed(cut: &Cut) -> Message {
     let (code, last) = match cut {
         Cut::Slow { last } => ("slow_reader", last),
         Cut::Lost { last } => ("events_lost", last),
+        Cut::Unread { last, .. } => ("store_unavailable", last),
         Cut::Closed { last } => ("stopping", last),
     };
     let closed =

@@ -20,6 +20,7 @@ mod rooms;
 mod routing;
 mod trunks;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ use crate::events::EventLog;
 use crate::extract::{Json, MaxUpload};
 use crate::idempotency::{Answers, replay};
 use crate::model::Trace;
+use crate::webhooks::Webhooks;
 use crate::{openapi, pcapng};
 
 /// What the API stands on.
@@ -54,6 +56,8 @@ pub struct Api {
     pub keys: Keys,
     /// Where what must survive a restart is handed in.
     pub desk: Desk,
+    /// Who is told of events by HTTP.
+    pub webhooks: Webhooks,
     /// Limits.
     pub settings: Settings,
 }
@@ -89,6 +93,7 @@ pub(crate) struct Shared {
     log: EventLog,
     keys: Keys,
     desk: Desk,
+    webhooks: Webhooks,
     streams: Streams,
     max_upload: MaxUpload,
 }
@@ -102,14 +107,14 @@ pub(crate) struct Streams {
 
 /// Every route of the API and the operator page, ready to serve or to call in a test.
 pub fn router(api: Api) -> Router {
-    let Api { control, log, keys, desk, settings } = api;
+    let Api { control, log, keys, desk, webhooks, settings } = api;
     let gate = Gate { keys: keys.clone(), control: control.clone(), desk: desk.clone() };
     let streams = Streams {
         seats: Arc::new(Semaphore::new(settings.max_streams)),
         max: settings.max_streams,
     };
     let max_upload = MaxUpload(settings.max_upload);
-    let shared = Shared { control, log, keys, desk, streams, max_upload };
+    let shared = Shared { control, log, keys, desk, webhooks, streams, max_upload };
     let answers = Answers::new(settings.idempotency_keys);
     let (v1, metrics) = (v1(&settings), OpenApiRouter::new().merge(node::metrics()));
     let document = openapi::document(
@@ -151,7 +156,8 @@ fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
         .merge(users::routes())
         .merge(trunks::routes())
         .merge(routing::routes())
-        .merge(events::routes());
+        .merge(events::routes())
+        .merge(webhooks::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }
 

@@ -9,10 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Shared;
+use crate::archive::Desk;
 use crate::control::{Command, Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::model::{Node, Page, PageQuery, Readiness};
+use crate::webhooks::Webhooks;
 
 /// What anybody may ask.
 pub(super) fn open() -> OpenApiRouter<Shared> {
@@ -59,8 +61,14 @@ async fn ready(State(control): State<Control>) -> Result<Response, ApiError> {
 /// Prometheus text. Needs an admin key unless the settings open it.
 #[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "getMetrics",
     responses((status = OK, body = String, content_type = "text/plain; version=0.0.4")))]
-async fn figures(State(control): State<Control>) -> Result<Response, ApiError> {
-    let text = control.ask(|reply| Command::Metrics { reply }).await?;
+async fn figures(
+    State(control): State<Control>,
+    State(desk): State<Desk>,
+    State(webhooks): State<Webhooks>,
+) -> Result<Response, ApiError> {
+    let mut text = control.ask(|reply| Command::Metrics { reply }).await?;
+    text.push_str(&desk.metrics());
+    text.push_str(&webhooks.metrics());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

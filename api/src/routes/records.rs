@@ -1,8 +1,11 @@
-//! `/v1/records`: calls that are over. `/v1/audit`: who commanded what.
+//! `/v1/records`: calls and rooms that are over. `/v1/audit`: who commanded what.
+//!
+//! Each list is a page, or all of it as CSV or as a JSON object a line, by `format` or by `Accept`: read page by page, as fast
+//! as the client takes it.
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
@@ -15,8 +18,10 @@ use crate::archive::{Desk, Read};
 use crate::control::{ControlError, Reply};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::id::{AuditId, CallId, LegId};
-use crate::model::{AuditEntry, CallRecord, LegRecord, Page, RecordFormat, RecordQuery};
+use crate::id::{AuditId, CallId, LegId, RoomId};
+use crate::model::{
+    AuditEntry, CallRecord, LegRecord, Page, RecordFormat, RecordQuery, RoomRecord,
+};
 use crate::validate::MAX_PAGE;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -25,6 +30,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(leg))
         .routes(routes!(calls))
         .routes(routes!(call))
+        .routes(routes!(rooms))
+        .routes(routes!(room))
+        .routes(routes!(room_legs))
         .routes(routes!(audit))
 }
 
@@ -33,12 +41,13 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// Newest first, for as long as `records.legs_days` says. As `jsonl` or `csv` all that fit, not only a page.
 #[utoipa::path(get, path = "/records/legs", tag = "records", operation_id = "listLegRecords",
     params(RecordQuery), responses((status = OK, content(
-        (Page<LegRecord> = "application/json"), (String = "application/jsonl"), (String = "text/csv")))))]
+        (Page<LegRecord> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
 async fn legs(
     State(desk): State<Desk>,
+    headers: HeaderMap,
     Params(query): Params<RecordQuery>,
 ) -> Result<Response, ApiError> {
-    let query = query.checked::<LegId>(&["call", "room", "user", "trunk"])?;
+    let query = query.accepted_by(&headers).checked::<LegId>(&["call", "room", "user", "trunk"])?;
     listed(desk, query, Read::Legs).await
 }
 
@@ -57,12 +66,13 @@ async fn leg(
 /// Newest first, for as long as `records.calls_days` says. As `jsonl` or `csv` all that fit, not only a page.
 #[utoipa::path(get, path = "/records/calls", tag = "records", operation_id = "listCallRecords",
     params(RecordQuery), responses((status = OK, content(
-        (Page<CallRecord> = "application/json"), (String = "application/jsonl"), (String = "text/csv")))))]
+        (Page<CallRecord> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
 async fn calls(
     State(desk): State<Desk>,
+    headers: HeaderMap,
     Params(query): Params<RecordQuery>,
 ) -> Result<Response, ApiError> {
-    let query = query.checked::<CallId>(&[])?;
+    let query = query.accepted_by(&headers).checked::<CallId>(&[])?;
     listed(desk, query, Read::Calls).await
 }
 
@@ -76,18 +86,62 @@ async fn call(
     Ok(Json(desk.read(|reply| Read::Call(call, reply)).await?))
 }
 
+/// List rooms that are over
+///
+/// Newest first, for as long as `records.rooms_days` says: who made each, when and why it ended, how many were in it and who was
+/// refused. As `jsonl` or `csv` all that fit, not only a page.
+#[utoipa::path(get, path = "/records/rooms", tag = "records", operation_id = "listRoomRecords",
+    params(RecordQuery), responses((status = OK, content(
+        (Page<RoomRecord> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
+async fn rooms(
+    State(desk): State<Desk>,
+    headers: HeaderMap,
+    Params(query): Params<RecordQuery>,
+) -> Result<Response, ApiError> {
+    let query = query.accepted_by(&headers).checked::<RoomId>(&["name"])?;
+    listed(desk, query, Read::Rooms).await
+}
+
+/// Show a room that is over
+#[utoipa::path(get, path = "/records/rooms/{room}", tag = "records", operation_id = "getRoomRecord",
+    params(("room" = RoomId, Path)), responses((status = OK, body = RoomRecord)))]
+async fn room(
+    State(desk): State<Desk>,
+    Path(room): Path<RoomId>,
+) -> Result<Json<RoomRecord>, ApiError> {
+    Ok(Json(desk.read(|reply| Read::Room(room, reply)).await?))
+}
+
+/// List the legs of a room
+///
+/// Those that are over and sat in it last, newest first; the room may still be open. As `jsonl` or `csv` all that fit.
+#[utoipa::path(get, path = "/records/rooms/{room}/legs", tag = "records",
+    operation_id = "listRoomLegRecords", params(("room" = RoomId, Path), RecordQuery),
+    responses((status = OK, content(
+        (Page<LegRecord> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
+async fn room_legs(
+    State(desk): State<Desk>,
+    Path(room): Path<RoomId>,
+    headers: HeaderMap,
+    Params(query): Params<RecordQuery>,
+) -> Result<Response, ApiError> {
+    let query = query.accepted_by(&headers).checked::<LegId>(&["user", "trunk"])?;
+    listed(desk, RecordQuery { room: Some(room), ..query }, Read::Legs).await
+}
+
 /// List commands
 ///
 /// Everything that came over the API but what only reads, newest first, for as long as `records.audit_days` says, with the key
 /// and how it was answered. As `jsonl` or `csv` all that fit, not only a page. Needs an admin key.
 #[utoipa::path(get, path = "/audit", tag = "records", operation_id = "listAudit",
     params(RecordQuery), responses((status = OK, content(
-        (Page<AuditEntry> = "application/json"), (String = "application/jsonl"), (String = "text/csv")))))]
+        (Page<AuditEntry> = "application/json"), (String = "application/x-ndjson"), (String = "text/csv")))))]
 async fn audit(
     State(desk): State<Desk>,
+    headers: HeaderMap,
     Params(query): Params<RecordQuery>,
 ) -> Result<Response, ApiError> {
-    let query = query.checked::<AuditId>(&["key"])?;
+    let query = query.accepted_by(&headers).checked::<AuditId>(&["key"])?;
     listed(desk, query, Read::Audit).await
 }
 
@@ -99,11 +153,11 @@ async fn listed<T: Serialize + Send + 'static>(
     query: RecordQuery,
     ask: Ask<T>,
 ) -> Result<Response, ApiError> {
-    let (kind, write): (_, fn(&T, bool) -> String) = match query.format {
+    let (kind, write): (_, fn(&T, bool) -> String) = match query.format.unwrap_or_default() {
         RecordFormat::Json => {
             return Ok(Json(desk.read(|reply| ask(query, reply)).await?).into_response());
         }
-        RecordFormat::Jsonl => ("application/jsonl", |record, _| line(record)),
+        RecordFormat::Jsonl => ("application/x-ndjson", |record, _| line(record)),
         RecordFormat::Csv => ("text/csv; charset=utf-8", row),
     };
     let left = query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -130,6 +184,23 @@ async fn listed<T: Serialize + Send + 'static>(
         }
     });
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pages)).into_response())
+}
+
+impl RecordQuery {
+    /// As what the client says it accepts, where the query says nothing.
+    fn accepted_by(self, headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+        let wanted = accepted.flat_map(|line| line.split(',')).find_map(|kind| {
+            match kind.split(';').next().unwrap_or_default().trim() {
+                "application/json" => Some(RecordFormat::Json),
+                "text/csv" => Some(RecordFormat::Csv),
+                "application/x-ndjson" | "application/jsonl" => Some(RecordFormat::Jsonl),
+                _ => None,
+            }
+        });
+        let format = self.format.or(wanted);
+        Self { format, ..self }
+    }
 }
 
 /// All the pages that fit, one after the other.
@@ -189,8 +260,10 @@ fn flatten(prefix: &str, value: &Value, fields: &mut Vec<(String, String)>) {
             Value::Null => fields.push((name, String::new())),
             Value::String(text) => fields.push((name, quoted(text))),
             Value::Array(items) => {
-                let items = items.iter().map(|item| item.as_str().unwrap_or_default());
-                fields.push((name, quoted(&items.collect::<Vec<_>>().join(" "))));
+                let text =
+                    |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+                let items: Vec<_> = items.iter().map(text).collect();
+                fields.push((name, quoted(&items.join(" "))));
             }
             Value::Bool(_) | Value::Number(_) => fields.push((name, value.to_string())),
         }
@@ -222,6 +295,13 @@ mod tests {
         let head = |text: &str| text.lines().next().unwrap().to_owned();
         assert_eq!(head(&first), head(&second));
         assert!(second.contains("\"Busy, \"\"really\"\"\""), "{second}");
+    }
+
+    #[test]
+    fn what_is_within_a_list_is_one_field() {
+        let row = row(&samples::room_record(), false);
+
+        assert!(row.contains(r#""{""count"":1,""reason"":""locked""}""#), "{row}");
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use api::archive::{self, Document, DocumentKind, Queues, Read, Record, Work};
+use api::archive::{
+    self, Document, DocumentKind, EventStretch, KeptDelivery, Queues, Read, Record, Unfinished,
+    Work,
+};
 use api::auth::Keys;
 use api::control::{self, Command, ControlError};
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
 use api::model::{Page, Pcm, Readiness};
+use api::webhooks::{self, Errand};
 use api::{Api, Settings, samples};
 use axum::Router;
 use axum::body::Body;
@@ -75,7 +79,14 @@ pub(crate) fn house_where(
     bridge.spawn(store(work, Arc::clone(&noted)));
     let (keys, settings) = (Keys::admin(KEY), Settings::default());
     keys.load(&[kept_key()]);
-    let api = Api { control, log, keys, desk, settings };
+    let (webhooks, mut errands) = webhooks::webhooks();
+    webhooks.load(&[kept_webhook()]);
+    bridge.spawn(async move {
+        while let Some(Errand { delivery, reply, .. }) = errands.recv().await {
+            reply.send(Ok(delivery.delivery));
+        }
+    });
+    let api = Api { control, log, keys, desk, webhooks, settings };
     House { router: api::router(api.clone()), api, asked, noted, _bridge: bridge }
 }
 
@@ -90,7 +101,13 @@ async fn store(mut work: Work, noted: Arc<Mutex<Vec<Record>>>) {
                 Read::Leg(_, reply) => reply.send(Ok(samples::leg_record())),
                 Read::Calls(_, reply) => reply.send(Ok(page(samples::call_record()))),
                 Read::Call(_, reply) => reply.send(Ok(samples::call_record())),
+                Read::Rooms(_, reply) => reply.send(Ok(page(samples::room_record()))),
+                Read::Room(_, reply) => reply.send(Ok(samples::room_record())),
                 Read::Audit(_, reply) => reply.send(Ok(page(samples::audit_entry()))),
+                Read::Deliveries(_, _, reply) => reply.send(Ok(page(samples::delivery()))),
+                Read::Delivery(_, reply) => reply.send(Ok(kept_delivery())),
+                Read::Unfinished(_, reply) => reply.send(Ok(Unfinished::default())),
+                Read::Events(_, reply) => reply.send(Ok(EventStretch { items: Vec::new(), oldest: None })),
             },
             else => return,
         }
@@ -98,6 +115,20 @@ async fn store(mut work: Work, noted: Arc<Mutex<Vec<Record>>>) {
 }
 
 pub(crate) const QUEUES: Queues = Queues { orders: 16, records: 64, reads: 16 };
+
+/// The sample delivery, as the store has it.
+fn kept_delivery() -> KeptDelivery {
+    KeptDelivery { delivery: samples::delivery(), payload: Some("{}".into()), tries: 1 }
+}
+
+/// The sample webhook, as the store has it.
+fn kept_webhook() -> Document {
+    let mut body = json!(samples::webhook());
+    body["secrets"] = json!([{"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "until": null}]);
+    body["since"] = json!(0);
+    let (kind, name) = (DocumentKind::Webhook, samples::webhook().id.to_string());
+    Document { kind, name, revision: 1, body: body.to_string() }
+}
 
 /// The sample key, as the store has it.
 fn kept_key() -> Document {

@@ -121,12 +121,25 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/records/legs/LEG", "", 200, ""),
     ("GET", "/v1/records/calls?format=csv", "", 200, ""),
     ("GET", "/v1/records/calls/CALL", "", 200, ""),
+    ("GET", "/v1/records/rooms?name=board", "", 200, ""),
+    ("GET", "/v1/records/rooms/ROOM", "", 200, ""),
+    ("GET", "/v1/records/rooms/ROOM/legs", "", 200, ""),
     ("GET", "/v1/audit?format=jsonl&limit=3", "", 200, ""),
     ("GET", "/v1/api_keys?limit=2", "", 200, ""),
     ("POST", "/v1/api_keys", r#"{"name":"k","scopes":["rooms:read"]}"#, 201, ""),
     ("GET", "/v1/api_keys/KEY", "", 200, ""),
     ("PATCH", "/v1/api_keys/KEY", r#"{"name":"k"}"#, 200, ""),
     ("DELETE", "/v1/api_keys/KEY", "", 204, ""),
+    ("GET", "/v1/webhooks?limit=2", "", 200, ""),
+    ("POST", "/v1/webhooks", r#"{"url":"https://a.test/b"}"#, 201, ""),
+    ("GET", "/v1/webhooks/WEBHOOK", "", 200, ""),
+    ("PATCH", "/v1/webhooks/WEBHOOK", r#"{"enabled":false}"#, 200, ""),
+    ("DELETE", "/v1/webhooks/WEBHOOK", "", 204, ""),
+    ("POST", "/v1/webhooks/WEBHOOK/rotate", "", 200, ""),
+    ("POST", "/v1/webhooks/WEBHOOK/test", "", 202, ""),
+    ("GET", "/v1/webhooks/WEBHOOK/deliveries?state=failed&type=room.ended", "", 200, ""),
+    ("GET", "/v1/webhooks/WEBHOOK/deliveries/DELIVERY", "", 200, ""),
+    ("POST", "/v1/webhooks/WEBHOOK/deliveries/DELIVERY/redeliver", "", 202, ""),
     ("GET", "/v1/users", "", 200, "ListUsers"),
     ("POST", "/v1/users", r#"{"name":"anna","password":"p"}"#, 201, "CreateUser"),
     ("GET", "/v1/users/anna", "", 200, "User { user: \"anna\""),
@@ -160,6 +173,9 @@ fn with_ids(path: &str) -> String {
     let path = path.replace("MESSAGE", &message);
     let path = path.replace("PLAYBACK", &samples::playback().id.to_string());
     let path = path.replace("KEY", &samples::api_key().id.to_string());
+    let path = path.replace("WEBHOOK", &samples::webhook().id.to_string());
+    let path = path.replace("DELIVERY", &samples::delivery().id.to_string());
+    let path = path.replace("ROOM", &samples::room().id.to_string());
     path.replace("REGISTRATION", &registration).replace("LEG", &leg).replace("CALL", &call)
 }
 
@@ -206,7 +222,8 @@ async fn the_document_lists_exactly_the_routes_there_are() {
                 .replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
             let path = path.replace("MESSAGE", "{message}").replace("USER", "{user}");
-            let path = path.replace("KEY", "{key}");
+            let path = path.replace("WEBHOOK", "{webhook}").replace("DELIVERY", "{delivery}");
+            let path = path.replace("KEY", "{key}").replace("ROOM", "{room}");
             (path.replace("LEG", "{leg}").replace("CALL", "{call}"), (*method).to_owned())
         })
         .collect();
@@ -232,6 +249,7 @@ async fn every_example_of_a_body_is_accepted() {
             let path = path.replace("{room}", "board").replace("{leg}", "LEG");
             let path = path.replace("{key}", "KEY").replace("{playback}", "PLAYBACK");
             let path = path.replace("{call}", "CALL");
+            let path = path.replace("{webhook}", "WEBHOOK");
             let method: Method = method.to_uppercase().parse().unwrap();
 
             let answer = house.call(request(method, &with_ids(&path), &example.to_string())).await;
@@ -242,7 +260,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 26);
+    assert_eq!(tried, 29);
 }
 
 #[tokio::test]
@@ -254,6 +272,9 @@ async fn the_document_is_whole() {
     assert_eq!(document["components"]["schemas"]["Room"]["examples"][0]["name"], "board");
     let kinds = document["components"]["schemas"]["EventType"]["enum"].as_array().unwrap();
     assert!(kinds.iter().any(|kind| kind == "participant.joined"));
+    let told = &document["webhooks"]["participant.joined"]["post"];
+    assert_eq!(told["summary"], "The participant is in the room.");
+    assert_eq!(document["webhooks"].as_object().unwrap().len(), kinds.len());
     assert_eq!(broken_references(&document, &document), Vec::<String>::new());
 }
 

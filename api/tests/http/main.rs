@@ -11,3 +11,4 @@ mod keys;
 mod page;
 mod serve;
 mod stream;
+mod webhooks;

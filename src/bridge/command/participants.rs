@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::event::EventType;
 use api::model::{
     Invite, LeftReason, LegId, Page, PageQuery, Participant, ParticipantState, Role, RoomId,
-    UpdateParticipant,
+    RoomOrigin, UpdateParticipant,
 };
 use mixer::codec::{Codec, Format};
 use serde_json::json;
@@ -119,7 +119,7 @@ impl Bridge {
         if let Err(refusal) = self.has_room(1) {
             return Some(Err(refused(refusal)));
         }
-        Some(Ok(self.create_room(NewRoom::ad_hoc(name.to_owned()))))
+        Some(Ok(self.create_room(NewRoom::ad_hoc(name.to_owned(), RoomOrigin::DialOut))))
     }
 
     pub(super) fn ring_time(&self, seconds: Option<u32>) -> Answer<Duration> {

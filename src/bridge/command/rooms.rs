@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::control::Reply;
 use api::event::EventType;
-use api::model::{CreateRoom, EndRoom, Page, PageQuery, Room, UpdateRoom};
+use api::model::{CreateRoom, EndRoom, Page, PageQuery, Room, RoomOrigin, UpdateRoom};
 
 use crate::bridge::ending::Waiting;
 use crate::bridge::lifecycle::NewRoom;
@@ -51,6 +51,7 @@ impl Bridge {
             end_when_empty: body.end_when_empty,
             max_participants: body.max_participants,
             contributors: body.contributors,
+            origin: RoomOrigin::Api,
         });
         self.room_view(id).ok_or_else(|| no_such("room", id))
     }

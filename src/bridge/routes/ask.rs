@@ -14,18 +14,15 @@ use std::time::{Duration, Instant};
 
 use api::event::{Data, EventType};
 use api::model::{CallId, RouteAnswer, RouteAsk, RouteReject, RouteStep};
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use base64::{Engine as _, alphabet};
+use api::webhooks::key_of;
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 use thiserror::Error;
 
 use super::Asking;
 use super::calls::Tried;
 use crate::bridge::{Bridge, Output, Subject, Timer};
+use crate::signature::signed;
 use crate::sip::Message;
 use crate::sip::endpoint::Invited;
 use crate::sip::headers::Name;
@@ -230,7 +227,8 @@ impl Bridge {
         let body = json!({ "type": "route.asked", "timestamp": wall, "data": data });
         let body = Bytes::from(body.to_string());
         let message = format!("ask_{:032x}", self.random());
-        let headers = signed(ask.secret.as_deref(), (&message, wall.as_second()), &body);
+        let keys: Vec<_> = ask.secret.as_deref().and_then(key_of).into_iter().collect();
+        let headers = signed(&keys, (&message, wall.as_second()), &body);
         let (deadline, answer_size) = (deadline_of(ask), self.settings.ask.answer_size);
         let open = Open { call, ask: ask.clone(), since: self.now };
         self.questions.open.insert(id, open);
@@ -310,33 +308,6 @@ fn unavailable() -> RouteStep {
 
 fn deadline_of(ask: &RouteAsk) -> Duration {
     Duration::from_secs(ask.deadline_s.into())
-}
-
-/// The headers of Standard Webhooks: what the message is, when it was made, and that we made it.
-fn signed(
-    secret: Option<&str>,
-    (id, seconds): (&str, i64),
-    body: &[u8],
-) -> Vec<(&'static str, String)> {
-    let mut headers =
-        vec![("webhook-id", id.to_owned()), ("webhook-timestamp", seconds.to_string())];
-    if let Some(key) = secret.and_then(key_of) {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes any key");
-        mac.update(format!("{id}.{seconds}.").as_bytes());
-        mac.update(body);
-        let signature = STANDARD.encode(mac.finalize().into_bytes());
-        headers.push(("webhook-signature", format!("v1,{signature}")));
-    }
-    headers
-}
-
-/// The key in `whsec_…`: 24 to 64 octets in base64, padded or not.
-pub(super) fn key_of(secret: &str) -> Option<Vec<u8>> {
-    let config =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let base64 = GeneralPurpose::new(&alphabet::STANDARD, config);
-    let key = base64.decode(secret.strip_prefix("whsec_")?).ok()?;
-    (24..=64).contains(&key.len()).then_some(key)
 }
 
 impl AskUrl {

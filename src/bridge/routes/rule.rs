@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use api::model::{Route, RouteAsk, RouteDestination, RouteReject, RouteStep, RouteTime, Weekday};
+use api::webhooks::key_of;
 use jiff::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
 
-use super::ask::{AskUrl, key_of};
+use super::ask::AskUrl;
 use crate::bridge::Network;
 use crate::sip::headers::Name;
 use crate::sip::uri::Uri;

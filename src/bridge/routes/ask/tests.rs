@@ -74,23 +74,6 @@ fn an_endpoint_is_told_who_calls_whom_and_says_where_the_call_goes() {
 }
 
 #[test]
-fn a_question_is_signed_as_standard_webhooks_says() {
-    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
-
-    let headers = signed(Some(secret), (id, 1_614_265_330), br#"{"test": 2432232314}"#);
-
-    assert_eq!(
-        headers,
-        [
-            ("webhook-id", id.to_owned()),
-            ("webhook-timestamp", "1614265330".to_owned()),
-            ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".to_owned()),
-        ]
-    );
-}
-
-#[test]
 fn an_endpoint_may_say_a_room_or_that_the_call_is_refused() {
     let mut scene = scene(json!({}), 10);
 
