@@ -12,8 +12,8 @@ use api::event::{Data, EventType, Happened, Level};
 use api::events::{EventLog, LogSettings};
 use api::id::{CallId, LegId, RoomId};
 use api::model::{
-    Call, CallParty, CallState, CreateRoom, Direction, HeldBy, Invite, LeftReason, Leg, LegState,
-    LegStats, Page, Participant, ParticipantState, Pcm, Readiness, Role, Room, RoomState,
+    Admitted, Call, CallParty, CallState, CreateRoom, Direction, HeldBy, Invite, LeftReason, Leg,
+    LegState, LegStats, Page, Participant, ParticipantState, Pcm, Readiness, Role, Room, RoomState,
     SipFailure, Transfer, TransferState, UpdateParticipant,
 };
 use api::{Api, Settings};
@@ -154,6 +154,7 @@ impl Bridge {
             contributors: body.contributors.unwrap_or(3),
             participants: 0,
             floor: None,
+            settings: api::samples::room().settings,
             created_at: Timestamp::now(),
             ended_at: None,
         };
@@ -452,21 +453,6 @@ impl Bridge {
             Command::LegTrace { reply, .. } | Command::CallTrace { reply, .. } => {
                 reply.send(Ok(api::samples::trace()));
             }
-            Command::Play { reply, .. }
-            | Command::PlayMusic { reply, .. }
-            | Command::Playback { reply, .. }
-            | Command::UpdatePlayback { reply, .. } => reply.send(Ok(api::samples::playback())),
-            Command::ListPlaybacks { reply, .. } => send(reply, &[api::samples::playback()]),
-            Command::StopMusic { reply, .. }
-            | Command::StopPlayback { reply, .. }
-            | Command::DeleteMedia { reply, .. } => reply.send(Ok(())),
-            Command::ListMedia { reply, .. } => send(reply, &[api::samples::media()]),
-            Command::Media { reply, .. } | Command::PutMedia { reply, .. } => {
-                reply.send(Ok(api::samples::media()));
-            }
-            Command::MediaContent { reply, .. } => {
-                reply.send(Ok(Pcm { rate: 8_000, samples: [0; 80].into() }));
-            }
             Command::ListTrunks { reply, .. } => send(reply, &[api::samples::trunk()]),
             Command::Trunk { reply, .. }
             | Command::CreateTrunk { reply, .. }
@@ -479,9 +465,6 @@ impl Bridge {
             Command::CreateRoute { reply, .. }
             | Command::Route { reply, .. }
             | Command::ReplaceRoute { reply, .. } => reply.send(Ok(api::samples::kept_route())),
-            Command::DeleteRoute { reply, .. }
-            | Command::DeleteTrunk { reply, .. }
-            | Command::DeleteUser { reply, .. } => reply.send(Ok(())),
             Command::TestRoutes { reply, .. } => reply.send(Ok(api::samples::route_trace())),
             Command::ListRegistrations { reply, .. } => {
                 send(reply, &[api::samples::registration()]);
@@ -500,7 +483,7 @@ impl Bridge {
             Command::Node { reply, .. } => reply.send(Ok(api::samples::node())),
             Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),
             Command::Metrics { reply } => reply.send(Ok(String::new())),
-            _ => {}
+            other => handle_sounds(other),
         }
     }
 
@@ -566,4 +549,33 @@ fn busy() -> SipFailure {
 
 fn send<T: Clone>(reply: Reply<Page<T>>, items: &[T]) {
     reply.send(Ok(Page { items: items.to_vec(), next: None }));
+}
+
+/// What is played is only said to be.
+fn handle_sounds(command: Command) {
+    match command {
+        Command::Play { reply, .. }
+        | Command::PlayMusic { reply, .. }
+        | Command::Playback { reply, .. }
+        | Command::UpdatePlayback { reply, .. } => reply.send(Ok(api::samples::playback())),
+        Command::ListPlaybacks { reply, .. } => send(reply, &[api::samples::playback()]),
+        Command::StopMusic { reply, .. }
+        | Command::StopPlayback { reply, .. }
+        | Command::DeleteMedia { reply, .. }
+        | Command::DeleteRoute { reply, .. }
+        | Command::DeleteTrunk { reply, .. }
+        | Command::DeleteUser { reply, .. } => reply.send(Ok(())),
+        Command::ListMedia { reply, .. } => send(reply, &[api::samples::media()]),
+        Command::Media { reply, .. } | Command::PutMedia { reply, .. } => {
+            reply.send(Ok(api::samples::media()));
+        }
+        Command::MediaContent { reply, .. } => {
+            reply.send(Ok(Pcm { rate: 8_000, samples: [0; 80].into() }));
+        }
+        Command::Admit { reply, .. } | Command::AskToSpeak { reply, .. } => {
+            reply.send(Ok(api::samples::participant()));
+        }
+        Command::AdmitAll { reply, .. } => reply.send(Ok(Admitted { admitted: 2 })),
+        _ => {}
+    }
 }

@@ -5,9 +5,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{
-    Audience, Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite, Leg, LegId,
-    LegStats, Media, Message, MessageId, Node, Page, PageQuery, Participant, Pcm, Play, PlayMusic,
-    Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Registration,
+    Admitted, Audience, Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite,
+    Leg, LegId, LegStats, Media, Message, MessageId, Node, Page, PageQuery, Participant, Pcm, Play,
+    PlayMusic, Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Registration,
     RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf,
     SendMessage, SetPresence, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant,
     UpdatePlayback, UpdateRoom, UpdateUser, User,
@@ -108,6 +108,23 @@ pub enum Command {
         role: Option<crate::model::Role>,
         body: UpdateParticipant,
         reply: Reply<Vec<Participant>>,
+    },
+    /// Lets somebody in who waits.
+    Admit {
+        room: RoomRef,
+        leg: LegId,
+        reply: Reply<Participant>,
+    },
+    /// Lets all in who wait.
+    AdmitAll {
+        room: RoomRef,
+        reply: Reply<Admitted>,
+    },
+    /// Asks somebody whom a moderator has muted to speak: a key of theirs unmutes them from now on.
+    AskToSpeak {
+        room: RoomRef,
+        leg: LegId,
+        reply: Reply<Participant>,
     },
     Kick {
         room: RoomRef,

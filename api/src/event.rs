@@ -174,6 +174,8 @@ event_types! {
     ParticipantDialing = "participant.dialing",
     /// The participant's phone rings.
     ParticipantRinging = "participant.ringing",
+    /// The participant has answered, or called, and waits before the room; `data.waiting_for` (`moderator` or `admission`).
+    ParticipantWaiting = "participant.waiting",
     /// The participant is in the room.
     ParticipantJoined = "participant.joined",
     /// Settings of a participant changed.
@@ -190,6 +192,10 @@ event_types! {
     ParticipantTalkStarted = "participant.talk_started",
     /// Stopped talking.
     ParticipantTalkEnded = "participant.talk_ended",
+    /// Asks to speak.
+    ParticipantHandRaised = "participant.hand_raised",
+    /// Does so no more.
+    ParticipantHandLowered = "participant.hand_lowered",
     /// Pressed a key; `data.digit`, `data.duration_ms`, `data.source`.
     ParticipantDtmf = "participant.dtmf",
     /// Moved to another room; `data.from_room`, `data.to_room`.

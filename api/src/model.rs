@@ -4,6 +4,7 @@ mod api_key;
 mod ban;
 mod call;
 mod leg;
+mod manners;
 mod media;
 mod message;
 mod node;
@@ -29,11 +30,14 @@ pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
     TransferFailure, TransferMode, TransferState,
 };
+pub use self::manners::{Edit, MenuAction, RoomManners, RoomMenu, RoomSettings};
 pub use self::media::{Media, MediaOrigin, Pcm};
 pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
-pub use self::participant::{Invite, Participant, ParticipantState, Role, UpdateParticipant};
+pub use self::participant::{
+    Admitted, Invite, MutedBy, Participant, ParticipantState, Role, UpdateParticipant, WaitingFor,
+};
 pub use self::playback::{
     Audience, CreatePlayback, Play, PlayMode, PlayMusic, Playback, PlaybackEnd, PlaybackPurpose,
     PlaybackQuery, PlaybackState, UpdatePlayback,

@@ -11,10 +11,11 @@ use crate::model::{
     LegRecord, LegState, LegStats, Media, MediaOrigin, Message, MessageId, MessageState, Node,
     NodeState, NodeWorker, Participant, ParticipantState, Playback, PlaybackId, PlaybackPurpose,
     PlaybackState, Presence, PresenceStatus, Provisioned, QualityStats, ReceivedStats,
-    RefusedJoins, Registration, RegistrationId, Role, Room, RoomEndReason, RoomOrigin, RoomRecord,
-    RoomState, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime,
-    RouteTrace, RouteTrunk, SentStats, Source, StreamQuality, StreamRecord, Trace, TraceEntry,
-    Trunk, TrunkGateway, TrunkState, User, Webhook, WebhookId, Weekday,
+    RefusedJoins, Registration, RegistrationId, Role, Room, RoomEndReason, RoomManners, RoomMenu,
+    RoomOrigin, RoomRecord, RoomState, Route, RouteDestination, RouteLook, RouteOutcome,
+    RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Source, StreamQuality,
+    StreamRecord, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, User, Webhook, WebhookId,
+    Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -85,6 +86,30 @@ pub fn media() -> Media {
     }
 }
 
+/// A room in which a moderator is awaited.
+fn manners() -> RoomManners {
+    RoomManners {
+        has_pin: true,
+        has_moderator_pin: true,
+        pin_attempts: 3,
+        language: "en".to_owned(),
+        wait_for_moderator: true,
+        end_with_moderator: false,
+        moderator_grace_s: 0,
+        waiting_room: false,
+        start_muted: false,
+        enter_sound: "tone.enter".to_owned(),
+        leave_sound: String::new(),
+        announce_count: true,
+        music_alone: String::new(),
+        music_waiting: "music".to_owned(),
+        music_held: String::new(),
+        opens_at: None,
+        closes_at: None,
+        menu: RoomMenu::default(),
+    }
+}
+
 /// An open room with two people in it.
 pub fn room() -> Room {
     Room {
@@ -97,6 +122,7 @@ pub fn room() -> Room {
         max_participants: 20,
         contributors: 3,
         participants: 2,
+        settings: manners(),
         floor: Some(leg_id()),
         created_at: time(0),
         ended_at: None,
@@ -114,6 +140,9 @@ pub fn participant() -> Participant {
         display_name: Some("Bob".to_owned()),
         role: Role::Speaker,
         muted: false,
+        muted_by: None,
+        hand_raised_at: None,
+        waiting_for: None,
         deaf: false,
         held: false,
         held_by: None,

@@ -7,8 +7,8 @@ use crate::id::{DeliveryId, RoomId};
 use crate::model::{
     CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateUser, CreateWebhook,
     DeliveryQuery, EndRoom, Invite, PageQuery, Play, PlayMusic, RecordFormat, RecordQuery,
-    ReplaceRoute, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage,
-    SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
+    ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
+    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
     UpdatePlayback, UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
@@ -59,6 +59,7 @@ impl Validate for CreateRoom {
         }
         faults.range("/max_participants", self.max_participants, (1, u32::MAX));
         faults.range("/contributors", self.contributors, CONTRIBUTORS);
+        manners(&self.settings, faults);
     }
 }
 
@@ -66,6 +67,7 @@ impl Validate for UpdateRoom {
     fn validate(&self, faults: &mut Faults) {
         faults.range("/max_participants", self.max_participants, (1, u32::MAX));
         faults.range("/contributors", self.contributors, CONTRIBUTORS);
+        self.settings.iter().for_each(|settings| manners(settings, faults));
     }
 }
 
@@ -283,6 +285,12 @@ impl Validate for TestRoutes {
         faults.expect(dialable(&self.to), "/to", expected);
         faults.expect(self.from.as_deref().is_none_or(dialable), "/from", expected);
     }
+}
+
+/// The bridge checks PINs, names of media and menus.
+fn manners(settings: &RoomSettings, faults: &mut Faults) {
+    faults.range("/settings/pin_attempts", settings.pin_attempts, (1, 10));
+    faults.range("/settings/moderator_grace_s", settings.moderator_grace_s, (0, 3600));
 }
 
 fn playing((media, repeat): (&[String], u32), (gain_db, duck_db): (f32, f32), faults: &mut Faults) {

@@ -308,9 +308,7 @@ impl Bridge {
             Denial::Wrong { user } => {
                 self.counters.guesses += 1;
                 tracing::warn!(%peer, user, "authentication failed");
-                if let Some(guesses) = self.access.note_guess(self.now, peer) {
-                    self.ban(peer, guesses);
-                }
+                self.note_guess(peer);
                 false
             }
         };
@@ -320,6 +318,13 @@ impl Bridge {
             .headers
             .extend(challenges.map(|challenge| ("WWW-Authenticate".into(), challenge)));
         rejection
+    }
+
+    /// Somebody has guessed wrongly from there; one time too many, and nothing new is taken from there for a while.
+    pub(super) fn note_guess(&mut self, peer: IpAddr) {
+        if let Some(guesses) = self.access.note_guess(self.now, peer) {
+            self.ban(peer, guesses);
+        }
     }
 
     fn ban(&mut self, peer: IpAddr, guesses: u32) {

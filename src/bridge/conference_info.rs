@@ -206,6 +206,7 @@ fn disconnection(reason: LeftReason) -> &'static str {
         | LeftReason::Cancelled
         | LeftReason::PeerLeft => "departed",
         LeftReason::Kicked
+        | LeftReason::PinRefused
         | LeftReason::RoomEnded
         | LeftReason::LimitReached
         | LeftReason::Shutdown => "booted",

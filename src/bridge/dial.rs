@@ -21,6 +21,7 @@ use crate::sip::locate::{self, Answer, Locator, Question, Wanted};
 use crate::sip::transport::Transport;
 use crate::sip::uri::Uri;
 
+use super::gate::Gate;
 use super::leg::{Caller, Controls, Dial, Leg, NamedBy, Stage, Texts, Web};
 use super::policy::Infos;
 use super::registrations::{Callee, Phone};
@@ -351,7 +352,9 @@ impl Leg {
 
     /// Whether events have told of it as a participant: a caller is told of when it joins.
     pub(super) fn is_announced(&self) -> bool {
-        self.joined_at.is_some() || self.direction == Direction::Outbound
+        self.joined_at.is_some()
+            || self.direction == Direction::Outbound
+            || self.gate.as_ref().is_some_and(Gate::is_announced)
     }
 }
 

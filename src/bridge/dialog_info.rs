@@ -66,6 +66,7 @@ impl Ending {
             LeftReason::HungUp | LeftReason::Transferred => "local-bye",
             LeftReason::PeerLeft
             | LeftReason::Kicked
+            | LeftReason::PinRefused
             | LeftReason::LimitReached
             | LeftReason::RoomEnded
             | LeftReason::Moved

@@ -108,6 +108,7 @@ impl Bridge {
     pub(super) fn close_room(&mut self, id: RoomId, reason: RoomEndReason) {
         let Some(room) = self.rooms.remove(&id) else { return };
         self.hearer_gone(Hearer::Room(id));
+        self.hearer_gone(Hearer::Lobby(id));
         self.names.remove(&room.name);
         self.leave_followers(&room);
         let mut view = room.view(0);

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use api::model::{
-    self, CallId, Direction, EarlyMedia, HeldBy, LegId, LegState, ParticipantState, Role,
+    self, CallId, Direction, EarlyMedia, HeldBy, LegId, LegState, MutedBy, ParticipantState, Role,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -28,7 +28,9 @@ use crate::sip::uri::Uri;
 use crate::sip::{Message, Method};
 
 use super::early::Early;
+use super::gate::Gate;
 use super::identity::Identity;
+use super::menu::Keys;
 use super::policy::Infos;
 use super::{MediaRules, Place, Settings, quality};
 
@@ -67,6 +69,14 @@ pub(super) struct Leg {
     /// By how much all but what is played to it is lowered, dB.
     pub(super) duck_db: f32,
     pub(super) hold: Hold,
+    /// What it waits for before it joins its room.
+    pub(super) gate: Option<Gate>,
+    /// Keys that do nothing yet.
+    pub(super) keys: Keys,
+    /// Since when it asks to speak.
+    pub(super) hand: Option<Timestamp>,
+    /// From where its caller's messages come.
+    pub(super) peer: Option<IpAddr>,
     /// What came before the 200.
     pub(super) early: Option<Box<Early>>,
     /// Whether the other party of its call hears that.
@@ -234,6 +244,8 @@ impl NamedBy {
 #[expect(clippy::struct_excessive_bools, reason = "independent settings of a resource")]
 pub(super) struct Controls {
     pub(super) muted: bool,
+    /// While it is.
+    pub(super) muted_by: Option<MutedBy>,
     pub(super) deaf: bool,
     pub(super) role: Role,
     pub(super) gain_in_db: f32,
@@ -249,6 +261,7 @@ impl Controls {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             muted: false,
+            muted_by: None,
             deaf: false,
             role: Role::default(),
             gain_in_db: 0.0,
@@ -336,7 +349,10 @@ impl Leg {
     pub(super) fn seat(&self) -> Seat {
         let held = self.hold.by().is_some();
         Seat {
-            muted: held || self.controls.muted || self.controls.role == Role::Listener,
+            muted: held
+                || self.gate.is_some()
+                || self.controls.muted
+                || self.controls.role == Role::Listener,
             deaf: held || self.controls.deaf,
             gain_in_db: self.controls.gain_in_db,
             gain_out_db: self.controls.gain_out_db - self.duck_db,
@@ -414,6 +430,7 @@ impl Leg {
             state: match self.state() {
                 LegState::Dialing => ParticipantState::Dialing,
                 LegState::Ringing => ParticipantState::Ringing,
+                LegState::Answered if self.gate.is_some() => ParticipantState::Waiting,
                 LegState::Answered => ParticipantState::Joined,
                 LegState::Ended => ParticipantState::Left,
             },
@@ -422,6 +439,9 @@ impl Leg {
             display_name: self.display_name.clone(),
             role: self.controls.role,
             muted: self.controls.muted,
+            muted_by: self.controls.muted_by.filter(|_| self.controls.muted),
+            hand_raised_at: self.hand,
+            waiting_for: self.gate.as_ref().map(Gate::waits_for),
             deaf: self.controls.deaf,
             held: self.hold.by().is_some(),
             held_by: self.hold.by(),

@@ -17,9 +17,12 @@ use serde_json::json;
 use crate::media::command::{Command, MediaKey, Naming, Statistics, Stream, StreamPlan};
 use crate::sdp::{self, DtlsPolicy, MediaPlan, Negotiation};
 
+use super::company::Company;
 use super::conference_info::entity_of;
 use super::followers::Roster;
 use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
+use super::manners::Manners;
+use super::menu::Keys;
 use super::metrics::name_of;
 use super::policy::Infos;
 use super::room::{Book, Room};
@@ -52,6 +55,10 @@ impl Bridge {
             media_rules: MediaRules::default(),
             controls: Controls::new(&self.settings),
             duck_db: 0.0,
+            gate: None,
+            keys: Keys::default(),
+            hand: None,
+            peer: None,
             hold: Hold::default(),
             early: None,
             early_media: EarlyMedia::Off,
@@ -210,21 +217,24 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.stage = Stage::Up;
         leg.answered_at.get_or_insert(wall);
-        leg.joined_at = Some(wall);
         leg.dialog = leg.session.and_then(|session| self.endpoint.dialog_of(session));
         let replaced = self.take_seat(id);
+        let gate = match replaced {
+            Some(old) => self.legs.get(&old).and_then(|old| old.gate.clone()),
+            None => self.first_gate(id),
+        };
         let Some(leg) = self.legs.get(&id) else { return };
-        let (place, call, carries) = (leg.place, leg.call, leg.carries);
-        let takes_over = replaced.is_some_and(|old| self.legs.get(&old).is_some_and(Leg::is_up));
-        self.keep_book(place, if takes_over { Book::took_over } else { Book::came });
+        let (call, carries) = (leg.call, leg.carries);
         self.counters.answered += 1;
         self.trunk_answered(id);
         self.watch_duration(id);
         self.toll_answered(id);
-        self.seat(id, place);
         self.line_changed(id);
         self.leg_happened(EventType::LegAnswered, id, json!({}));
-        self.participant_happened(EventType::ParticipantJoined, id, json!({}));
+        match gate {
+            Some(gate) => self.stop_at(id, gate),
+            None => self.come_in(id),
+        }
         match (replaced, call) {
             (Some(replaced), _) => self.give_way(replaced, id),
             (None, Some(call)) => self.call_gained(call),
@@ -264,16 +274,27 @@ impl Bridge {
     /// Moves a leg. Its phone is told only who it talks to now. A call that it leaves is left to the caller to end.
     pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
+        let wall = self.wall();
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let from = std::mem::replace(&mut leg.place, to);
+        // Whoever is moved is let in.
+        let had_joined = leg.joined_at.is_some();
+        let waited = leg.gate.take().is_some();
+        if waited {
+            leg.joined_at = Some(wall);
+        }
+        let role = leg.controls.role;
         let (is_up, is_announced) = (leg.is_up(), leg.is_announced());
         self.list(id, to);
         if is_up {
+            if waited {
+                self.apply_seat(id);
+            }
             self.seat(id, to);
-            self.keep_book(from, Book::went);
+            if had_joined {
+                self.keep_book(from, Book::went);
+            }
             self.keep_book(to, Book::came);
-        }
-        if is_up {
             let data = json!({ "from_room": from.room(), "to_room": to.room() });
             self.participant_happened(EventType::ParticipantMoved, id, data);
         } else if is_announced {
@@ -286,8 +307,16 @@ impl Bridge {
             };
         }
         self.tell_focus(id, to);
+        if let (Place::Room(room), true) = (to, is_up) {
+            self.somebody_came(room, id);
+        }
         if let Place::Room(room) = from {
             self.left_room(room, id);
+            match (had_joined, waited) {
+                (true, _) => self.somebody_left(room, role),
+                (false, true) => self.left_lobby(room),
+                (false, false) => {}
+            }
             if is_announced {
                 let user = self.legs.get(&id).map(entity_of).unwrap_or_default();
                 self.roster_lost(room, id, (user, LeftReason::Moved));
@@ -318,12 +347,17 @@ impl Bridge {
         self.transfers_lose(&leg, reason, sip.as_ref());
         self.tell_gone(&leg, reason, sip.clone());
         self.trunk_lost(&leg, reason);
-        if leg.is_up() && leg.replaced_by.is_none() {
+        if leg.joined_at.is_some() && leg.replaced_by.is_none() {
             self.keep_book(leg.place, Book::went);
         }
         match leg.place {
             Place::Room(room) => {
                 self.left_room(room, id);
+                if leg.joined_at.is_some() {
+                    self.somebody_left(room, leg.controls.role);
+                } else if leg.gate.is_some() {
+                    self.left_lobby(room);
+                }
                 if leg.is_announced() {
                     self.roster_lost(room, id, (entity_of(&leg), reason));
                 }
@@ -397,6 +431,9 @@ impl Bridge {
             end_when_empty: new.end_when_empty,
             max_participants: new.max_participants.unwrap_or(self.settings.max_participants),
             contributors: new.contributors.unwrap_or(self.settings.contributors),
+            manners: new.manners,
+            lobby: crate::media::command::MixKey(self.next_key()),
+            company: Company::default(),
             legs: Vec::new(),
             left: std::collections::VecDeque::new(),
             ending: false,
@@ -410,6 +447,7 @@ impl Bridge {
         self.rooms.insert(id, room);
         self.counters.rooms_total += 1;
         self.room_happened(EventType::RoomCreated, id);
+        self.follow_hours(id);
         id
     }
 
@@ -553,6 +591,7 @@ pub(super) struct NewRoom {
     pub(super) max_participants: Option<u32>,
     pub(super) contributors: Option<u32>,
     pub(super) origin: RoomOrigin,
+    pub(super) manners: Manners,
 }
 
 impl NewRoom {
@@ -566,6 +605,7 @@ impl NewRoom {
             end_when_empty: true,
             max_participants: None,
             contributors: None,
+            manners: Manners::default(),
         }
     }
 }
@@ -573,6 +613,7 @@ impl NewRoom {
 /// What the Reason header (RFC 3326) of our BYE or CANCEL says.
 fn bye_reason(reason: LeftReason) -> Option<String> {
     let text = match reason {
+        LeftReason::PinRefused => "Too many wrong PINs",
         LeftReason::Kicked => "Removed from the conference",
         LeftReason::RoomEnded => "The conference has ended",
         LeftReason::PeerLeft => "The other party hung up",

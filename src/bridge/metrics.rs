@@ -25,6 +25,7 @@ pub(super) struct Counters {
     pub(super) denied: u64,
     /// Wrong passwords.
     pub(super) guesses: u64,
+    pub(super) pins_refused: u64,
     pub(super) bans: u64,
     /// REGISTERs that were carried out.
     pub(super) registrations: u64,
@@ -305,6 +306,11 @@ impl Bridge {
                 counters.denied,
             ),
             ("plenary_auth_failures_total", "Wrong passwords.", counters.guesses),
+            (
+                "plenary_pins_refused_total",
+                "Callers with too many wrong PINs.",
+                counters.pins_refused,
+            ),
             (
                 "plenary_registrations_total",
                 "REGISTER requests that were carried out, refreshes included.",

@@ -20,6 +20,7 @@ mod call;
 mod capacity;
 mod clock;
 mod command;
+mod company;
 mod conference_info;
 mod connect;
 mod dial;
@@ -28,6 +29,7 @@ mod early;
 mod ending;
 mod focus;
 mod followers;
+mod gate;
 mod hep;
 mod history;
 mod identity;
@@ -37,6 +39,8 @@ mod library;
 mod lifecycle;
 mod limits;
 mod lines;
+mod manners;
+mod menu;
 mod messages;
 mod metrics;
 mod playing;
@@ -312,6 +316,14 @@ enum Timer {
     SaveTolls,
     /// The grace time of a room is over.
     RoomEnd(RoomId),
+    /// Somebody who is asked for a PIN presses no key.
+    Gate(LegId),
+    /// The last moderator of a room has not come back.
+    Orphaned(RoomId),
+    /// A room closes.
+    Closes(RoomId),
+    /// It is told before.
+    ClosesSoon(RoomId),
     /// A trunk is to be registered with again.
     TrunkRegister(usize),
     /// The gateways of a trunk are to be asked again.
@@ -528,7 +540,10 @@ impl Bridge {
                 Timer::Longest(leg) => self.lasted_too_long(leg),
                 Timer::Tolls => self.tolls_due(),
                 Timer::SaveTolls => self.save_tolls(),
-                Timer::RoomEnd(room) => self.end_room(room, None),
+                Timer::RoomEnd(room) | Timer::Closes(room) => self.end_room(room, None),
+                Timer::ClosesSoon(room) => self.closes_soon(room),
+                Timer::Orphaned(room) => self.orphaned_too_long(room),
+                Timer::Gate(leg) => self.gate_waited(leg),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),
                 Timer::Question(question) => self.told(question, Err(AskFault::Timeout)),

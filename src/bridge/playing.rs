@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use api::control::ControlError;
 use api::event::{Data, EventType};
 use api::model::{
-    self, CallId, LegId, Page, PlayMode, PlaybackEnd, PlaybackId, PlaybackPurpose, PlaybackQuery,
-    PlaybackState, RoomId, UpdatePlayback,
+    self, CallId, LeftReason, LegId, Page, PlayMode, PlaybackEnd, PlaybackId, PlaybackPurpose,
+    PlaybackQuery, PlaybackState, RoomId, UpdatePlayback,
 };
 use jiff::Timestamp;
 
 use super::command::page::{self, Wanted};
 use super::command::{Answer, conflict, invalid, no_such};
+use super::gate::Gate;
 use super::{Bridge, Place, Subject};
 use crate::media::command::{Audience, Clip, Command, Play, PlayId, Steer};
 use crate::sounds::prompts::MUSIC;
@@ -30,8 +31,18 @@ use crate::sounds::prompts::MUSIC;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Hearer {
     Room(RoomId),
+    /// Those who wait before a room.
+    Lobby(RoomId),
     Call(CallId),
     Leg(LegId),
+}
+
+/// What follows something that was played, however it ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Then {
+    Nothing,
+    /// Who has heard it is hung up.
+    HangUp(LeftReason),
 }
 
 impl From<Place> for Hearer {
@@ -64,6 +75,7 @@ pub(super) struct Order {
     pub(super) duck_db: f32,
     /// Where the first round begins.
     pub(super) from: Duration,
+    pub(super) then: Then,
 }
 
 /// Everything that is played or waits.
@@ -119,6 +131,19 @@ impl Order {
             gain_db,
             duck_db: 0.0,
             from: Duration::ZERO,
+            then: Then::Nothing,
+        }
+    }
+
+    /// Tells something, once; the others are heard below it.
+    pub(super) fn prompt(media: Vec<String>, clips: Vec<Clip>, then: Then) -> Self {
+        Self {
+            purpose: PlaybackPurpose::Prompt,
+            turn: Turn::Waits,
+            times: Some(1),
+            duck_db: PROMPT_DUCK_DB,
+            then,
+            ..Self::music(media, clips, 0.0)
         }
     }
 }
@@ -184,7 +209,7 @@ impl Playback {
 
     fn view(&self, hearer: Hearer, now: Instant) -> model::Playback {
         let (room, call, leg) = match hearer {
-            Hearer::Room(room) => (Some(room), None, None),
+            Hearer::Room(room) | Hearer::Lobby(room) => (Some(room), None, None),
             Hearer::Call(call) => (None, Some(call), None),
             Hearer::Leg(leg) => (None, None, Some(leg)),
         };
@@ -308,13 +333,19 @@ impl Bridge {
     /// Where the media threads are to play, if somebody hears it there.
     fn reached(&self, hearer: Hearer) -> Option<Audience> {
         let is_seated = |leg: &LegId, place| {
-            self.legs.get(leg).is_some_and(|leg| leg.is_up() && leg.place == place)
+            self.legs.get(leg).is_some_and(|leg| leg.joined_at.is_some() && leg.place == place)
         };
         match hearer {
             Hearer::Room(id) => {
                 let room = self.rooms.get(&id)?;
                 let is_here = room.legs.iter().any(|leg| is_seated(leg, Place::Room(id)));
                 is_here.then_some(Audience::Mix(room.mix))
+            }
+            Hearer::Lobby(id) => {
+                let room = self.rooms.get(&id)?;
+                let mut gates =
+                    room.legs.iter().filter_map(|leg| self.legs.get(leg)?.gate.as_ref());
+                gates.any(Gate::is_announced).then_some(Audience::Mix(room.lobby))
             }
             Hearer::Call(id) => {
                 let call = self.calls.get(&id)?;
@@ -362,7 +393,37 @@ impl Bridge {
         }
         self.playback_happened(EventType::PlaybackEnded, hearer, &view);
         self.history.playback(view);
+        if let (Then::HangUp(reason), Hearer::Leg(leg)) = (playback.order.then, hearer) {
+            self.end_leg(leg, reason, None);
+        }
         self.play_on(hearer);
+    }
+
+    /// Whether something is played to somebody, or waits.
+    pub(super) fn is_played(&self, hearer: Hearer) -> bool {
+        !self.playings.of(hearer).is_empty()
+    }
+
+    /// What for somebody hears something, or will.
+    #[cfg(test)]
+    pub(super) fn purposes(&self, hearer: Hearer) -> Vec<PlaybackPurpose> {
+        self.playings.of(hearer).iter().map(|one| one.order.purpose).collect()
+    }
+
+    /// How long what somebody hears, and what waits for its turn, lasts; music does not count.
+    pub(super) fn heard_for(&self, hearer: Hearer) -> Duration {
+        let spoken = self.playings.of(hearer).iter();
+        let spoken = spoken.filter(|one| one.order.turn == Turn::Waits);
+        let rest = |one: &Playback| {
+            let all = one.round * one.order.times.unwrap_or(1);
+            all.saturating_sub(one.heard(self.now))
+        };
+        spoken.map(rest).sum()
+    }
+
+    /// The sound of this name.
+    pub(super) fn clip(&mut self, name: &str) -> Option<Clip> {
+        self.library.clip(name)
     }
 
     /// Ends all that somebody hears and that is played for one of these purposes.
@@ -400,10 +461,13 @@ impl Bridge {
                     self.apply_seat(id);
                 }
             }
-            (Hearer::Room(_) | Hearer::Call(_), Some(Audience::Mix(mix))) => {
+            (Hearer::Room(_) | Hearer::Lobby(_) | Hearer::Call(_), Some(Audience::Mix(mix))) => {
                 self.tell_media(Command::Duck { mix, gain_db: -duck_db });
             }
-            (Hearer::Room(_) | Hearer::Call(_), Some(Audience::Leg(_)) | None) => {}
+            (
+                Hearer::Room(_) | Hearer::Lobby(_) | Hearer::Call(_),
+                Some(Audience::Leg(_)) | None,
+            ) => {}
         }
     }
 
@@ -441,6 +505,7 @@ impl Bridge {
             gain_db: body.gain_db,
             duck_db: body.duck_db,
             from,
+            then: Then::Nothing,
         };
         let id = self.play(hearer, order);
         self.api_playback(id)
@@ -554,9 +619,14 @@ impl Bridge {
 
     fn playback_happened(&mut self, kind: EventType, hearer: Hearer, view: &model::Playback) {
         let subject = match hearer {
-            Hearer::Room(room) => Subject { room: Some(room), ..Subject::default() },
+            Hearer::Room(room) | Hearer::Lobby(room) => {
+                Subject { room: Some(room), ..Subject::default() }
+            }
             Hearer::Call(call) => Subject { call: Some(call), ..Subject::default() },
-            Hearer::Leg(leg) => self.legs.get(&leg).map(Subject::of).unwrap_or_default(),
+            Hearer::Leg(leg) => {
+                let gone = Subject { leg: Some(leg), ..Subject::default() };
+                self.legs.get(&leg).map_or(gone, Subject::of)
+            }
         };
         self.happened(kind, subject, Data::of(view));
     }
@@ -570,6 +640,8 @@ fn playback_ended() -> ControlError {
     conflict("playback_ended", "the playback is over")
 }
 
+/// What is told is to be understood.
+const PROMPT_DUCK_DB: f32 = 15.0;
 /// At one hearer, at once.
 const MOST: usize = 64;
 

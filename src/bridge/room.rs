@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use api::model::{self, LeftReason, LegId, RoomId, RoomOrigin, RoomState};
 use jiff::Timestamp;
 
+use super::company::Company;
 use super::followers::Roster;
 use super::limits::{Limit, Scope};
+use super::manners::Manners;
 use crate::media::command::MixKey;
 
 /// An open room. Its legs are those whose place it is; they are not listed twice.
@@ -21,6 +23,11 @@ pub(super) struct Room {
     pub(super) end_when_empty: bool,
     pub(super) max_participants: u32,
     pub(super) contributors: u32,
+    pub(super) manners: Manners,
+    /// Where those sit who wait before it.
+    pub(super) lobby: MixKey,
+    /// What it does by itself.
+    pub(super) company: Company,
     pub(super) legs: Vec<LegId>,
     pub(super) left: VecDeque<model::Participant>,
     pub(super) ending: bool,
@@ -81,6 +88,7 @@ impl Room {
             contributors: self.contributors,
             participants: joined,
             floor: self.floor,
+            settings: self.manners.view(),
             created_at: self.created_at,
             ended_at: None,
         }
@@ -129,6 +137,8 @@ pub(super) enum Refusal {
     Full,
     /// About to end.
     Ending,
+    /// It opens later.
+    NotOpen,
     /// The bridge has all the rooms or legs it may have.
     Overloaded,
     /// The media threads would be late with one more leg.
@@ -162,6 +172,7 @@ impl Refusal {
             Self::Locked => (403, "The room is locked", None),
             Self::Full => (486, "The room is full", None),
             Self::Ending => (480, "The room is ending", None),
+            Self::NotOpen => (480, "The room is not open yet", Some(60)),
             Self::Overloaded => (503, "All lines are busy", Some(10)),
             Self::Saturated { retry_after_s } => (503, "No media capacity", Some(retry_after_s)),
             Self::TooFast => (503, "Too many calls at once", Some(1)),
@@ -182,6 +193,7 @@ impl Refusal {
             Self::Locked => "locked",
             Self::Full => "full",
             Self::Ending => "ending",
+            Self::NotOpen => "not_open",
             Self::Overloaded => "overloaded",
             Self::Saturated { .. } => "no_capacity",
             Self::TooFast => "too_many_calls",

@@ -198,6 +198,7 @@ impl Bridge {
         leg.owner = owner;
         (leg.id, leg.user) = (id, user);
         leg.session = Some(invited.session);
+        leg.peer = Some(invited.peer.ip().to_canonical());
         leg.from = caller.known().uri.to_string();
         leg.display_name = caller.display().cloned();
         let rules = match (trunk, &leg.user) {
@@ -247,6 +248,9 @@ impl Bridge {
         }
         if let Some(room) = self.names.get(name).copied() {
             self.rooms[&room].admit()?;
+            if self.is_closed(room) {
+                return Err(Refusal::NotOpen);
+            }
             return self.has_room(1).map(|()| room);
         }
         if self.is_factory(name) {

@@ -121,12 +121,16 @@ impl Bridge {
         leg.last_key = Some(Key { digit, source, at: now });
         let in_room = leg.place.room().is_some();
         self.counters.digits += 1;
+        if self.gate_key(id, digit) {
+            return; // a PIN is nobody else's business
+        }
         self.relay_digit(id, digit, duration);
         let data = json!({
             "digit": digit, "duration_ms": duration.as_millis(), "source": source.as_str(),
         });
         if in_room {
             self.participant_happened(EventType::ParticipantDtmf, id, data);
+            self.menu_key(id, digit);
         } else {
             self.leg_happened(EventType::LegDtmf, id, data);
         }

@@ -43,6 +43,7 @@ mod ipv6;
 mod kept;
 mod levels;
 mod linphone;
+mod manners;
 mod media;
 mod messages;
 mod operation;

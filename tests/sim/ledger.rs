@@ -109,6 +109,10 @@ impl Ledger {
                 );
                 leg.ringing = true;
             }
+            E::ParticipantWaiting => {
+                assert!(!leg.joined, "{id} waits and has joined");
+                leg.room = event.room;
+            }
             E::ParticipantJoined => {
                 assert!(!leg.joined, "{id} joined twice");
                 leg.arrive(event);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use api::control::{Command, ControlError, IfMatch, Reply};
 use api::model::{
     Audience, CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery,
-    Participant, Play, PlayMode, PlayMusic, RoomId, Transfer, TransferMode, TrunkConfig,
-    UpdateParticipant, UpdateRoom,
+    Participant, Play, PlayMode, PlayMusic, RoomId, RoomSettings, Transfer, TransferMode,
+    TrunkConfig, UpdateParticipant, UpdateRoom,
 };
 use bytes::Bytes;
 use plenary::bridge::{
@@ -312,6 +312,7 @@ impl World {
                     deaf: Some(!flag),
                     gain_in_db: Some(-3.0),
                     agc: Some(flag),
+                    hand_raised: Some(flag),
                     ..UpdateParticipant::default()
                 };
                 let room = "alpha".to_owned();
@@ -322,7 +323,8 @@ impl World {
 
     fn steer_room(&mut self) {
         let room = pick(&mut self.dice, &ROOMS).unwrap().to_owned();
-        match self.dice.next_u32() % 7 {
+        match self.dice.next_u32() % 8 {
+            7 => drop(self.ask(|reply| Command::AdmitAll { room, reply })),
             5 => {
                 let (to, body) = (Audience::Room(room), announcement());
                 drop(self.ask(|reply| Command::Play { to, body, reply }));
@@ -342,7 +344,13 @@ impl World {
                 drop(self.ask(|reply| Command::UpdateRoom { room, body, reply }));
             }
             0 => {
-                let body = CreateRoom { name: Some(room), ..CreateRoom::default() };
+                let settings = RoomSettings {
+                    waiting_room: Some(one_in(&mut self.dice, 6)),
+                    wait_for_moderator: Some(one_in(&mut self.dice, 6)),
+                    enter_sound: Some("tone.enter".to_owned()),
+                    ..RoomSettings::default()
+                };
+                let body = CreateRoom { name: Some(room), settings, ..CreateRoom::default() };
                 drop(self.ask(|reply| Command::CreateRoom { body, reply }));
             }
             1 => {

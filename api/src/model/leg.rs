@@ -113,6 +113,8 @@ pub enum LeftReason {
     HungUp,
     /// The API removed them.
     Kicked,
+    /// Too many wrong PINs.
+    PinRefused,
     /// They were moved to another room.
     Moved,
     /// A transfer took them elsewhere.

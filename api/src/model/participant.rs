@@ -27,6 +27,15 @@ pub struct Participant {
     pub role: Role,
     /// Not heard by the others.
     pub muted: bool,
+    /// By whom; absent while they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muted_by: Option<MutedBy>,
+    /// Since when they ask to speak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hand_raised_at: Option<Timestamp>,
+    /// What they wait for, while they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
     /// Hears nobody.
     pub deaf: bool,
     /// On hold, by us or by them: neither heard nor hearing.
@@ -69,10 +78,45 @@ pub enum ParticipantState {
     Dialing,
     /// Their phone rings.
     Ringing,
+    /// Answered, but not in the room yet: see `waiting_for`.
+    Waiting,
     /// In the room.
     Joined,
     /// Gone.
     Left,
+}
+
+/// What somebody waits for before a room.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingFor {
+    /// They are asked for a PIN.
+    Pin,
+    /// For a moderator.
+    Moderator,
+    /// For somebody who lets them in.
+    Admission,
+}
+
+/// Who has muted somebody.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MutedBy {
+    /// They themselves, by a key.
+    Participant,
+    /// The room, in which all start so.
+    Room,
+    /// A moderator, by a key.
+    Moderator,
+    /// The API.
+    Api,
+}
+
+/// How many were let in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Admitted {
+    /// Participants.
+    pub admitted: u32,
 }
 
 /// What a participant may do.
@@ -132,6 +176,8 @@ pub struct Invite {
 pub struct UpdateParticipant {
     /// Not heard.
     pub muted: Option<bool>,
+    /// Whether they ask to speak.
+    pub hand_raised: Option<bool>,
     /// Hears nobody.
     pub deaf: Option<bool>,
     /// Put on hold or resume (a re-INVITE goes out).

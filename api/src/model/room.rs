@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::manners::{RoomManners, RoomSettings};
 use crate::id::{LegId, RoomId};
 
 /// A conference.
@@ -29,6 +30,8 @@ pub struct Room {
     pub participants: u32,
     /// Who has the floor: speaks, or spoke last.
     pub floor: Option<LegId>,
+    /// How it treats those who come, are there and leave.
+    pub settings: RoomManners,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ended.
@@ -59,6 +62,8 @@ pub struct CreateRoom {
     pub max_participants: Option<u32>,
     /// How many people are mixed at once (1 to 64).
     pub contributors: Option<u32>,
+    /// How it treats those who come, are there and leave.
+    pub settings: RoomSettings,
 }
 
 /// `PATCH /v1/rooms/{room}`: what is absent stays.
@@ -73,6 +78,8 @@ pub struct UpdateRoom {
     pub max_participants: Option<u32>,
     /// How many people are mixed at once.
     pub contributors: Option<u32>,
+    /// How it treats those who come, are there and leave; what is absent stays.
+    pub settings: Option<RoomSettings>,
 }
 
 /// `POST /v1/rooms/{room}/end`.

@@ -14,12 +14,17 @@ use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Invite, LegId, Page, PageQuery, Participant, Role, UpdateParticipant};
+use crate::model::{
+    Admitted, Invite, LegId, Page, PageQuery, Participant, Role, UpdateParticipant,
+};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list, invite, update_all))
         .routes(routes!(show, update, kick))
+        .routes(routes!(admit))
+        .routes(routes!(admit_all))
+        .routes(routes!(ask_to_speak))
 }
 
 /// List participants
@@ -34,7 +39,7 @@ async fn list(
     Path(room): Path<String>,
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Page<Participant>>, ApiError> {
-    let query = query.checked(&["dialing", "ringing", "joined", "left"])?;
+    let query = query.checked(&["dialing", "ringing", "waiting", "joined", "left"])?;
     Ok(Json(control.ask(|reply| Command::ListParticipants { room, query, reply }).await?))
 }
 
@@ -134,4 +139,45 @@ async fn kick(
 ) -> Result<StatusCode, ApiError> {
     control.ask(|reply| Command::Kick { room, leg, reply }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Let a participant in
+///
+/// Who waits for a PIN, for a moderator or to be let in joins at once. 409 for who does not wait.
+#[utoipa::path(post, path = "/rooms/{room}/participants/{leg}/admit", tag = "participants",
+    operation_id = "admitParticipant",
+    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path)),
+    responses((status = OK, body = Participant)))]
+async fn admit(
+    State(control): State<Control>,
+    Path((room, leg)): Path<(String, LegId)>,
+) -> Result<Json<Participant>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::Admit { room, leg, reply }).await?))
+}
+
+/// Let all in who wait
+///
+/// For a moderator, or to be let in; not those who are asked for a PIN.
+#[utoipa::path(post, path = "/rooms/{room}/admit", tag = "participants", operation_id = "admitAll",
+    params(("room" = String, Path, description = "Id or name")),
+    responses((status = OK, body = Admitted)))]
+async fn admit_all(
+    State(control): State<Control>,
+    Path(room): Path<String>,
+) -> Result<Json<Admitted>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::AdmitAll { room, reply }).await?))
+}
+
+/// Ask a participant to speak
+///
+/// Who is muted hears that they may speak, and unmutes themselves by a key, whoever has muted them. 409 for who is not muted.
+#[utoipa::path(post, path = "/rooms/{room}/participants/{leg}/ask_to_speak", tag = "participants",
+    operation_id = "askToSpeak",
+    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path)),
+    responses((status = OK, body = Participant)))]
+async fn ask_to_speak(
+    State(control): State<Control>,
+    Path((room, leg)): Path<(String, LegId)>,
+) -> Result<Json<Participant>, ApiError> {
+    Ok(Json(control.ask(|reply| Command::AskToSpeak { room, leg, reply }).await?))
 }

@@ -45,6 +45,11 @@ impl Bridge {
             Command::UpdateParticipants { room, role, body, reply } => {
                 reply.send(self.api_update_participants(&room, role, &body));
             }
+            Command::Admit { room, leg, reply } => reply.send(self.api_admit(&room, leg)),
+            Command::AdmitAll { room, reply } => reply.send(self.api_admit_all(&room)),
+            Command::AskToSpeak { room, leg, reply } => {
+                reply.send(self.api_ask_to_speak(&room, leg));
+            }
             Command::Kick { room, leg, reply } => reply.send(self.api_kick(&room, leg)),
             Command::CreateCall { body, reply } => reply.send(self.api_create_call(&body)),
             Command::ListCalls { query, reply } => reply.send(self.api_list_calls(&query)),
@@ -190,6 +195,7 @@ fn refused(refusal: Refusal) -> ControlError {
         Refusal::Full => conflict("room_full", "the room has no seat left; raise max_participants"),
         Refusal::Locked => conflict("room_locked", "the room is locked; unlock it first"),
         Refusal::Ending => conflict("room_ending", "the room is about to end"),
+        Refusal::NotOpen => conflict("room_not_open", "the room is not open yet; see settings.opens_at"),
         Refusal::NotFound => no_such("room", ""),
         Refusal::NoDialog
         | Refusal::DialogEnded

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::event::EventType;
 use api::model::{
-    Invite, LeftReason, LegId, Page, PageQuery, Participant, ParticipantState, Role, RoomId,
-    RoomOrigin, UpdateParticipant,
+    Invite, LeftReason, LegId, MutedBy, Page, PageQuery, Participant, ParticipantState, Role,
+    RoomId, RoomOrigin, UpdateParticipant,
 };
 use mixer::codec::{Codec, Format};
 use serde_json::json;
@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::bridge::dial::Outbound;
 use crate::bridge::leg::{Caller, Controls, Dial, NamedBy};
 use crate::bridge::lifecycle::NewRoom;
+use crate::bridge::playing::Then;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
 use crate::bridge::{Bridge, Place};
@@ -27,7 +28,7 @@ impl Bridge {
         room: &str,
         query: &PageQuery,
     ) -> Answer<Page<Participant>> {
-        let wanted = Wanted::of(query, &["dialing", "ringing", "joined", "left"])?;
+        let wanted = Wanted::of(query, &["dialing", "ringing", "waiting", "joined", "left"])?;
         let mut all = self.participants(room)?;
         all.retain(|one| wanted.takes(one.state != ParticipantState::Left, &one.state));
         all.sort_by_key(|one| one.leg);
@@ -79,6 +80,7 @@ impl Bridge {
         let usual = Controls::new(&self.settings);
         let controls = Controls {
             muted: body.muted,
+            muted_by: body.muted.then_some(MutedBy::Api),
             role: body.role,
             agc: body.agc.unwrap_or(usual.agc),
             noise_suppression: body.noise_suppression.unwrap_or(usual.noise_suppression),
@@ -209,6 +211,10 @@ impl Bridge {
         }
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let before = (leg.controls.clone(), leg.display_name.clone());
+        let becomes_moderator = body.role == Some(Role::Moderator)
+            && before.0.role != Role::Moderator
+            && leg.joined_at.is_some();
+        let room = leg.place.room();
         let controls = &mut leg.controls;
         controls.deaf = body.deaf.unwrap_or(controls.deaf);
         controls.role = body.role.unwrap_or(controls.role);
@@ -232,10 +238,23 @@ impl Bridge {
             self.apply_seat(id);
             self.participant_happened(EventType::ParticipantUpdated, id, json!({}));
         }
+        if let Some(raised) = body.hand_raised {
+            self.set_hand(id, raised);
+        }
+        if let Some(room) = room.filter(|_| becomes_moderator) {
+            self.moderator_is_there(room);
+        }
     }
 
     pub(super) fn set_muted(&mut self, id: LegId, muted: bool) {
+        self.mute(id, muted.then_some(MutedBy::Api));
+    }
+
+    /// Mutes somebody, or unmutes them.
+    pub(in crate::bridge) fn mute(&mut self, id: LegId, by: Option<MutedBy>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        let muted = by.is_some();
+        leg.controls.muted_by = by;
         if leg.controls.muted == muted {
             return;
         }
@@ -259,6 +278,7 @@ impl Bridge {
         self.apply_seat(id);
         self.tell_hold(id, before);
         self.reoffer(id);
+        self.play_to_held(id, held);
     }
 
     pub(super) fn api_update_participants(
@@ -279,6 +299,26 @@ impl Bridge {
             self.check_update(*leg, body)?;
         }
         legs.iter().map(|leg| self.api_update_participant(room, *leg, body)).collect()
+    }
+
+    pub(super) fn api_admit(&mut self, room: &str, leg: LegId) -> Answer<Participant> {
+        let id = self.joined_leg(room, leg)?;
+        if !self.admit_leg(leg) {
+            return Err(conflict("not_waiting", "the participant does not wait to be let in"));
+        }
+        self.api_participant(&id.to_string(), leg)
+    }
+
+    /// A key of theirs unmutes them from now on.
+    pub(super) fn api_ask_to_speak(&mut self, room: &str, leg: LegId) -> Answer<Participant> {
+        let id = self.joined_leg(room, leg)?;
+        let muted = self.legs.get_mut(&leg).filter(|leg| leg.controls.muted && leg.is_up());
+        let Some(muted) = muted else {
+            return Err(conflict("not_muted", "the participant is not muted, and may speak"));
+        };
+        muted.controls.muted_by = Some(MutedBy::Participant);
+        self.tell_leg(leg, &["asked-to-speak"], Then::Nothing);
+        self.api_participant(&id.to_string(), leg)
     }
 
     pub(super) fn api_kick(&mut self, room: &str, leg: LegId) -> Answer<()> {

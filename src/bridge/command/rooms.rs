@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use api::control::Reply;
 use api::event::EventType;
-use api::model::{CreateRoom, EndRoom, Page, PageQuery, Room, RoomOrigin, UpdateRoom};
+use api::model::{
+    Admitted, CreateRoom, EndRoom, Page, PageQuery, Room, RoomId, RoomOrigin, RoomSettings,
+    UpdateRoom,
+};
 
 use crate::bridge::ending::Waiting;
 use crate::bridge::lifecycle::NewRoom;
+use crate::bridge::manners::Manners;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
 use crate::bridge::{Bridge, Draining, Timer};
@@ -44,6 +48,7 @@ impl Bridge {
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(refused(Refusal::Overloaded));
         }
+        let manners = self.mannered(&Manners::default(), &body.settings)?;
         let id = self.create_room(NewRoom {
             name,
             locked: body.locked,
@@ -52,6 +57,7 @@ impl Bridge {
             max_participants: body.max_participants,
             contributors: body.contributors,
             origin: RoomOrigin::Api,
+            manners,
         });
         self.room_view(id).ok_or_else(|| no_such("room", id))
     }
@@ -84,6 +90,7 @@ impl Bridge {
         if let Some(contributors) = body.contributors {
             within("/contributors", contributors, CONTRIBUTORS)?;
         }
+        self.update_manners(id, body.settings.as_ref())?;
         let Some(found) = self.rooms.get_mut(&id) else { return Err(no_such("room", room)) };
         let before = (found.end_when_empty, found.max_participants, found.contributors);
         found.end_when_empty = body.end_when_empty.unwrap_or(found.end_when_empty);
@@ -95,13 +102,24 @@ impl Bridge {
             let contributors = usize::try_from(contributors).unwrap_or(usize::MAX);
             self.tell_media(Command::Contributors { mix, contributors });
         }
-        if before != after {
+        if before != after || body.settings.is_some() {
             self.room_happened(EventType::RoomUpdated, id);
         }
         match body.locked {
             Some(locked) => self.api_lock_room(room, locked),
             None => self.room_view(id).ok_or_else(|| no_such("room", room)),
         }
+    }
+
+    fn update_manners(&mut self, id: RoomId, body: Option<&RoomSettings>) -> Answer<()> {
+        let before = self.rooms.get(&id).map(|room| room.manners.clone());
+        let (Some(before), Some(body)) = (before, body) else { return Ok(()) };
+        let after = self.mannered(&before, body)?;
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.manners = after;
+        }
+        self.follow_hours(id);
+        Ok(())
     }
 
     fn check_seats(&self, seats: u32) -> Answer<u32> {
@@ -111,14 +129,21 @@ impl Bridge {
 
     pub(super) fn api_lock_room(&mut self, room: &str, locked: bool) -> Answer<Room> {
         let id = self.open_room(room)?;
-        let Some(found) = self.rooms.get_mut(&id) else { return Err(no_such("room", room)) };
-        let changed = found.locked != locked;
-        found.locked = locked;
-        if changed {
-            let kind = if locked { EventType::RoomLocked } else { EventType::RoomUnlocked };
-            self.room_happened(kind, id);
-        }
+        self.set_locked(id, locked);
         self.room_view(id).ok_or_else(|| no_such("room", room))
+    }
+
+    pub(in crate::bridge) fn set_locked(&mut self, id: RoomId, locked: bool) {
+        let found = self.rooms.get_mut(&id).filter(|room| room.locked != locked);
+        let Some(found) = found else { return };
+        found.locked = locked;
+        let kind = if locked { EventType::RoomLocked } else { EventType::RoomUnlocked };
+        self.room_happened(kind, id);
+    }
+
+    pub(super) fn api_admit_all(&mut self, room: &str) -> Answer<Admitted> {
+        let id = self.open_room(room)?;
+        Ok(Admitted { admitted: u32::try_from(self.admit_all(id)).unwrap_or(u32::MAX) })
     }
 
     /// Ends it after the grace time; asked again, the earlier end counts.
