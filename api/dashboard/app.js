@@ -65,7 +65,12 @@ function start(key) {
 
   const stream = new Stream(key, {
     state: shell.connection,
-    event: (event) => { store.apply(event); announce(event, store); },
+    event: (event) => {
+      // Since a restart: the log goes on, but what was there is not.
+      if (event.type === 'node.ready' && store.loaded) return load(event.seq);
+      store.apply(event);
+      announce(event, store);
+    },
     levels: (levels) => store.hear(levels),
     ready: (resumed, seq) => (resumed ? toast('info', 'Connected again', 'Nothing was missed.') : load(seq)),
     refused: (problem) => leave(problem.message),
@@ -74,7 +79,7 @@ function start(key) {
   async function load(seq) {
     try {
       const again = store.loaded;
-      if (again) store.feed = []; // the numbers may have begun anew
+      if (again) store.feed = [];
       await Promise.all([store.load(), store.loadFeed(seq)]);
       if (again) toast('info', 'Connected again', 'Everything was read anew.');
       view?.opened?.();

@@ -99,7 +99,8 @@ impl Bridge {
         let joined = room.legs.iter().filter(|leg| self.is_joined(**leg)).count();
         let name = room.manners.music_alone.clone();
         let wanted = joined == 1 && !name.is_empty();
-        match (room.company.music, wanted) {
+        let music = room.company.music.filter(|music| self.is_live(*music));
+        match (music, wanted) {
             (None, true) => {
                 let music = self.music(name).map(|order| self.play(Hearer::Room(id), order));
                 if let Some(room) = self.rooms.get_mut(&id) {
@@ -202,23 +203,24 @@ impl Bridge {
         self.participant_happened(kind, id, json!({}));
     }
 
-    /// Mutes or unmutes all who are no moderators; answers whom that has changed.
-    pub(super) fn hush(&mut self, room: RoomId, muted: bool) -> Vec<LegId> {
-        let Some(found) = self.rooms.get_mut(&room) else { return Vec::new() };
+    /// Mutes all who are no moderators, and lets none unmute themselves; or the other way round. Who has muted themselves stays so.
+    pub(super) fn hush(&mut self, room: RoomId, muted: bool) {
+        let Some(found) = self.rooms.get_mut(&room) else { return };
         found.company.is_hushed = muted;
         let concerned = |leg: &LegId| {
-            self.legs.get(leg).is_some_and(|leg| {
-                leg.joined_at.is_some()
-                    && leg.controls.role != Role::Moderator
-                    && leg.controls.muted != muted
+            let leg = self.legs.get(leg).filter(|leg| leg.joined_at.is_some());
+            let controls = leg.map(|leg| &leg.controls);
+            let controls = controls.filter(|controls| controls.role != Role::Moderator);
+            controls.is_some_and(|controls| match controls.muted_by {
+                None => muted,
+                Some(MutedBy::Moderator | MutedBy::Room) => !muted,
+                Some(MutedBy::Participant | MutedBy::Api) => false,
             })
         };
         let legs = self.rooms.get(&room).map(|room| room.legs.clone()).unwrap_or_default();
-        let legs: Vec<LegId> = legs.into_iter().filter(concerned).collect();
-        for leg in &legs {
-            self.mute(*leg, muted.then_some(MutedBy::Moderator));
+        for leg in legs.into_iter().filter(concerned).collect::<Vec<_>>() {
+            self.mute(leg, muted.then_some(MutedBy::Moderator));
         }
-        legs
     }
 }
 

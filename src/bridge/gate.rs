@@ -271,7 +271,6 @@ impl Bridge {
             self.apply_seat(id);
         }
         self.seat(id, place);
-        self.line_changed(id);
         self.participant_happened(EventType::ParticipantJoined, id, json!({}));
         if let Some(room) = place.room() {
             if waited {

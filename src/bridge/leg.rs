@@ -246,6 +246,8 @@ pub(super) struct Controls {
     pub(super) muted: bool,
     /// While it is.
     pub(super) muted_by: Option<MutedBy>,
+    /// It was asked to speak: its own key unmutes it, whoever has muted it.
+    pub(super) is_asked: bool,
     pub(super) deaf: bool,
     pub(super) role: Role,
     pub(super) gain_in_db: f32,
@@ -262,6 +264,7 @@ impl Controls {
         Self {
             muted: false,
             muted_by: None,
+            is_asked: false,
             deaf: false,
             role: Role::default(),
             gain_in_db: 0.0,

@@ -119,7 +119,15 @@ impl Bridge {
     /// Who was muted by a moderator asks to speak instead.
     fn mute_oneself(&mut self, id: LegId) {
         let Some(leg) = self.legs.get(&id) else { return };
-        let by = leg.controls.muted.then_some(leg.controls.muted_by).flatten();
+        let room = leg.place.room().and_then(|room| self.rooms.get(&room));
+        let is_hushed = room.is_some_and(|room| room.company.is_hushed);
+        let by = match leg.controls.muted_by.filter(|_| leg.controls.muted) {
+            Some(_) if leg.controls.is_asked => Some(MutedBy::Participant),
+            Some(_) if is_hushed && leg.controls.role != Role::Moderator => {
+                Some(MutedBy::Moderator)
+            }
+            by => by,
+        };
         match by {
             None => {
                 self.mute(id, Some(MutedBy::Participant));

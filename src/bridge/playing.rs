@@ -399,6 +399,11 @@ impl Bridge {
         self.play_on(hearer);
     }
 
+    /// Whether this is not over.
+    pub(super) fn is_live(&self, playback: PlaybackId) -> bool {
+        self.playings.hearers.contains_key(&playback)
+    }
+
     /// Whether something is played to somebody, or waits.
     pub(super) fn is_played(&self, hearer: Hearer) -> bool {
         !self.playings.of(hearer).is_empty()

@@ -63,3 +63,18 @@ fn a_draining_bridge_takes_no_calls() {
     assert_eq!(late.wait("failed")["status"], 503);
     anna.call.wait("ended");
 }
+
+#[test]
+fn what_the_dashboard_and_the_alerts_ask_for_is_there() {
+    let served = scene().bridge.try_request("GET", "/metrics", None).text;
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for file in ["prometheus/alerts.yml", "grafana/dashboards/plenary.json"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let is_word = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        let words = text.split(|letter| !is_word(letter));
+        for name in words.filter(|word| word.starts_with("plenary_")) {
+            let name = name.trim_end_matches("_bucket");
+            assert!(served.contains(&format!("# TYPE {name} ")), "{file} asks for {name}");
+        }
+    }
+}

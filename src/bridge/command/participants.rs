@@ -255,6 +255,7 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let muted = by.is_some();
         leg.controls.muted_by = by;
+        leg.controls.is_asked = false;
         if leg.controls.muted == muted {
             return;
         }
@@ -313,10 +314,10 @@ impl Bridge {
     pub(super) fn api_ask_to_speak(&mut self, room: &str, leg: LegId) -> Answer<Participant> {
         let id = self.joined_leg(room, leg)?;
         let muted = self.legs.get_mut(&leg).filter(|leg| leg.controls.muted && leg.is_up());
-        let Some(muted) = muted else {
+        let Some(asked) = muted else {
             return Err(conflict("not_muted", "the participant is not muted, and may speak"));
         };
-        muted.controls.muted_by = Some(MutedBy::Participant);
+        asked.controls.is_asked = true;
         self.tell_leg(leg, &["asked-to-speak"], Then::Nothing);
         self.api_participant(&id.to_string(), leg)
     }

@@ -271,6 +271,30 @@ fn whom_a_moderator_has_muted_asks_to_speak_and_is_asked() {
 }
 
 #[test]
+fn who_has_muted_themselves_stays_so_but_cannot_speak_while_all_are_muted() {
+    let mut scene = scene(with_pins());
+    let host = moderator(&mut scene);
+    let [anna, bert] = [(); 2].map(|()| {
+        let talk = scene.joined("board");
+        press(&mut scene, talk.leg, "1234");
+        talk
+    });
+    press(&mut scene, anna.leg, "*1");
+
+    press(&mut scene, host.leg, "*3");
+    let happened = press(&mut scene, anna.leg, "*1");
+
+    assert!(happened.contains(&"participant.hand_raised"), "{happened:?}");
+    assert!(participant(&mut scene, bert.leg).unwrap().muted);
+    press(&mut scene, host.leg, "*3");
+    assert!(!participant(&mut scene, bert.leg).unwrap().muted);
+    let muted = participant(&mut scene, anna.leg).unwrap();
+    assert_eq!((muted.muted, muted.muted_by), (true, Some(MutedBy::Participant)));
+    press(&mut scene, anna.leg, "*1");
+    assert!(!participant(&mut scene, anna.leg).unwrap().muted);
+}
+
+#[test]
 fn a_moderator_locks_kicks_and_counts_by_keys() {
     let mut scene = scene(with_pins());
     let host = moderator(&mut scene);
