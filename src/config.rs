@@ -53,6 +53,9 @@ pub struct Config {
     /// First admin key; otherwise made at the first start.
     #[serde(with = "text")]
     pub api_key: Auto<Secret>,
+    /// Origins whose pages may use the API.
+    #[serde(with = "list")]
+    pub api_cors: Vec<String>,
     /// Folder for what must survive a restart.
     pub data: PathBuf,
     /// Postgres, if what must survive a restart is not to be in the folder.
@@ -369,6 +372,14 @@ pub struct Limits {
     pub connections: usize,
     /// Those of them that one address may open; of IPv6, one /64.
     pub connections_per_source: usize,
+    /// HTTP connections that one address may have open; of IPv6, one /64.
+    pub api_connections_per_source: usize,
+    /// HTTP requests a second of one key; 0 is no limit.
+    pub api_requests_per_second: u32,
+    /// Event streams and WebSockets of the API at once.
+    pub api_streams: usize,
+    /// Those of them that one key may have open.
+    pub api_streams_per_key: usize,
     /// Legs at once, ringing ones included.
     pub legs: usize,
     /// Share of its time that a media thread may be busy and take one more leg.
@@ -734,6 +745,8 @@ impl Limits {
         expect(self.dialogs >= 1, "limits.dialogs", "at least 1");
         expect(self.connections >= 1, "limits.connections", "at least 1");
         expect(self.connections_per_source >= 1, "limits.connections_per_source", "at least 1");
+        let connections = self.api_connections_per_source;
+        expect(connections >= 1, "limits.api_connections_per_source", "at least 1");
         expect(self.legs >= 1, "limits.legs", "at least 1");
         expect(
             self.media_load > 0.0 && self.media_load <= 1.0,

@@ -309,7 +309,16 @@ fn kept_webhooks(kept: &[Document]) -> (Webhooks, mpsc::Receiver<Errand>) {
 }
 
 fn api_settings(config: &Config) -> api::Settings {
-    api::Settings { max_upload: config.sounds.upload_size, ..api::Settings::default() }
+    let limits = &config.limits;
+    api::Settings {
+        max_streams: limits.api_streams,
+        max_streams_of_key: limits.api_streams_per_key,
+        requests_per_second: limits.api_requests_per_second,
+        connections_per_source: limits.api_connections_per_source,
+        cors: config.api_cors.clone(),
+        max_upload: config.sounds.upload_size,
+        ..api::Settings::default()
+    }
 }
 
 fn office_settings(config: &Config, seed: u64) -> OfficeSettings {

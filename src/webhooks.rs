@@ -356,7 +356,7 @@ impl Round {
         }
 
         let kinds = vec![EventType::RoomCreated];
-        let filter = Filter { room: Some(room), kinds, ..Filter::default() };
+        let filter = Filter { rooms: vec![room], kinds, ..Filter::default() };
         let page = self.log.page(None, 1, &filter).await.ok()?;
         page.items.first()?.data.read::<Made>().map(|made| made.name)
     }

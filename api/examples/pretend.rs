@@ -155,6 +155,7 @@ impl Bridge {
             participants: 0,
             floor: None,
             settings: api::samples::room().settings,
+            revision: 1,
             created_at: Timestamp::now(),
             ended_at: None,
         };
@@ -394,7 +395,7 @@ impl Bridge {
                 reply.send(self.room(&room).cloned());
             }
             Command::DeleteRoom { room, reply } => reply.send(self.end_room(&room).map(drop)),
-            Command::LockRoom { room, locked, reply } => reply.send(self.lock(&room, locked)),
+            Command::LockRoom { room, locked, reply, .. } => reply.send(self.lock(&room, locked)),
             Command::EndRoom { room, reply, .. } => reply.send(self.end_room(&room)),
             Command::ListParticipants { room, reply, .. } => {
                 let id = self.room(&room).map(|room| room.id);
@@ -410,7 +411,8 @@ impl Bridge {
                 let id = self.room(&room).map(|room| room.id).ok();
                 let all: Vec<_> =
                     self.people.iter().filter(|p| Some(p.room) == id).map(|p| p.leg).collect();
-                reply.send(all.into_iter().map(|leg| self.update(leg, &body)).collect());
+                let updated = all.into_iter().map(|leg| (leg, self.update(leg, &body)));
+                reply.send(Ok(updated.collect()));
             }
             Command::Kick { leg, reply, .. } => {
                 reply.send(self.leave(leg, LeftReason::Kicked, None));
@@ -537,7 +539,8 @@ impl Bridge {
             }
             let loud = if self.people[index].talking { -12 } else { -54 };
             let dbov = loud - i8::try_from(wobble).unwrap_or(0);
-            levels.push(Level { leg: self.people[index].leg, dbov });
+            let Participant { leg, room, .. } = self.people[index];
+            levels.push(Level { leg, room: Some(room), dbov });
         }
         self.log.publish_levels(&levels);
     }

@@ -4,13 +4,15 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::events::EventLog;
 use crate::model::{
-    Admitted, Audience, Ban, Call, CallId, CreateCall, CreateRoom, CreateUser, EndRoom, Invite,
-    Leg, LegId, LegStats, Media, Message, MessageId, Node, Page, PageQuery, Participant, Pcm, Play,
-    PlayMusic, Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Registration,
-    RegistrationId, RegistrationQuery, ReplaceRoute, Room, Route, RouteTrace, SendDtmf,
-    SendMessage, SetPresence, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant,
-    UpdatePlayback, UpdateRoom, UpdateUser, User,
+    Admitted, Audience, Ban, Call, CallId, CallQuery, CreateCall, CreateRoom, CreateUser, EndRoom,
+    Invite, Leg, LegId, LegQuery, LegStats, Media, Message, MessageId, Node, Page, PageQuery,
+    Participant, ParticipantQuery, Pcm, Play, PlayMusic, Playback, PlaybackId, PlaybackQuery,
+    Presence, Provisioned, Readiness, Registration, RegistrationId, RegistrationQuery,
+    ReplaceRoute, Room, RoomId, RoomQuery, Route, RouteTrace, SendDtmf, SendMessage, SetPresence,
+    Snapshot, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdatePlayback,
+    UpdateRoom, UpdateUser, User, Whom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -27,6 +29,27 @@ impl<T> Reply<T> {
     /// Answers. A client that went away is normal.
     pub fn send(self, answer: Result<T, ControlError>) {
         drop(self.0.send(answer));
+    }
+}
+
+/// Where an answer goes that must be placed in the event log.
+#[derive(Debug)]
+pub struct Placed<T> {
+    log: EventLog,
+    reply: Reply<(u64, T)>,
+}
+
+impl<T> Placed<T> {
+    /// A reply that says after which event of `log` the answer stands.
+    pub fn new(log: EventLog, reply: Reply<(u64, T)>) -> Self {
+        Self { log, reply }
+    }
+
+    /// Answers, with the number of the newest event. Events of an input are in the log before the next input is handled, so
+    /// an answer that looks at what is holds exactly what the events up to that number have told.
+    pub fn send(self, answer: Result<T, ControlError>) {
+        let seq = self.log.newest();
+        self.reply.send(answer.map(|answer| (seq, answer)));
     }
 }
 
@@ -53,7 +76,7 @@ pub enum Command {
         reply: Reply<Room>,
     },
     ListRooms {
-        query: PageQuery,
+        query: RoomQuery,
         reply: Reply<Page<Room>>,
     },
     Room {
@@ -63,6 +86,7 @@ pub enum Command {
     UpdateRoom {
         room: RoomRef,
         body: UpdateRoom,
+        condition: IfMatch,
         reply: Reply<Room>,
     },
     /// Ends it at once and forgets it.
@@ -73,6 +97,7 @@ pub enum Command {
     LockRoom {
         room: RoomRef,
         locked: bool,
+        condition: IfMatch,
         reply: Reply<Room>,
     },
     EndRoom {
@@ -83,7 +108,7 @@ pub enum Command {
 
     ListParticipants {
         room: RoomRef,
-        query: PageQuery,
+        query: ParticipantQuery,
         reply: Reply<Page<Participant>>,
     },
     Invite {
@@ -100,14 +125,15 @@ pub enum Command {
         room: RoomRef,
         leg: LegId,
         body: UpdateParticipant,
+        condition: IfMatch,
         reply: Reply<Participant>,
     },
-    /// The same change for every joined participant that has this role (`None`: all); answers those changed.
+    /// The same change for every joined participant that is meant; answers what became of each.
     UpdateParticipants {
         room: RoomRef,
-        role: Option<crate::model::Role>,
+        whom: Whom,
         body: UpdateParticipant,
-        reply: Reply<Vec<Participant>>,
+        reply: Reply<Vec<(LegId, Result<Participant, ControlError>)>>,
     },
     /// Lets somebody in who waits.
     Admit {
@@ -137,7 +163,7 @@ pub enum Command {
         reply: Reply<Call>,
     },
     ListCalls {
-        query: PageQuery,
+        query: CallQuery,
         reply: Reply<Page<Call>>,
     },
     Call {
@@ -150,7 +176,7 @@ pub enum Command {
     },
 
     ListLegs {
-        query: PageQuery,
+        query: LegQuery,
         reply: Reply<Page<Leg>>,
     },
     Leg {
@@ -184,6 +210,12 @@ pub enum Command {
     LegStats {
         leg: LegId,
         reply: Reply<LegStats>,
+    },
+
+    /// What there is of these rooms (none named: of everything), and since which event.
+    Snapshot {
+        rooms: Vec<RoomId>,
+        reply: Placed<Snapshot>,
     },
 
     SendMessage {

@@ -1,8 +1,11 @@
 //! What every answer has: an `X-Request-Id`, and a problem document if it is a failure, whoever refused the request.
 
+use std::convert::Infallible;
+
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
-use axum::http::response::Parts;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::response;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -32,6 +35,14 @@ pub(crate) async fn envelop(mut request: Request, next: Next) -> Response {
 /// The id of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestName(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_else(|| Self(String::new())))
+    }
+}
 
 fn acceptable(id: &HeaderValue) -> bool {
     (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
@@ -68,7 +79,7 @@ async fn with_problem(mut response: Response, request_id: String) -> Response {
 }
 
 /// The problem for a refusal in plain words, such as the router's own.
-async fn refusal(parts: &Parts, body: Body) -> Problem {
+async fn refusal(parts: &response::Parts, body: Body) -> Problem {
     let words = to_bytes(body, MAX_WORDS).await.unwrap_or_default();
     let detail = match String::from_utf8_lossy(&words).trim() {
         "" => plain_words(&parts.headers, parts.status.canonical_reason()),

@@ -1,5 +1,7 @@
 //! Every way a request fails, and the RFC 9457 problem document that tells of it.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -85,6 +87,16 @@ pub(crate) enum ApiError {
     IdempotencyKeyInUse,
     #[error("all {0} event streams are taken")]
     TooManyStreams(usize),
+    #[error("this key asks too often; ask again in {:.1} s", .0.as_secs_f64())]
+    TooManyRequests(Duration),
+    #[error("this key has {0} event streams and WebSockets open, as many as it may")]
+    TooManyStreamsOfKey(usize),
+    #[error("a token makes no tokens; a key does")]
+    TokenOfToken,
+    #[error("expected a request for a WebSocket: {0}")]
+    NoWebSocket(String),
+    #[error("this page is not of this host")]
+    WrongOrigin,
     /// What the router itself refuses: no such path, wrong method, a path that is not UTF-8.
     #[error("{detail}")]
     Http { status: StatusCode, detail: String },
@@ -131,7 +143,13 @@ impl ApiError {
             | Self::TooManyStreams(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::EventsGone(_) => StatusCode::GONE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) | Self::OutOfBounds(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::OutOfBounds(_) | Self::WrongOrigin | Self::TokenOfToken => {
+                StatusCode::FORBIDDEN
+            }
+            Self::TooManyRequests(_) | Self::TooManyStreamsOfKey(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::NoWebSocket(_) => StatusCode::UPGRADE_REQUIRED,
             Self::MalformedJson(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
             Self::NotJson(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -162,7 +180,11 @@ impl ApiError {
             Self::Control(ControlError::Stopping) => ("stopping", "The bridge is stopping"),
             Self::EventsGone(_) => ("events_gone", "These events can no longer be read"),
             Self::Unauthorized(_) => ("unauthorized", "A valid key is needed"),
-            Self::Forbidden(_) | Self::OutOfBounds(_) => ("forbidden", "This key may not do that"),
+            Self::Forbidden(_) | Self::OutOfBounds(_) | Self::TokenOfToken => {
+                ("forbidden", "This key may not do that")
+            }
+            Self::TooManyRequests(_) => ("too_many_requests", "Too many requests"),
+            Self::TooManyStreamsOfKey(_) => ("too_many_streams", "Too many event streams"),
             Self::MalformedJson(_) => ("malformed_json", "Body is not JSON"),
             Self::NotJson(_) => ("unsupported_media_type", "Wrong content type"),
             Self::TooLarge(_) => ("body_too_large", "Body too large"),
@@ -170,6 +192,8 @@ impl ApiError {
             Self::IdempotencyKeyReused => ("idempotency_key_reused", "Idempotency-Key reused"),
             Self::IdempotencyKeyInUse => ("idempotency_key_in_use", "Idempotency-Key in use"),
             Self::TooManyStreams(_) => ("too_many_streams", "Too many event streams"),
+            Self::NoWebSocket(_) => ("websocket_required", "A WebSocket is needed"),
+            Self::WrongOrigin => ("wrong_origin", "Not from this page"),
             Self::Http { status, .. } => return http_code_and_title(*status),
         };
         (code.to_owned(), title)
@@ -183,6 +207,12 @@ impl ApiError {
         ) = self
         {
             return Some(*retry_after_s);
+        }
+        if let Self::TooManyRequests(wait) = self {
+            return u32::try_from(wait.as_secs() + 1).ok();
+        }
+        if matches!(self, Self::TooManyStreamsOfKey(_)) {
+            return Some(RETRY_AFTER_S);
         }
         let soon = matches!(self, Self::IdempotencyKeyInUse).then_some(1);
         let later = (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
@@ -226,6 +256,10 @@ impl IntoResponse for ApiError {
         if matches!(self, Self::Unauthorized(_)) {
             let challenge = HeaderValue::from_static("Bearer realm=\"plenary\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if matches!(self, Self::NoWebSocket(_)) {
+            let websocket = HeaderValue::from_static("websocket");
+            response.headers_mut().insert(header::UPGRADE, websocket);
         }
         response.extensions_mut().insert(self.problem());
         response

@@ -100,6 +100,9 @@ pub struct Happened {
 pub struct Level {
     /// Whose.
     pub leg: LegId,
+    /// The room it sits in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<RoomId>,
     /// dBov, −127 (silence) to 0.
     pub dbov: i8,
 }

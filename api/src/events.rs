@@ -121,22 +121,35 @@ pub enum Unread {
 pub struct Filter {
     /// Exact types.
     pub kinds: Vec<EventType>,
-    /// Events of this room, also those of who moves out of it.
-    pub room: Option<RoomId>,
-    /// Events of this leg.
-    pub leg: Option<LegId>,
-    /// Events of this call.
-    pub call: Option<CallId>,
+    /// Events of these rooms, also those of who moves out of them.
+    pub rooms: Vec<RoomId>,
+    /// Events of these legs.
+    pub legs: Vec<LegId>,
+    /// Events of these calls.
+    pub calls: Vec<CallId>,
 }
 
 impl Filter {
     /// Whether a reader with this filter wants `event`.
     pub fn matches(&self, event: &Event) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&event.kind))
-            && self.room.is_none_or(|room| [event.room, event.moved_out_of].contains(&Some(room)))
-            && self.leg.is_none_or(|leg| event.leg == Some(leg))
-            && self.call.is_none_or(|call| event.call == Some(call))
+            && (among(&self.rooms, event.room) || self.rooms_left(event))
+            && among(&self.legs, event.leg)
+            && among(&self.calls, event.call)
     }
+
+    fn rooms_left(&self, event: &Event) -> bool {
+        event.moved_out_of.is_some_and(|room| self.rooms.contains(&room))
+    }
+
+    /// Whether a reader with this filter wants to know how loud this leg is.
+    pub fn matches_level(&self, level: &Level) -> bool {
+        among(&self.rooms, level.room) && among(&self.legs, Some(level.leg))
+    }
+}
+
+fn among<T: PartialEq>(wanted: &[T], found: Option<T>) -> bool {
+    wanted.is_empty() || found.is_some_and(|found| wanted.contains(&found))
 }
 
 /// A stretch of the log, oldest first.
@@ -509,7 +522,7 @@ mod tests {
 
         let mut seen = Vec::new();
         for room in [rooms[0], rooms[1], RoomId::new(3, 3)] {
-            let filter = Filter { room: Some(room), ..Filter::default() };
+            let filter = Filter { rooms: vec![room], ..Filter::default() };
             seen.push(log.page(None, 10, &filter).await.unwrap().items.len());
         }
 

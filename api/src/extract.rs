@@ -189,7 +189,8 @@ async fn names_nothing<S: Send + Sync>(
     }
 }
 
-/// The revisions that `If-Match` names (RFC 9110 §13.1.1): `*` is any, and a tag that was never ours is none.
+/// The revisions that `If-Match` names (RFC 9110 §13.1.1): `*` is any, and a tag that was never ours is none. What follows a
+/// revision in a tag says what else was shown with it, which a change need not be for.
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Infallible;
 
@@ -201,7 +202,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if tags.is_empty() || tags.contains(&"*") {
             return Ok(Self(None));
         }
-        let revision = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        let revision = |tag: &&str| {
+            let tag = tag.strip_prefix('"')?.strip_suffix('"')?;
+            tag.split('-').next()?.parse().ok()
+        };
         Ok(Self(Some(tags.iter().filter_map(revision).collect())))
     }
 }

@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::MAX_BODY;
-use crate::auth::Principal;
 use crate::control::ControlError;
 use crate::error::{ApiError, Problem};
 use crate::extract::in_time;
+use crate::gate::Principal;
 
 /// The answers kept; cheap to clone.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use crate::archive::{Change, Desk, Document, DocumentKind};
 use crate::auth::Scope;
@@ -13,6 +14,7 @@ use crate::control::ControlError;
 use crate::id::ApiKeyId;
 use crate::keeping::Keeping;
 use crate::model::ApiKey;
+use crate::tokens::Claims;
 
 pub(crate) type KeyDigest = [u8; 32];
 
@@ -29,6 +31,8 @@ struct Inner {
     by_digest: BTreeMap<KeyDigest, Arc<Entry>>,
     /// Those that can be changed here.
     by_id: BTreeMap<ApiKeyId, Kept>,
+    /// Told of each change.
+    changes: watch::Sender<()>,
 }
 
 /// What a key may do.
@@ -40,6 +44,18 @@ pub(crate) struct Entry {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) rooms: Arc<[String]>,
     pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Entry {
+    /// Whether it has this right.
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= Timestamp::now())
+    }
 }
 
 /// A key as it is kept.
@@ -96,10 +112,42 @@ impl Keys {
         }
     }
 
-    pub(crate) fn find(&self, key: &str) -> Option<(KeyDigest, Arc<Entry>)> {
-        let digest = digest(key);
-        let entry = self.inner().by_digest.get(&digest).cloned();
-        entry.map(|entry| (digest, entry))
+    /// The key of this digest.
+    pub(crate) fn find(&self, digest: &KeyDigest) -> Option<Arc<Entry>> {
+        self.inner().by_digest.get(digest).cloned()
+    }
+
+    /// The key that made a token; one that was given at start stays as long as we do.
+    pub(crate) fn maker_of(&self, claims: &Claims) -> Option<Arc<Entry>> {
+        let inner = self.inner();
+        match claims.key {
+            Some(id) => {
+                let digest = from_hex(&inner.by_id.get(&id)?.digest)?;
+                let entry = inner.by_digest.get(&digest).cloned();
+                entry.filter(|entry| !entry.has_expired())
+            }
+            None => inner.by_digest.values().find(|entry| entry.id.is_none()).cloned(),
+        }
+    }
+
+    /// What a token may: what it says, as far as its maker may.
+    pub(crate) fn vouch(&self, claims: &Claims) -> Option<Arc<Entry>> {
+        let maker = self.maker_of(claims)?;
+        let scopes =
+            claims.scopes.iter().copied().filter(|scope| maker.id.is_none() || maker.may(*scope));
+        let own = Timestamp::from_second(claims.expires).ok()?;
+        Some(Arc::new(Entry {
+            id: maker.id,
+            name: format!("{} (room token)", maker.name),
+            scopes: scopes.collect(),
+            rooms: Arc::new([claims.room.to_string()]),
+            expires_at: Some(maker.expires_at.map_or(own, |at| at.min(own))),
+        }))
+    }
+
+    /// Changes whenever a key does.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.inner().changes.subscribe()
     }
 
     /// Those that can be changed here, oldest first.
@@ -152,12 +200,14 @@ impl Inner {
         };
         self.by_digest.insert(digest, Arc::new(entry));
         self.by_id.insert(kept.id, kept);
+        self.changes.send_replace(());
     }
 
     fn remove(&mut self, id: ApiKeyId) {
         if let Some(digest) = self.by_id.remove(&id).and_then(|kept| from_hex(&kept.digest)) {
             self.by_digest.remove(&digest);
         }
+        self.changes.send_replace(());
     }
 }
 
@@ -200,7 +250,7 @@ impl Kept {
     }
 }
 
-fn digest(key: &str) -> KeyDigest {
+pub(crate) fn digest(key: &str) -> KeyDigest {
     Sha256::digest(key.as_bytes()).into()
 }
 

@@ -13,16 +13,23 @@ pub mod model;
 pub mod samples;
 pub mod webhooks;
 
+mod buckets;
 mod envelope;
 mod error;
 mod extract;
+mod gate;
 mod idempotency;
 mod keeping;
 mod keys;
+mod meters;
 mod openapi;
+mod origins;
 mod pcapng;
 mod routes;
 mod serve;
+mod socket;
+mod streams;
+mod tokens;
 mod validate;
 
 pub use error::{FieldError, Problem};

@@ -13,11 +13,14 @@ mod participant;
 mod playback;
 mod presence;
 mod provisioned;
+mod query;
 mod record;
 mod registration;
 mod room;
 mod route;
+mod snapshot;
 mod statistics;
+mod token;
 mod trace;
 mod trunk;
 mod user;
@@ -36,7 +39,8 @@ pub use self::message::{Message, MessageState, SendMessage};
 pub use self::node::{Node, NodeState, NodeWorker, Readiness};
 pub use self::page::{Page, PageQuery};
 pub use self::participant::{
-    Admitted, Invite, MutedBy, Participant, ParticipantState, Role, UpdateParticipant, WaitingFor,
+    Admitted, Invite, MutedBy, Participant, ParticipantRefused, ParticipantState,
+    ParticipantsUpdated, Role, UpdateParticipant, WaitingFor,
 };
 pub use self::playback::{
     Audience, CreatePlayback, Play, PlayMode, PlayMusic, Playback, PlaybackEnd, PlaybackPurpose,
@@ -44,6 +48,7 @@ pub use self::playback::{
 };
 pub use self::presence::{Presence, PresenceStatus, SetPresence};
 pub use self::provisioned::{Provisioned, Source};
+pub use self::query::{CallQuery, LegQuery, ParticipantQuery, RoomQuery, Whom};
 pub use self::record::{
     AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, RefusedJoins, RoomEndReason,
     RoomOrigin, RoomRecord, StreamRecord,
@@ -55,10 +60,12 @@ pub use self::route::{
     RouteOutcome, RouteReject, RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk,
     TestRoutes, TestSource, Weekday,
 };
+pub use self::snapshot::Snapshot;
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
+pub use self::token::{CreateRoomToken, RoomToken};
 pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkConfig, TrunkGateway, TrunkState};
 pub use self::user::{CreateUser, UpdateUser, User};

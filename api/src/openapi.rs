@@ -21,6 +21,7 @@ use crate::error::{FieldError, Problem};
 use crate::event::{Event, EventType, Level};
 use crate::model::{DeliveryState, RecordFormat, TransferFailure};
 use crate::samples;
+use crate::socket::{ClientMessage, ServerMessage};
 
 /// The document for what `v1`, `open` and `metrics` serve.
 pub(crate) fn document(v1: OpenApi, open: OpenApi, metrics: OpenApi) -> OpenApi {
@@ -64,13 +65,23 @@ fn add_schemas(components: &mut Components) {
     schemas.insert(Level::name().into_owned(), Level::schema());
     schemas.insert(RecordFormat::name().into_owned(), RecordFormat::schema());
     schemas.insert(DeliveryState::name().into_owned(), DeliveryState::schema());
+    schemas.extend(with_parts::<ClientMessage>());
+    schemas.extend(with_parts::<ServerMessage>());
     schemas.insert(TransferFailure::name().into_owned(), TransferFailure::schema());
+}
+
+/// A shape and those that it is made of.
+fn with_parts<T: ToSchema>() -> Vec<(String, RefOr<utoipa::openapi::Schema>)> {
+    let mut schemas = vec![(T::name().into_owned(), T::schema())];
+    T::schemas(&mut schemas);
+    schemas
 }
 
 /// An example for each resource, made by the code that makes the real ones.
 fn add_examples(components: &mut Components) {
     let examples = [
         ("Room", json!(samples::room())),
+        ("RoomToken", json!(samples::room_token())),
         ("Participant", json!(samples::participant())),
         ("Call", json!(samples::call())),
         ("Leg", json!(samples::leg())),
@@ -209,6 +220,9 @@ const PROBLEMS: &[(&str, &str, Applies)] = &[
     ("412", "`If-Match` is for another revision", |facts| facts.is_conditional),
     ("413", "The body is too large", |facts| facts.has_body),
     ("415", "The body is not declared as JSON", |facts| facts.has_body),
+    ("429", "This key asks too often, or has too many streams; see `Retry-After`", |facts| {
+        facts.locked
+    }),
     ("422", "A field or parameter is not acceptable; `errors` points to it", |facts| facts.locked),
     ("503", "A limit is reached, or the bridge stops; see `Retry-After`", |_| true),
 ];

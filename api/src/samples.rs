@@ -12,10 +12,10 @@ use crate::model::{
     NodeState, NodeWorker, Participant, ParticipantState, Playback, PlaybackId, PlaybackPurpose,
     PlaybackState, Presence, PresenceStatus, Provisioned, QualityStats, ReceivedStats,
     RefusedJoins, Registration, RegistrationId, Role, Room, RoomEndReason, RoomManners, RoomMenu,
-    RoomOrigin, RoomRecord, RoomState, Route, RouteDestination, RouteLook, RouteOutcome,
-    RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Source, StreamQuality,
-    StreamRecord, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, User, Webhook, WebhookId,
-    Weekday,
+    RoomOrigin, RoomRecord, RoomState, RoomToken, Route, RouteDestination, RouteLook, RouteOutcome,
+    RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Snapshot, Source,
+    StreamQuality, StreamRecord, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, User, Webhook,
+    WebhookId, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -124,6 +124,7 @@ pub fn room() -> Room {
         participants: 2,
         settings: manners(),
         floor: Some(leg_id()),
+        revision: 4,
         created_at: time(0),
         ended_at: None,
     }
@@ -155,6 +156,7 @@ pub fn participant() -> Participant {
         talking: true,
         level_dbov: Some(-24),
         codec: Some("opus/48000".to_owned()),
+        revision: 2,
         joined_at: Some(time(5)),
         left_at: None,
         left_reason: None,
@@ -207,6 +209,26 @@ pub fn call() -> Call {
         ended_at: None,
         end_reason: None,
         sip: None,
+    }
+}
+
+/// The room, its participant and the call.
+pub fn snapshot() -> Snapshot {
+    Snapshot {
+        rooms: vec![room()],
+        participants: vec![participant()],
+        calls: vec![call()],
+        legs: vec![leg()],
+    }
+}
+
+/// A token for the room.
+pub fn room_token() -> RoomToken {
+    RoomToken {
+        token: "plenary_room_eyJyb29tIjoi….pK3x…".to_owned(),
+        room: room_id(),
+        scopes: vec![Scope::RoomsRead, Scope::EventsRead],
+        expires_at: time(3600),
     }
 }
 
@@ -485,6 +507,7 @@ pub fn audit_entry() -> AuditEntry {
         path: "/v1/routes".to_owned(),
         status: 201,
         request_id: "req_01JDC5E0000000000000000000".to_owned(),
+        source: Some("192.0.2.7".to_owned()),
     }
 }
 

@@ -5,11 +5,11 @@ use crate::error::{ApiError, FieldError};
 use crate::event::EventType;
 use crate::id::{DeliveryId, RoomId};
 use crate::model::{
-    CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateUser, CreateWebhook,
-    DeliveryQuery, EndRoom, Invite, PageQuery, Play, PlayMusic, RecordFormat, RecordQuery,
-    ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
-    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
-    UpdatePlayback, UpdateRoom, UpdateUser, UpdateWebhook,
+    CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateRoomToken, CreateUser,
+    CreateWebhook, DeliveryQuery, EndRoom, Invite, PageQuery, Play, PlayMusic, RecordFormat,
+    RecordQuery, ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep,
+    SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey,
+    UpdateParticipant, UpdatePlayback, UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
 
@@ -28,7 +28,7 @@ impl Faults {
         self.0.push(FieldError::at(pointer, detail));
     }
 
-    fn expect(&mut self, holds: bool, pointer: &str, detail: &str) {
+    pub(crate) fn expect(&mut self, holds: bool, pointer: &str, detail: &str) {
         if !holds {
             self.add(pointer, detail);
         }
@@ -232,6 +232,18 @@ impl Validate for TrunkConfig {
 impl Validate for CreateApiKey {
     fn validate(&self, faults: &mut Faults) {
         key(Some(&self.name), Some(&self.scopes), (Some(&self.rooms), faults));
+    }
+}
+
+impl Validate for CreateRoomToken {
+    fn validate(&self, faults: &mut Faults) {
+        faults.expect(!self.scopes.is_empty(), "/scopes", "expected at least one scope");
+        let allowed = [Scope::RoomsRead, Scope::RoomsControl, Scope::EventsRead];
+        for (index, _) in self.scopes.iter().enumerate().filter(|(_, it)| !allowed.contains(it)) {
+            let expected = "expected rooms:read, rooms:control or events:read";
+            faults.expect(false, &format!("/scopes/{index}"), expected);
+        }
+        faults.range("/expires_in_s", Some(self.expires_in_s), (1, A_DAY_S));
     }
 }
 
@@ -551,6 +563,7 @@ const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "opus", "L16"];
 const CONTRIBUTORS: (u32, u32) = (1, 64);
 /// How long a phone may ring, seconds.
 const RING_S: (u32, u32) = (1, 600);
+const A_DAY_S: u32 = 86_400;
 /// Rooms of a key.
 const MAX_LIST: usize = 100;
 const MAX_URL: usize = 2_000;

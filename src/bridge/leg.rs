@@ -101,6 +101,8 @@ pub(super) struct Leg {
     pub(super) statistics: Statistics,
     pub(super) created_at: Timestamp,
     pub(super) answered_at: Option<Timestamp>,
+    /// Rises with each change of what can be set of a participant.
+    pub(super) revision: u64,
     pub(super) joined_at: Option<Timestamp>,
     pub(super) transfer: Option<model::TransferState>,
     /// The phone's REFER that this leg carries out.
@@ -457,6 +459,7 @@ impl Leg {
             talking: self.talking,
             level_dbov: self.level,
             codec: self.codec.map(|codec| codec.to_string()),
+            revision: self.revision,
             joined_at: self.joined_at,
             left_at: None,
             left_reason: None,

@@ -604,8 +604,9 @@ impl Bridge {
 
     /// Sends a `participant.*` event if the leg sits in a room.
     fn participant_happened(&mut self, kind: EventType, leg: LegId, extra: Value) {
-        let Some(found) = self.legs.get(&leg) else { return };
+        let Some(found) = self.legs.get_mut(&leg) else { return };
         let Some(room) = found.place.room() else { return };
+        found.revision += u64::from(SETTINGS_CHANGED.contains(&kind));
         let data = with(&found.participant(room), extra);
         let (subject, call_id) = (Subject::of(found), found.sip_call_id.clone());
         self.trace_mark(&call_id, kind, String::new());
@@ -614,6 +615,9 @@ impl Bridge {
     }
 
     fn room_happened(&mut self, kind: EventType, room: RoomId) {
+        if let Some(found) = self.rooms.get_mut(&room) {
+            found.revision += u64::from(SETTINGS_CHANGED.contains(&kind));
+        }
         let Some(view) = self.room_view(room) else { return };
         self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
         self.room_changed(room);
@@ -638,6 +642,19 @@ impl Bridge {
 
 /// Where SIP is spoken unless a URI says otherwise (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
+
+/// Events of a room or a participant after which it is of another revision.
+const SETTINGS_CHANGED: [EventType; 9] = [
+    EventType::RoomUpdated,
+    EventType::RoomLocked,
+    EventType::RoomUnlocked,
+    EventType::ParticipantUpdated,
+    EventType::ParticipantMuted,
+    EventType::ParticipantUnmuted,
+    EventType::ParticipantHeld,
+    EventType::ParticipantResumed,
+    EventType::ParticipantMoved,
+];
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, Default)]

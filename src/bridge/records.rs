@@ -106,7 +106,7 @@ fn seconds(since: Option<Timestamp>, until: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use api::control::Command;
+    use api::control::{Command, IfMatch};
     use std::time::Duration;
 
     use super::*;
@@ -173,7 +173,14 @@ mod tests {
         scene.within(&second, ("BYE", 2), "");
         let third = scene.joined("standup");
         let room = "standup".to_owned();
-        scene.ask(|reply| Command::LockRoom { room, locked: true, reply }).unwrap();
+        scene
+            .ask(|reply| Command::LockRoom {
+                room,
+                locked: true,
+                condition: IfMatch::default(),
+                reply,
+            })
+            .unwrap();
         scene.call("standup");
 
         scene.within(&third, ("BYE", 2), "");

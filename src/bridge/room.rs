@@ -35,6 +35,8 @@ pub(super) struct Room {
     pub(super) roster: Roster,
     /// Who speaks, or spoke last.
     pub(super) floor: Option<LegId>,
+    /// Rises with each change of a setting.
+    pub(super) revision: u64,
     pub(super) created_at: Timestamp,
     pub(super) created_by: RoomOrigin,
     pub(super) book: Book,
@@ -89,6 +91,7 @@ impl Room {
             participants: joined,
             floor: self.floor,
             settings: self.manners.view(),
+            revision: self.revision,
             created_at: self.created_at,
             ended_at: None,
         }

@@ -213,7 +213,7 @@ impl Bridge {
         for &(media, dbov) in levels {
             if let Some(leg) = self.leg_of(media) {
                 leg.level = Some(dbov);
-                seen.push(Level { leg: leg.id, dbov });
+                seen.push(Level { leg: leg.id, room: leg.place.room(), dbov });
             }
         }
         self.outputs.push_back(Output::Levels(seen));

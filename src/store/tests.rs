@@ -266,10 +266,10 @@ async fn the_log_goes_on_over_a_restart_and_is_read_beyond_the_ring(home: Home) 
         };
         let ended = vec![EventType::RoomEnded];
         let by_kind = of(Filter { kinds: ended, ..Filter::default() }).await;
-        let room = Some(RoomId::new(1, 0));
-        let by_room = of(Filter { room, ..Filter::default() }).await;
+        let rooms = vec![RoomId::new(1, 0)];
+        let by_room = of(Filter { rooms: rooms.clone(), ..Filter::default() }).await;
         let kinds = vec![EventType::RoomUpdated];
-        let last = of(Filter { kinds, room, ..Filter::default() }).await;
+        let last = of(Filter { kinds, rooms, ..Filter::default() }).await;
         let page = log.page(Some(newest), 10, &Filter::default()).await.unwrap();
         let one = log.event(3).await.unwrap().map(|event| (event.seq, event.kind));
         (next, by_kind, by_room, last, page.items.len(), one)

@@ -316,7 +316,13 @@ impl World {
                     ..UpdateParticipant::default()
                 };
                 let room = "alpha".to_owned();
-                drop(self.ask(|reply| Command::UpdateParticipant { room, leg, body, reply }));
+                drop(self.ask(|reply| Command::UpdateParticipant {
+                    room,
+                    leg,
+                    body,
+                    condition: IfMatch::default(),
+                    reply,
+                }));
             }
         }
     }
@@ -341,7 +347,12 @@ impl World {
             4 => {
                 let contributors = Some(1 + self.dice.next_u32() % 5);
                 let body = UpdateRoom { contributors, ..UpdateRoom::default() };
-                drop(self.ask(|reply| Command::UpdateRoom { room, body, reply }));
+                drop(self.ask(|reply| Command::UpdateRoom {
+                    room,
+                    body,
+                    condition: IfMatch::default(),
+                    reply,
+                }));
             }
             0 => {
                 let settings = RoomSettings {
@@ -355,7 +366,12 @@ impl World {
             }
             1 => {
                 let locked = one_in(&mut self.dice, 3);
-                drop(self.ask(|reply| Command::LockRoom { room, locked, reply }));
+                drop(self.ask(|reply| Command::LockRoom {
+                    room,
+                    locked,
+                    condition: IfMatch::default(),
+                    reply,
+                }));
             }
             2 => {
                 let body = EndRoom { grace_s: self.dice.next_u32() % 3 };
@@ -423,7 +439,7 @@ impl World {
     }
 
     fn legs(&mut self) -> Vec<LegId> {
-        let query = PageQuery { limit: Some(500), ..PageQuery::default() };
+        let query = PageQuery { limit: Some(500), ..PageQuery::default() }.into();
         let page: Page<Leg> = self.ask(|reply| Command::ListLegs { query, reply }).unwrap();
         page.items.into_iter().map(|leg| leg.id).collect()
     }
@@ -431,12 +447,13 @@ impl World {
     /// What the events told and what the API shows are the same.
     fn compare(&mut self) {
         let query = PageQuery { limit: Some(500), ..PageQuery::default() };
-        let listed = self.ask(|reply| Command::ListRooms { query: query.clone(), reply }).unwrap();
+        let listed =
+            self.ask(|reply| Command::ListRooms { query: query.clone().into(), reply }).unwrap();
         let mut listed: Vec<RoomId> = listed.items.into_iter().map(|room| room.id).collect();
         listed.sort_unstable();
         assert_eq!(self.ledger.open_rooms(), listed, "open rooms");
         for room in listed {
-            let (name, query) = (room.to_string(), query.clone());
+            let (name, query) = (room.to_string(), query.clone().into());
             let page: Page<Participant> =
                 self.ask(|reply| Command::ListParticipants { room: name, query, reply }).unwrap();
             self.ledger.compare(room, &page.items);

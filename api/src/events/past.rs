@@ -58,10 +58,15 @@ impl Past {
         before: u64,
         filter: &Filter,
     ) -> Result<EventStretch, ControlError> {
-        let Filter { room, leg, call, .. } = *filter;
+        let (room, leg, call) = (only(&filter.rooms), only(&filter.legs), only(&filter.calls));
         let query = EventQuery { after, before, limit: STRETCH, room, leg, call };
         self.desk.read(|reply| Read::Events(query, reply)).await
     }
+}
+
+/// What the store can look for: one of a kind. Of several the filter takes those that it wants out of all.
+fn only<T: Copy>(wanted: &[T]) -> Option<T> {
+    if let [one] = wanted { Some(*one) } else { None }
 }
 
 /// Events that are read at once.

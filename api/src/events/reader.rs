@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::{EventLog, Filter, Head, Unread};
 use crate::event::Event;
@@ -50,6 +52,8 @@ pub struct Reader {
     last: u64,
     /// Began further behind than a reader may fall: not cut off until it has caught up once.
     catching_up: bool,
+    /// When it was last given something.
+    filled: Option<Instant>,
 }
 
 /// What a look at the ring gave.
@@ -67,7 +71,7 @@ impl Reader {
     pub(super) fn new(log: EventLog, last: u64, newest: u64, filter: Filter) -> Self {
         let catching_up = newest - last > log.max_lag();
         let head = log.0.head.subscribe();
-        Self { log, head, filter, batch: VecDeque::new(), last, catching_up }
+        Self { log, head, filter, batch: VecDeque::new(), last, catching_up, filled: None }
     }
 
     /// Number of the last event looked at: where this reader stands.
@@ -77,6 +81,8 @@ impl Reader {
 
     /// Waits for the next matching event. Cancelling it loses nothing.
     ///
+    /// A log in which much happens is read in stretches [`PACE`] apart: what happens after a pause is told at once.
+    ///
     /// # Errors
     /// [`Cut`] when there will be no more.
     pub async fn next(&mut self) -> Result<Arc<Event>, Cut> {
@@ -84,6 +90,9 @@ impl Reader {
             let head = *self.head.borrow_and_update();
             if let Some(event) = self.batch.pop_front() {
                 return Ok(event);
+            }
+            if !head.closed {
+                self.pace().await;
             }
             if self.fill().await? {
                 continue;
@@ -94,6 +103,19 @@ impl Reader {
             if self.head.changed().await.is_err() {
                 return Err(Cut::Closed { last: self.last });
             }
+        }
+    }
+
+    /// The event that is at hand, if one is: more follow without a wait.
+    pub fn at_hand(&mut self) -> Option<Arc<Event>> {
+        self.batch.pop_front()
+    }
+
+    /// Waits until the next stretch may be taken. Readers by the hundred would otherwise be woken for each of many events,
+    /// and each would make a packet of each.
+    async fn pace(&self) {
+        if let Some(filled) = self.filled {
+            sleep_until(filled + PACE).await;
         }
     }
 
@@ -108,7 +130,8 @@ impl Reader {
 
     fn look(&mut self) -> Result<Look, Cut> {
         let ring = self.log.ring();
-        let behind = ring.next_seq - 1 - self.last;
+        let newest = ring.next_seq - 1;
+        let behind = newest - self.last;
         let Some(start) = ring.index_after(self.last) else {
             return match (&self.log.0.past, self.catching_up) {
                 (Some(_), true) => Ok(Look::Older(ring.oldest())),
@@ -124,6 +147,7 @@ impl Reader {
         drop(ring);
         let Some(end) = stretch.last() else { return Ok(Look::Nothing) };
         self.last = end.seq;
+        self.filled = (self.last == newest).then(Instant::now);
         self.batch.extend(stretch.into_iter().filter(|event| self.filter.matches(event)));
         Ok(Look::Taken)
     }
@@ -142,5 +166,7 @@ impl Reader {
     }
 }
 
+/// How far apart the stretches are in which a busy log is read.
+const PACE: Duration = Duration::from_millis(5);
 /// Events a reader takes under one lock.
 const BATCH: usize = 64;

@@ -5,7 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// How much of a list to give and from where.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams, PartialEq, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// Items a page, 1 to 500.

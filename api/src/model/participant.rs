@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::leg::{Direction, HeldBy, LeftReason, SipFailure};
+use crate::error::Problem;
 use crate::id::{LegId, RoomId};
 
 /// A leg seen from its room.
@@ -60,6 +61,8 @@ pub struct Participant {
     pub level_dbov: Option<i8>,
     /// The codec they send, such as `opus/48000`.
     pub codec: Option<String>,
+    /// Rises with each change of what can be set, and when they move; the first part of the `ETag`.
+    pub revision: u64,
     /// When they were seated.
     pub joined_at: Option<Timestamp>,
     /// When they left.
@@ -168,6 +171,24 @@ pub struct Invite {
     /// Codecs to offer, best first: `PCMU PCMA G722 opus L16`; default: all configured.
     #[serde(default)]
     pub codecs: Option<Vec<String>>,
+}
+
+/// What became of a change of many.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ParticipantsUpdated {
+    /// Those that were changed, as they are now.
+    pub items: Vec<Participant>,
+    /// Those that were not, and why.
+    pub refused: Vec<ParticipantRefused>,
+}
+
+/// A participant that a change of many did not reach.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ParticipantRefused {
+    /// Who.
+    pub leg: LegId,
+    /// Why, as a change of this one alone would have been answered.
+    pub problem: Problem,
 }
 
 /// `PATCH /v1/rooms/{room}/participants/{leg}`: what is absent stays.

@@ -161,16 +161,16 @@ pub struct RefusedJoins {
     pub count: u32,
 }
 
-/// A command that came over the API: everything but what only reads.
+/// A command that came over the API: everything but what only reads, and requests that were not let in.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct AuditEntry {
     /// Never reused.
     pub id: AuditId,
     /// When it was answered.
     pub time: Timestamp,
-    /// The key that it came with; null: the first one, which the start gave.
+    /// The key that it came with; null: the first one, which the start gave, or none that is known (401).
     pub key: Option<ApiKeyId>,
-    /// What that key is called.
+    /// What that key is called; of a token, what the key is called that made it.
     pub key_name: String,
     /// `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: String,
@@ -180,6 +180,9 @@ pub struct AuditEntry {
     pub status: u16,
     /// As in `X-Request-Id`.
     pub request_id: String,
+    /// The address that it came from.
+    #[serde(default)]
+    pub source: Option<String>,
 }
 
 /// Which records.

@@ -32,6 +32,8 @@ pub struct Room {
     pub floor: Option<LegId>,
     /// How it treats those who come, are there and leave.
     pub settings: RoomManners,
+    /// Rises with each change of its settings or lock; the first part of the `ETag`.
+    pub revision: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ended.

@@ -106,7 +106,7 @@ async fn update(
 
 /// Delete a key
 ///
-/// It is not let in any more. Event streams that it opened go on. Needs an admin key.
+/// It is not let in any more, and event streams and WebSockets that it opened end. Needs an admin key.
 #[utoipa::path(delete, path = "/api_keys/{key}", tag = "access", operation_id = "deleteApiKey",
     params(("key" = ApiKeyId, Path), ("If-Match" = Option<String>, Header)),
     responses((status = NO_CONTENT)))]

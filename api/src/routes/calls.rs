@@ -12,7 +12,7 @@ use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Call, CallId, CreateCall, Page, PageQuery, Trace};
+use crate::model::{Call, CallId, CallQuery, CreateCall, Page, Trace};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -24,13 +24,13 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// List calls
 ///
 /// Newest first. Without `state` those under way; `state=all` shows ended ones too, for as long as they are kept.
-#[utoipa::path(get, path = "/calls", tag = "calls", operation_id = "listCalls", params(PageQuery),
+#[utoipa::path(get, path = "/calls", tag = "calls", operation_id = "listCalls", params(CallQuery),
     responses((status = OK, body = Page<Call>)))]
 async fn list(
     State(control): State<Control>,
-    Params(query): Params<PageQuery>,
+    Params(query): Params<CallQuery>,
 ) -> Result<Json<Page<Call>>, ApiError> {
-    let query = query.checked(&["dialing", "connected", "ended"])?;
+    query.page().checked(&["dialing", "connected", "ended"])?;
     Ok(Json(control.ask(|reply| Command::ListCalls { query, reply }).await?))
 }
 

@@ -1,29 +1,32 @@
 //! `/v1/events`: the log by pages, and as a stream of server-sent events.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, Streams};
-use crate::control::{Command, Control};
+use super::Shared;
+use crate::auth::Bounds;
+use crate::control::{Command, Control, ControlError};
 use crate::error::{ApiError, FieldError};
-use crate::event::{EventType, Level};
-use crate::events::{Cut, EventLog, EventPage, Filter, LevelReader, Reader};
+use crate::event::{Event, EventType, Level};
+use crate::events::{Cut, EventLog, EventPage, Filter, Reader};
 use crate::extract::{Json, Params};
+use crate::gate::Pass;
 use crate::id::{CallId, LegId, RoomId};
+use crate::meters::Meters;
+use crate::streams::Seat;
 use crate::validate::MAX_PAGE;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -72,6 +75,9 @@ struct StreamQuery {
     leg: Option<LegId>,
     /// Only of this call.
     call: Option<CallId>,
+    /// A room token, for browsers, which cannot set `Authorization` there.
+    #[expect(dead_code, reason = "the gate reads it")]
+    token: Option<String>,
 }
 
 /// Read the event log
@@ -86,6 +92,7 @@ async fn list(
     State(log): State<EventLog>,
     State(control): State<Control>,
     Params(query): Params<ListQuery>,
+    bounds: Bounds,
 ) -> Result<Json<EventPage>, ApiError> {
     let limit = query.limit.unwrap_or(100);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -93,8 +100,10 @@ async fn list(
     }
     let cursor = query.cursor.map(|cursor| number(&cursor, "cursor")).transpose()?;
     let after = cursor.or_else(|| before(query.from_seq));
-    let filter = filter(&control, query.r#type, query.room).await?;
-    let filter = Filter { leg: query.leg, call: query.call, ..filter };
+    let room = (query.room, &bounds);
+    let filter = filter(&control, query.r#type.as_deref(), room).await?;
+    let (legs, calls) = (Vec::from_iter(query.leg), Vec::from_iter(query.call));
+    let filter = Filter { legs, calls, ..filter };
     let page = log.page(after, usize::try_from(limit).unwrap_or(usize::MAX), &filter).await?;
     Ok(Json(page))
 }
@@ -111,6 +120,8 @@ async fn list(
 async fn stream(
     State(shared): State<Shared>,
     Params(query): Params<StreamQuery>,
+    pass: Pass,
+    bounds: Bounds,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Shared { control, log, streams, .. } = shared;
@@ -118,28 +129,26 @@ async fn stream(
         Some(id) => Some(number(id.to_str().unwrap_or_default(), "Last-Event-ID")?),
         None => query.last_event_id.or_else(|| before(query.from_seq)),
     };
-    let filter = filter(&control, query.r#type, query.room).await?;
-    let filter = Filter { leg: query.leg, call: query.call, ..filter };
-    let seat = streams.take_seat()?;
+    let room = (query.room, &bounds);
+    let filter = filter(&control, query.r#type.as_deref(), room).await?;
+    let (legs, calls) = (Vec::from_iter(query.leg), Vec::from_iter(query.call));
+    let filter = Filter { legs, calls, ..filter };
+    let seat = streams.seat(pass.principal())?;
+    let meters = query.levels.unwrap_or(false).then(|| Meters::new(&log, filter.clone()));
     let reader = log.reader(after, filter)?;
-    let levels = query.levels.unwrap_or(false).then(|| log.levels());
-    let feed =
-        Feed { stage: Stage::Opening, reader, levels, levels_from: Instant::now(), _seat: seat };
-    let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    let headers = [(header::CACHE_CONTROL, NO_STORE), (X_ACCEL_BUFFERING, NO)];
-    Ok((headers, sse).into_response())
+    let over = Box::pin(pass.over());
+    let feed = Feed { stage: Stage::Opening, reader, meters, over, _seat: seat };
+    let headers = [
+        (header::CONTENT_TYPE, EVENT_STREAM),
+        (header::CACHE_CONTROL, NO_STORE),
+        (X_ACCEL_BUFFERING, NO),
+    ];
+    Ok((headers, Body::from_stream(feed.into_stream())).into_response())
 }
 
 /// The number that comes before `first`.
 fn before(first: Option<u64>) -> Option<u64> {
     first.map(|first| first.saturating_sub(1))
-}
-
-impl Streams {
-    fn take_seat(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let seats = std::sync::Arc::clone(&self.seats);
-        seats.try_acquire_owned().map_err(|_| ApiError::TooManyStreams(self.max))
-    }
 }
 
 fn number(text: &str, parameter: &str) -> Result<u64, ApiError> {
@@ -152,28 +161,45 @@ fn in_query(parameter: &str, detail: String) -> ApiError {
     ApiError::Content(vec![FieldError::in_query(parameter, detail)])
 }
 
-/// A filter by types and room; a room's name is looked up.
+/// A filter by types and room; a room's name is looked up. A key that is bound to rooms reads of no other.
 async fn filter(
     control: &Control,
-    kinds: Option<String>,
-    room: Option<String>,
+    patterns: Option<&str>,
+    (room, bounds): (Option<String>, &Bounds),
 ) -> Result<Filter, ApiError> {
-    let mut filter = Filter::default();
-    for pattern in kinds.iter().flat_map(|kinds| kinds.split(',')) {
-        let known = filter.kinds.len();
-        filter.kinds.extend(EventType::ALL.iter().filter(|kind| kind.is_like(pattern.trim())));
-        if filter.kinds.len() == known {
-            return Err(in_query("type", format!("no event type is like {pattern:?}")));
+    let patterns = patterns.iter().flat_map(|patterns| patterns.split(','));
+    let kinds = kinds_like(patterns).map_err(|detail| in_query("type", detail))?;
+    let rooms = match room {
+        Some(room) => {
+            bounds.admit(control, &room).await?;
+            vec![room_id(control, room).await?]
         }
-    }
-    filter.room = match room {
-        Some(room) => Some(room_id(control, room).await?),
-        None => None,
+        None => bounds.rooms(control).await?,
     };
-    Ok(filter)
+    Ok(Filter { kinds, rooms, ..Filter::default() })
 }
 
-async fn room_id(control: &Control, room: String) -> Result<RoomId, ApiError> {
+/// The types that any of the patterns means, such as `room.ended` or `participant.*`.
+///
+/// # Errors
+/// Says which pattern means none.
+pub(crate) fn kinds_like<P: AsRef<str>>(
+    patterns: impl IntoIterator<Item = P>,
+) -> Result<Vec<EventType>, String> {
+    let mut kinds = Vec::new();
+    for pattern in patterns {
+        let pattern = pattern.as_ref().trim();
+        let known = kinds.len();
+        kinds.extend(EventType::ALL.iter().filter(|kind| kind.is_like(pattern)));
+        if kinds.len() == known {
+            return Err(format!("no event type is like {pattern:?}"));
+        }
+    }
+    Ok(kinds)
+}
+
+/// The id of the room of this id or name.
+pub(crate) async fn room_id(control: &Control, room: String) -> Result<RoomId, ControlError> {
     if let Ok(id) = room.parse() {
         return Ok(id);
     }
@@ -184,10 +210,10 @@ async fn room_id(control: &Control, room: String) -> Result<RoomId, ApiError> {
 struct Feed {
     stage: Stage,
     reader: Reader,
-    levels: Option<LevelReader>,
-    /// When levels may be sent again.
-    levels_from: Instant,
-    _seat: OwnedSemaphorePermit,
+    meters: Option<Meters>,
+    /// Done when the key is good no more.
+    over: BoxFuture<'static, ()>,
+    _seat: Seat,
 }
 
 #[derive(Clone, Copy)]
@@ -198,14 +224,14 @@ enum Stage {
 }
 
 impl Feed {
-    fn into_stream(self) -> impl Stream<Item = Result<Message, Infallible>> {
+    fn into_stream(self) -> impl Stream<Item = Result<String, Infallible>> {
         stream::unfold(self, async |mut feed| {
-            let message = feed.next().await?;
-            Some((Ok(message), feed))
+            let messages = feed.next().await?;
+            Some((Ok(messages), feed))
         })
     }
 
-    async fn next(&mut self) -> Option<Message> {
+    async fn next(&mut self) -> Option<String> {
         match self.stage {
             Stage::Opening => {
                 self.stage = Stage::Following;
@@ -216,67 +242,79 @@ impl Feed {
         }
     }
 
-    async fn follow(&mut self) -> Message {
-        let Self { reader, levels, levels_from, .. } = self;
+    /// The next messages: all that are at hand, since each piece of a body costs as much as some messages.
+    async fn follow(&mut self) -> String {
+        let Self { reader, meters, over, .. } = self;
         tokio::select! {
             event = reader.next() => match event {
-                Ok(event) => message(&*event).id(event.seq.to_string()),
+                Ok(event) => {
+                    let mut messages = happened(&event);
+                    messages.extend(std::iter::from_fn(|| reader.at_hand()).map(|next| happened(&next)));
+                    messages
+                }
                 Err(cut) => {
                     self.stage = Stage::Closed;
                     closed(&cut)
                 }
             },
-            levels = loudness(levels, levels_from) => levels_message(&levels),
+            levels = loudness(meters) => levels_message(&levels),
+            () = over => {
+                self.stage = Stage::Closed;
+                let last = self.reader.last();
+                farewell("key_ended", "the key has expired, or was changed or deleted", last)
+            }
+            () = sleep(KEEP_ALIVE) => ":\n\n".to_owned(),
         }
     }
 }
 
-/// What is loud, at most ten times a second; never, when nobody asked.
-async fn loudness(levels: &mut Option<LevelReader>, from: &mut Instant) -> Vec<Level> {
-    let Some(levels) = levels else { return std::future::pending().await };
-    sleep_until(*from).await;
-    let first = levels.next().await;
-    let mut latest = BTreeMap::new();
-    latest.extend(first.iter().map(|level| (level.leg, *level)));
-    levels.drain(&mut latest);
-    *from = Instant::now() + LEVEL_PERIOD;
-    latest.into_values().collect()
+/// What is loud; never, when nobody asked.
+async fn loudness(meters: &mut Option<Meters>) -> Vec<Level> {
+    let Some(meters) = meters else { return std::future::pending().await };
+    meters.next().await
 }
 
-fn ready(seq: u64) -> Message {
-    message(&json!({"type": "stream.ready", "seq": seq}))
-        .event("ready")
-        .id(seq.to_string())
-        .retry(RETRY)
+fn ready(seq: u64) -> String {
+    let retry_ms = RETRY.as_millis();
+    let head = format!("event: ready\nid: {seq}\nretry: {retry_ms}\n");
+    message(head, &json!({"type": "stream.ready", "seq": seq}))
 }
 
-fn levels_message(levels: &[Level]) -> Message {
-    message(&json!({"type": "stream.levels", "levels": levels})).event("levels")
+fn happened(event: &Event) -> String {
+    message(format!("id: {}\n", event.seq), event)
 }
 
-fn closed(cut: &Cut) -> Message {
+fn levels_message(levels: &[Level]) -> String {
+    message("event: levels\n".to_owned(), &json!({"type": "stream.levels", "levels": levels}))
+}
+
+fn closed(cut: &Cut) -> String {
     let (code, last) = match cut {
         Cut::Slow { last } => ("slow_reader", last),
         Cut::Lost { last } => ("events_lost", last),
         Cut::Unread { last, .. } => ("store_unavailable", last),
         Cut::Closed { last } => ("stopping", last),
     };
-    let closed =
-        json!({"type": "stream.closed", "code": code, "detail": cut.to_string(), "last_seq": last});
-    message(&closed).event("closed")
+    farewell(code, &cut.to_string(), *last)
 }
 
-fn message(data: &impl Serialize) -> Message {
+fn farewell(code: &str, detail: &str, last: u64) -> String {
+    let closed = json!({"type": "stream.closed", "code": code, "detail": detail, "last_seq": last});
+    message("event: closed\n".to_owned(), &closed)
+}
+
+/// A server-sent message: what stands before its data, and the data in one line, as JSON has no other.
+fn message(head: String, data: &impl Serialize) -> String {
     // Our own shapes have string keys only: they always serialise.
-    Message::default().data(serde_json::to_string(data).unwrap_or_default())
+    head + "data: " + &serde_json::to_string(data).unwrap_or_default() + "\n\n"
 }
 
 /// A comment is sent when nothing else was for so long, so that proxies keep the stream open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const LEVEL_PERIOD: Duration = Duration::from_millis(100);
 /// What a client is told to wait before it connects again.
 const RETRY: Duration = Duration::from_secs(1);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const NO: HeaderValue = HeaderValue::from_static("no");

@@ -8,11 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Shared, accepted, traced};
+use crate::auth::Bounds;
 use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Trace, Transfer};
+use crate::model::{Leg, LegId, LegQuery, LegStats, Page, SendDtmf, Trace, Transfer};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -29,13 +30,15 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// List legs
 ///
 /// Newest first. Without `state` those under way; `state=all` shows ended ones too, for as long as they are kept.
-#[utoipa::path(get, path = "/legs", tag = "legs", operation_id = "listLegs", params(PageQuery),
+#[utoipa::path(get, path = "/legs", tag = "legs", operation_id = "listLegs", params(LegQuery),
     responses((status = OK, body = Page<Leg>)))]
 async fn list(
     State(control): State<Control>,
-    Params(query): Params<PageQuery>,
+    Params(query): Params<LegQuery>,
+    bounds: Bounds,
 ) -> Result<Json<Page<Leg>>, ApiError> {
-    let query = query.checked(&["dialing", "ringing", "answered", "ended"])?;
+    query.page().checked(&["dialing", "ringing", "answered", "ended"])?;
+    let query = LegQuery { within: bounds.rooms(&control).await?, ..query };
     Ok(Json(control.ask(|reply| Command::ListLegs { query, reply }).await?))
 }
 

@@ -10,7 +10,6 @@ mod media;
 mod messages;
 mod node;
 mod page;
-#[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod participants;
 mod playbacks;
 mod presence;
@@ -18,11 +17,11 @@ mod records;
 mod registrations;
 mod rooms;
 mod routing;
+mod socket;
+mod tokens;
 mod trunks;
 mod users;
 mod webhooks;
-
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
@@ -30,20 +29,28 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use sha2::{Digest as _, Sha256};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Desk;
-use crate::auth::{Gate, Keys, authorise};
+use crate::auth::Keys;
 use crate::control::Control;
 use crate::envelope::envelop;
 use crate::event::EventType;
 use crate::events::EventLog;
 use crate::extract::{Json, MaxUpload};
+use crate::gate::{Gate, authorise};
 use crate::idempotency::{Answers, replay};
 use crate::model::Trace;
+use crate::origins::Origins;
+use crate::streams::Streams;
+use crate::tokens::Signer;
 use crate::webhooks::Webhooks;
 use crate::{openapi, pcapng};
+
+pub(crate) use self::events::{kinds_like, room_id};
 
 /// What the API stands on.
 #[derive(Clone, Debug)]
@@ -63,10 +70,18 @@ pub struct Api {
 }
 
 /// Limits of the API.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Settings {
-    /// Event streams open at once; one more is refused with 503. Default 256.
+    /// Event streams and WebSockets open at once; one more is refused with 503. Default 256.
     pub max_streams: usize,
+    /// Those of them that one key may have open; one more is refused with 429. Default 64.
+    pub max_streams_of_key: usize,
+    /// Requests a second of one key, twice as many at once; one more is refused with 429. 0: as many as it likes. Default 200.
+    pub requests_per_second: u32,
+    /// Connections from one address (of IPv6: one /64); a further one is closed. Default 256.
+    pub connections_per_source: usize,
+    /// Origins such as `https://example.com` whose pages may use the API from a browser; `*` is any. Default none but our own.
+    pub cors: Vec<String>,
     /// Answers kept for `Idempotency-Key`; the oldest makes way. Default 10 000.
     pub idempotency_keys: usize,
     /// Whether `/metrics` is open to all who reach the listener; else it needs an admin key. Default false.
@@ -79,6 +94,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_streams: 256,
+            max_streams_of_key: 64,
+            requests_per_second: 200,
+            connections_per_source: 256,
+            cors: Vec::new(),
             idempotency_keys: 10_000,
             open_metrics: false,
             max_upload: 20 * 1024 * 1024,
@@ -94,27 +113,35 @@ pub(crate) struct Shared {
     keys: Keys,
     desk: Desk,
     webhooks: Webhooks,
+    signer: Signer,
     streams: Streams,
     max_upload: MaxUpload,
-}
-
-/// The seats for event streams.
-#[derive(Clone, Debug)]
-pub(crate) struct Streams {
-    seats: Arc<Semaphore>,
-    max: usize,
+    origins: Origins,
 }
 
 /// Every route of the API and the operator page, ready to serve or to call in a test.
 pub fn router(api: Api) -> Router {
     let Api { control, log, keys, desk, webhooks, settings } = api;
-    let gate = Gate { keys: keys.clone(), control: control.clone(), desk: desk.clone() };
-    let streams = Streams {
-        seats: Arc::new(Semaphore::new(settings.max_streams)),
-        max: settings.max_streams,
-    };
+    let signer = Signer::new();
+    let gate = Gate::new(
+        (keys.clone(), signer.clone()),
+        (control.clone(), desk.clone()),
+        settings.requests_per_second,
+    );
+    let streams = Streams::new(settings.max_streams, settings.max_streams_of_key);
+    let origins = Origins::new(&settings.cors);
     let max_upload = MaxUpload(settings.max_upload);
-    let shared = Shared { control, log, keys, desk, webhooks, streams, max_upload };
+    let shared = Shared {
+        control,
+        log,
+        keys,
+        desk,
+        webhooks,
+        signer,
+        streams,
+        max_upload,
+        origins: origins.clone(),
+    };
     let answers = Answers::new(settings.idempotency_keys);
     let (v1, metrics) = (v1(&settings), OpenApiRouter::new().merge(node::metrics()));
     let document = openapi::document(
@@ -136,6 +163,14 @@ pub fn router(api: Api) -> Router {
         .merge(openapi::route(&document))
         .layer(DefaultBodyLimit::max(crate::MAX_BODY))
         .layer(from_fn(envelop))
+        .layer(compression())
+        .layer(origins.cors())
+}
+
+/// What is worth it and can be waited for: not events, which must leave at once.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let is_worth_it = SizeAbove::new(SMALLEST_COMPRESSED).and(NotForContentType::SSE);
+    CompressionLayer::new().gzip(true).compress_when(is_worth_it)
 }
 
 fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
@@ -157,7 +192,9 @@ fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
         .merge(trunks::routes())
         .merge(routing::routes())
         .merge(events::routes())
-        .merge(webhooks::routes());
+        .merge(webhooks::routes())
+        .merge(socket::routes())
+        .merge(tokens::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }
 
@@ -174,6 +211,24 @@ fn made<T: Serialize>(location: &str, revision: u64, body: T) -> Response {
 /// 200 with the `ETag`.
 fn tagged<T: Serialize>(revision: u64, body: T) -> Response {
     ([(header::ETAG, etag(revision))], Json(body)).into_response()
+}
+
+/// 200 with an `ETag` of the revision, which `If-Match` asks for, and a digest of what is shown, which may change without it;
+/// 304 to who has just that (`If-None-Match`).
+fn shown<T: Serialize>(headers: &HeaderMap, revision: u64, body: &T) -> Response {
+    // Our own shapes have string keys only: they always serialise.
+    let text = serde_json::to_vec(body).unwrap_or_default();
+    let digest = Sha256::digest(&text);
+    let digest = digest[..6].iter().fold(0, |digest, octet| digest << 8 | u64::from(*octet));
+    let etag = path(&format!("\"{revision}-{digest:012x}\""));
+    let known = headers.get_all(header::IF_NONE_MATCH).iter();
+    let mut known = known.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    let has_it = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    if known.any(|tag| has_it(tag.trim())) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
+    }
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::ETAG, etag), (header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 fn etag(revision: u64) -> HeaderValue {
@@ -208,5 +263,7 @@ fn path(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("/"))
 }
 
+/// Smallest answer that is compressed, bytes: it fits into one packet all the same.
+const SMALLEST_COMPRESSED: u64 = 1024;
 /// Types of the events that tell how accepted work goes on.
 const EXPECT_EVENTS: HeaderName = HeaderName::from_static("expect-events");

@@ -1,21 +1,21 @@
 //! `/v1/rooms/{room}/participants`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, accepted};
+use super::{Shared, accepted, shown};
 use crate::auth::Bounds;
-use crate::control::{Command, Control};
-use crate::error::ApiError;
+use crate::control::{Command, Control, IfMatch};
+use crate::envelope::RequestName;
+use crate::error::{ApiError, Problem};
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
 use crate::model::{
-    Admitted, Invite, LegId, Page, PageQuery, Participant, Role, UpdateParticipant,
+    Admitted, Invite, LegId, Page, Participant, ParticipantQuery, ParticipantRefused,
+    ParticipantsUpdated, UpdateParticipant, Whom,
 };
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -32,14 +32,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// Newest first. Without `state` those dialled, ringing and joined; `state=all` shows also those who left, with the reason.
 #[utoipa::path(get, path = "/rooms/{room}/participants", tag = "participants",
     operation_id = "listParticipants",
-    params(("room" = String, Path, description = "Id or name"), PageQuery),
+    params(("room" = String, Path, description = "Id or name"), ParticipantQuery),
     responses((status = OK, body = Page<Participant>)))]
 async fn list(
     State(control): State<Control>,
     Path(room): Path<String>,
-    Params(query): Params<PageQuery>,
+    Params(query): Params<ParticipantQuery>,
 ) -> Result<Json<Page<Participant>>, ApiError> {
-    let query = query.checked(&["dialing", "ringing", "waiting", "joined", "left"])?;
+    query.page().checked(&["dialing", "ringing", "waiting", "joined", "left"])?;
     Ok(Json(control.ask(|reply| Command::ListParticipants { room, query, reply }).await?))
 }
 
@@ -65,46 +65,51 @@ async fn invite(
     Ok(accepted(&location, &expect, participant))
 }
 
-/// Whom a change of many concerns.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Whom {
-    /// Only those of this role; absent: all who are joined.
-    role: Option<Role>,
-}
-
 /// Change many participants at once
 ///
-/// Mute all: `{"muted": true}`. Answers those who were changed.
+/// All who are joined and fit; mute all: `{"muted": true}`. Each is changed for itself: answers those who were, and of the others why not.
 #[utoipa::path(patch, path = "/rooms/{room}/participants", tag = "participants",
     operation_id = "updateParticipants",
     params(("room" = String, Path, description = "Id or name"), Whom),
     request_body(content = UpdateParticipant, example = json!({"muted": true})),
-    responses((status = OK, body = Page<Participant>)))]
+    responses((status = OK, body = ParticipantsUpdated)))]
 async fn update_all(
     State(control): State<Control>,
     Path(room): Path<String>,
-    Params(Whom { role }): Params<Whom>,
-    bounds: Bounds,
+    Params(whom): Params<Whom>,
+    (bounds, name): (Bounds, RequestName),
     Json(body): Json<UpdateParticipant>,
-) -> Result<Json<Page<Participant>>, ApiError> {
+) -> Result<Json<ParticipantsUpdated>, ApiError> {
     bounds.check(body.room.as_deref())?;
-    let ask = |reply| Command::UpdateParticipants { room, role, body, reply };
-    let items = control.ask(ask).await?;
-    Ok(Json(Page { items, next: None }))
+    let ask = |reply| Command::UpdateParticipants { room, whom, body, reply };
+    let mut updated = ParticipantsUpdated { items: Vec::new(), refused: Vec::new() };
+    for (leg, outcome) in control.ask(ask).await? {
+        match outcome {
+            Ok(participant) => updated.items.push(participant),
+            Err(error) => {
+                let request_id = name.0.clone();
+                let problem = Problem { request_id, ..ApiError::from(error).problem() };
+                updated.refused.push(ParticipantRefused { leg, problem });
+            }
+        }
+    }
+    Ok(Json(updated))
 }
 
 /// Show a participant
 #[utoipa::path(get, path = "/rooms/{room}/participants/{leg}", tag = "participants",
     operation_id = "getParticipant",
-    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path)),
-    responses((status = OK, body = Participant)))]
+    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path),
+        ("If-None-Match" = Option<String>, Header)),
+    responses((status = OK, body = Participant, headers(("ETag" = String))),
+        (status = NOT_MODIFIED, description = "They are as `If-None-Match` says")))]
 async fn show(
     State(control): State<Control>,
     Path((room, leg)): Path<(String, LegId)>,
-) -> Result<Json<Participant>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::Participant { room, leg, reply }).await?))
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let participant = control.ask(|reply| Command::Participant { room, leg, reply }).await?;
+    Ok(shown(&headers, participant.revision, &participant))
 }
 
 /// Change a participant
@@ -112,18 +117,20 @@ async fn show(
 /// What is absent stays. `held` sends a re-INVITE; `room` moves them, and the answer is the participant in the new room.
 #[utoipa::path(patch, path = "/rooms/{room}/participants/{leg}", tag = "participants",
     operation_id = "updateParticipant",
-    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path)),
+    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path),
+        ("If-Match" = Option<String>, Header)),
     request_body(content = UpdateParticipant, example = json!({"muted": false, "gain_in_db": 3.0})),
-    responses((status = OK, body = Participant)))]
+    responses((status = OK, body = Participant, headers(("ETag" = String)))))]
 async fn update(
     State(control): State<Control>,
     Path((room, leg)): Path<(String, LegId)>,
-    bounds: Bounds,
+    (bounds, condition): (Bounds, IfMatch),
     Json(body): Json<UpdateParticipant>,
-) -> Result<Json<Participant>, ApiError> {
+) -> Result<Response, ApiError> {
     bounds.check(body.room.as_deref())?;
-    let ask = |reply| Command::UpdateParticipant { room, leg, body, reply };
-    Ok(Json(control.ask(ask).await?))
+    let ask = |reply| Command::UpdateParticipant { room, leg, body, condition, reply };
+    let participant = control.ask(ask).await?;
+    Ok(shown(&HeaderMap::new(), participant.revision, &participant))
 }
 
 /// Remove a participant

@@ -1,17 +1,18 @@
 //! `/v1/rooms`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, accepted, created};
-use crate::control::{Command, Control};
+use super::{Shared, accepted, created, shown};
+use crate::auth::Bounds;
+use crate::control::{Command, Control, IfMatch};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{CreateRoom, EndRoom, Page, PageQuery, Room, UpdateRoom};
+use crate::model::{CreateRoom, EndRoom, Page, Room, RoomQuery, UpdateRoom};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -24,13 +25,15 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// List rooms
 ///
 /// Newest first. Without `state` only open rooms; `state=all` shows ended ones too, for as long as they are kept.
-#[utoipa::path(get, path = "/rooms", tag = "rooms", operation_id = "listRooms", params(PageQuery),
+#[utoipa::path(get, path = "/rooms", tag = "rooms", operation_id = "listRooms", params(RoomQuery),
     responses((status = OK, body = Page<Room>)))]
 async fn list(
     State(control): State<Control>,
-    Params(query): Params<PageQuery>,
+    Params(query): Params<RoomQuery>,
+    bounds: Bounds,
 ) -> Result<Json<Page<Room>>, ApiError> {
-    let query = query.checked(&["open", "ended"])?;
+    query.page().checked(&["open", "ended"])?;
+    let query = RoomQuery { within: bounds.0.to_vec(), ..query };
     Ok(Json(control.ask(|reply| Command::ListRooms { query, reply }).await?))
 }
 
@@ -50,27 +53,34 @@ async fn create(
 
 /// Show a room
 #[utoipa::path(get, path = "/rooms/{room}", tag = "rooms", operation_id = "getRoom",
-    params(("room" = String, Path, description = "Id or name")), responses((status = OK, body = Room)))]
+    params(("room" = String, Path, description = "Id or name"), ("If-None-Match" = Option<String>, Header)),
+    responses((status = OK, body = Room, headers(("ETag" = String))),
+        (status = NOT_MODIFIED, description = "It is as `If-None-Match` says")))]
 async fn show(
     State(control): State<Control>,
     Path(room): Path<String>,
-) -> Result<Json<Room>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::Room { room, reply }).await?))
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let room = control.ask(|reply| Command::Room { room, reply }).await?;
+    Ok(shown(&headers, room.revision, &room))
 }
 
 /// Change a room
 ///
 /// What is absent stays.
 #[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", operation_id = "updateRoom",
-    params(("room" = String, Path, description = "Id or name")),
+    params(("room" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header)),
     request_body(content = UpdateRoom, example = json!({"contributors": 5})),
-    responses((status = OK, body = Room)))]
+    responses((status = OK, body = Room, headers(("ETag" = String)))))]
 async fn update(
     State(control): State<Control>,
     Path(room): Path<String>,
+    condition: IfMatch,
     Json(body): Json<UpdateRoom>,
-) -> Result<Json<Room>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::UpdateRoom { room, body, reply }).await?))
+) -> Result<Response, ApiError> {
+    let ask = |reply| Command::UpdateRoom { room, body, condition, reply };
+    let room = control.ask(ask).await?;
+    Ok(shown(&HeaderMap::new(), room.revision, &room))
 }
 
 /// End a room at once and forget it
@@ -90,22 +100,30 @@ async fn delete(
 ///
 /// It refuses whoever calls in; dialling out from it still works.
 #[utoipa::path(put, path = "/rooms/{room}/lock", tag = "rooms", operation_id = "lockRoom",
-    params(("room" = String, Path, description = "Id or name")), responses((status = OK, body = Room)))]
+    params(("room" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header)),
+    responses((status = OK, body = Room, headers(("ETag" = String)))))]
 async fn lock(
     State(control): State<Control>,
     Path(room): Path<String>,
-) -> Result<Json<Room>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::LockRoom { room, locked: true, reply }).await?))
+    condition: IfMatch,
+) -> Result<Response, ApiError> {
+    let ask = |reply| Command::LockRoom { room, locked: true, condition, reply };
+    let room = control.ask(ask).await?;
+    Ok(shown(&HeaderMap::new(), room.revision, &room))
 }
 
 /// Unlock a room
 #[utoipa::path(delete, path = "/rooms/{room}/lock", tag = "rooms", operation_id = "unlockRoom",
-    params(("room" = String, Path, description = "Id or name")), responses((status = OK, body = Room)))]
+    params(("room" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header)),
+    responses((status = OK, body = Room, headers(("ETag" = String)))))]
 async fn unlock(
     State(control): State<Control>,
     Path(room): Path<String>,
-) -> Result<Json<Room>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::LockRoom { room, locked: false, reply }).await?))
+    condition: IfMatch,
+) -> Result<Response, ApiError> {
+    let ask = |reply| Command::LockRoom { room, locked: false, condition, reply };
+    let room = control.ask(ask).await?;
+    Ok(shown(&HeaderMap::new(), room.revision, &room))
 }
 
 /// End a room

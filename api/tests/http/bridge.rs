@@ -1,5 +1,6 @@
 //! A bridge that answers every command with a sample, or as a test wants.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use api::archive::{
@@ -10,6 +11,7 @@ use api::auth::Keys;
 use api::control::{self, Command, ControlError};
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
+use api::id::RoomId;
 use api::model::{Admitted, Page, Pcm, Readiness};
 use api::webhooks::{self, Errand};
 use api::{Api, Settings, samples};
@@ -18,6 +20,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
@@ -151,7 +155,10 @@ fn answer(command: Command) {
         Command::Invite { reply, .. }
         | Command::Participant { reply, .. }
         | Command::UpdateParticipant { reply, .. } => reply.send(Ok(samples::participant())),
-        Command::UpdateParticipants { reply, .. } => reply.send(Ok(vec![samples::participant()])),
+        Command::UpdateParticipants { reply, .. } => {
+            let one = samples::participant();
+            reply.send(Ok(vec![(one.leg, Ok(one))]));
+        }
         Command::CreateCall { reply, .. } | Command::Call { reply, .. } => {
             reply.send(Ok(samples::call()));
         }
@@ -220,6 +227,7 @@ fn answer(command: Command) {
             reply.send(Ok(samples::message()));
         }
         Command::ListBans { reply, .. } => reply.send(Ok(page(samples::ban()))),
+        Command::Snapshot { reply, .. } => reply.send(Ok(samples::snapshot())),
         Command::ListNodes { reply, .. } => reply.send(Ok(page(samples::node()))),
         Command::Node { reply, .. } => reply.send(Ok(samples::node())),
         Command::Readiness { reply } => reply.send(Ok(Readiness { ready: true, reason: None })),
@@ -242,7 +250,32 @@ pub(crate) fn rooms_fail_with(error: ControlError) -> House {
     })
 }
 
+/// A house whose API is served over real sockets.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    _serving: JoinSet<()>,
+}
+
+impl Served {
+    /// Has the API stop.
+    pub(crate) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+}
+
 impl House {
+    pub(crate) async fn serve(&self) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut serving = JoinSet::new();
+        let api = self.api.clone();
+        serving
+            .spawn(async move { api::serve(listener, api, async { drop(stopped.await) }).await });
+        Served { address, stop: Some(stop), _serving: serving }
+    }
+
     /// What the bridge was asked, in order.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
@@ -265,7 +298,12 @@ impl House {
 
     /// Writes an event to the log.
     pub(crate) fn happens(&self, kind: EventType) -> Arc<Event> {
-        let Event { time, room, leg, call, .. } = samples::event();
+        self.happens_in(samples::event().room, kind)
+    }
+
+    /// The same of another room, or of none.
+    pub(crate) fn happens_in(&self, room: Option<RoomId>, kind: EventType) -> Arc<Event> {
+        let Event { time, leg, call, .. } = samples::event();
         let data = Data::of(&json!({}));
         self.api.log.push(Happened { kind, time, room, leg, call, data })
     }

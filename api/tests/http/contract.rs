@@ -17,7 +17,7 @@ const ROOM_AND_CALL_ROUTES: &[Case] = &[
         "/v1/rooms?limit=10&state=all",
         "",
         200,
-        "ListRooms { query: PageQuery { limit: Some(10)",
+        "ListRooms { query: RoomQuery { limit: Some(10)",
     ),
     (
         "POST",
@@ -39,6 +39,13 @@ const ROOM_AND_CALL_ROUTES: &[Case] = &[
         202,
         "EndRoom { room: \"board\", body: EndRoom { grace_s: 0 }",
     ),
+    (
+        "POST",
+        "/v1/rooms/board/tokens",
+        r#"{"scopes":["events:read"]}"#,
+        201,
+        "Room { room: \"board\"",
+    ),
     ("GET", "/v1/rooms/board/participants?state=left", "", 200, "ListParticipants"),
     (
         "POST",
@@ -52,7 +59,7 @@ const ROOM_AND_CALL_ROUTES: &[Case] = &[
         "/v1/rooms/board/participants?role=listener",
         r#"{"muted":true}"#,
         200,
-        "UpdateParticipants { room: \"board\", role: Some(Listener)",
+        "UpdateParticipants { room: \"board\", whom: Whom { role: Some(Listener)",
     ),
     (
         "GET",
@@ -237,6 +244,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
         })
         .collect();
     served.insert(("/v1/events/stream".to_owned(), "GET".to_owned()));
+    served.insert(("/v1/ws".to_owned(), "GET".to_owned()));
 
     assert_eq!(listed, served);
 }
@@ -269,7 +277,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 29);
+    assert_eq!(tried, 30);
 }
 
 #[tokio::test]

@@ -73,9 +73,10 @@ async fn a_key_that_is_bound_to_rooms_stays_in_them() {
         (Method::PATCH, participant.clone(), r#"{"muted":true}"#, 200),
         (Method::PATCH, participant, r#"{"room":"other"}"#, 403),
         (Method::POST, format!("/v1/legs/{leg}/transfer"), r#"{"room":"other"}"#, 403),
-        (Method::GET, "/v1/rooms".to_owned(), "", 403),
+        (Method::POST, "/v1/rooms".to_owned(), r#"{"name":"board"}"#, 403),
+        (Method::GET, "/v1/messages".to_owned(), "", 403),
+        (Method::GET, "/v1/records/legs".to_owned(), "", 403),
         (Method::GET, "/v1/calls".to_owned(), "", 403),
-        (Method::GET, "/v1/events".to_owned(), "", 403),
     ];
 
     for (method, path, body, expected) in cases {
@@ -85,6 +86,20 @@ async fn a_key_that_is_bound_to_rooms_stays_in_them() {
         assert_eq!(within, expected, "{method} {path}");
         assert_eq!(without, 403, "{method} {path} by a key of another room");
     }
+}
+
+#[tokio::test]
+async fn lists_of_a_bound_key_are_of_its_rooms() {
+    let house = house();
+    let body = json!({"name": "k", "scopes": ["rooms:read"], "rooms": ["board"]});
+    let (_, key) = make(&house, body).await;
+
+    assert_eq!(status(&house, &key, (Method::GET, "/v1/rooms"), "").await, 200);
+    assert_eq!(status(&house, &key, (Method::GET, "/v1/legs"), "").await, 200);
+
+    let (asked, room) = (house.asked(), samples::room().id);
+    assert!(asked[0].contains(r#"within: ["board"]"#), "{asked:?}");
+    assert!(asked[2].contains(&format!("within: [{room:?}]")), "{asked:?}");
 }
 
 #[tokio::test]
@@ -125,7 +140,11 @@ async fn every_command_is_remembered_with_its_key_and_its_answer() {
             (entry.method.as_str(), entry.path.as_str(), entry.status, key)
         })
         .collect();
-    let expected = [("POST", "/v1/api_keys", 201, None), ("POST", "/v1/rooms", 403, Some(id))];
+    let expected = [
+        ("POST", "/v1/api_keys", 201, None),
+        ("POST", "/v1/rooms", 403, Some(id)),
+        ("POST", "/v1/rooms", 401, None),
+    ];
     assert_eq!(told, expected);
     assert!(noted.iter().all(|record| format!("{record:?}").contains("req_")), "{noted:?}");
 }

@@ -4,11 +4,15 @@
 
 mod auth;
 mod bridge;
+mod conditions;
 mod contract;
 mod failures;
 mod idempotency;
 mod keys;
+mod limits;
 mod page;
 mod serve;
+mod socket;
 mod stream;
+mod tokens;
 mod webhooks;

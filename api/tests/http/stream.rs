@@ -161,20 +161,23 @@ async fn pages_are_read_forward() {
     assert_eq!((&second["next"], second["last_seq"].as_u64()), (&Value::Null, Some(5)));
 }
 
+fn level(dbov: i8) -> Level {
+    Level { leg: samples::leg().id, room: Some(samples::room().id), dbov }
+}
+
 #[tokio::test(start_paused = true)]
 async fn levels_come_at_most_ten_times_a_second_and_only_when_asked_for() {
     let house = house();
-    let leg = samples::leg().id;
     let watching = house.api.log.level_readers();
     let mut reader = Reader::open(&house, "/v1/events/stream?levels=true", None).await;
     reader.next().await.unwrap();
     assert_eq!(*watching.borrow(), 1);
 
     let start = tokio::time::Instant::now();
-    house.api.log.publish_levels(&[Level { leg, dbov: -30 }]);
+    house.api.log.publish_levels(&[level(-30)]);
     let first = reader.next().await.unwrap();
-    house.api.log.publish_levels(&[Level { leg, dbov: -20 }]);
-    house.api.log.publish_levels(&[Level { leg, dbov: -10 }]);
+    house.api.log.publish_levels(&[level(-20)]);
+    house.api.log.publish_levels(&[level(-10)]);
     let second = reader.next().await.unwrap();
 
     assert_eq!(

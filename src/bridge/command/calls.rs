@@ -1,7 +1,7 @@
 //! `/v1/calls`.
 
 use api::event::EventType;
-use api::model::{Call, CallId, CreateCall, LeftReason, Page, PageQuery};
+use api::model::{Call, CallId, CallQuery, CreateCall, LeftReason, Page};
 
 use crate::bridge::call::{self, Next};
 use crate::bridge::dial::Outbound;
@@ -65,14 +65,15 @@ impl Bridge {
         self.api_call(id)
     }
 
-    pub(super) fn api_list_calls(&self, query: &PageQuery) -> Answer<Page<Call>> {
-        let wanted = Wanted::of(query, &["dialing", "connected", "ended"])?;
+    pub(super) fn api_list_calls(&self, query: &CallQuery) -> Answer<Page<Call>> {
+        let asked = query.page();
+        let wanted = Wanted::of(&asked, &["dialing", "connected", "ended"])?;
         let ended = self.history.calls.values().map(|call| (false, call.clone()));
         let live = self.calls.values().map(|call| (true, call.view()));
         let mut all: Vec<(bool, Call)> = ended.chain(live).collect();
-        all.retain(|(live, call)| wanted.takes(*live, &call.state));
+        all.retain(|(live, call)| wanted.takes(*live, &call.state) && query.matches(call));
         all.sort_by_key(|(_, call)| call.id);
-        page(query, all.into_iter().map(|(_, call)| call), |call| call.id)
+        page(&asked, all.into_iter().map(|(_, call)| call), |call| call.id)
     }
 
     pub(super) fn api_call(&self, call: CallId) -> Answer<Call> {

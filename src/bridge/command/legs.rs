@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::control::ControlError;
 use api::model::{
-    LeftReason, Leg, LegId, LegStats, Page, PageQuery, SendDtmf, Transfer, TransferFailure,
+    LeftReason, Leg, LegId, LegQuery, LegStats, Page, SendDtmf, Transfer, TransferFailure,
     TransferMode, TransferState,
 };
 use serde_json::json;
@@ -21,14 +21,15 @@ use super::{Answer, conflict, invalid, no_such, refused, within};
 const DIGIT_MS: u32 = 100;
 
 impl Bridge {
-    pub(super) fn api_list_legs(&self, query: &PageQuery) -> Answer<Page<Leg>> {
-        let wanted = Wanted::of(query, &["dialing", "ringing", "answered", "ended"])?;
+    pub(super) fn api_list_legs(&self, query: &LegQuery) -> Answer<Page<Leg>> {
+        let asked = query.page();
+        let wanted = Wanted::of(&asked, &["dialing", "ringing", "answered", "ended"])?;
         let ended = self.history.legs.values().map(|(leg, _)| (false, leg.clone()));
         let live = self.legs.values().map(|leg| (true, leg.view()));
         let mut all: Vec<(bool, Leg)> = ended.chain(live).collect();
-        all.retain(|(live, leg)| wanted.takes(*live, &leg.state));
+        all.retain(|(live, leg)| wanted.takes(*live, &leg.state) && query.matches(leg));
         all.sort_by_key(|(_, leg)| leg.id);
-        page(query, all.into_iter().map(|(_, leg)| leg), |leg| leg.id)
+        page(&asked, all.into_iter().map(|(_, leg)| leg), |leg| leg.id)
     }
 
     pub(super) fn api_leg(&self, id: LegId) -> Answer<Leg> {

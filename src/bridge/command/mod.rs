@@ -7,8 +7,9 @@ mod nodes;
 pub(super) mod page;
 mod participants;
 mod rooms;
+mod snapshot;
 
-use api::control::{Command, ControlError};
+use api::control::{Command, ControlError, IfMatch};
 use api::model::{Readiness, RoomId};
 
 use super::room::Refusal;
@@ -24,12 +25,12 @@ impl Bridge {
             Command::CreateRoom { body, reply } => reply.send(self.api_create_room(body)),
             Command::ListRooms { query, reply } => reply.send(self.api_list_rooms(&query)),
             Command::Room { room, reply } => reply.send(self.api_room(&room)),
-            Command::UpdateRoom { room, body, reply } => {
-                reply.send(self.api_update_room(&room, &body));
+            Command::UpdateRoom { room, body, condition, reply } => {
+                reply.send(self.api_update_room(&room, &body, &condition));
             }
             Command::DeleteRoom { room, reply } => self.api_delete_room(&room, reply),
-            Command::LockRoom { room, locked, reply } => {
-                reply.send(self.api_lock_room(&room, locked));
+            Command::LockRoom { room, locked, condition, reply } => {
+                reply.send(self.api_lock_room(&room, locked, &condition));
             }
             Command::EndRoom { room, body, reply } => self.api_end_room(&room, &body, reply),
             Command::ListParticipants { room, query, reply } => {
@@ -39,11 +40,11 @@ impl Bridge {
             Command::Participant { room, leg, reply } => {
                 reply.send(self.api_participant(&room, leg));
             }
-            Command::UpdateParticipant { room, leg, body, reply } => {
-                reply.send(self.api_update_participant(&room, leg, &body));
+            Command::UpdateParticipant { room, leg, body, condition, reply } => {
+                reply.send(self.api_update_participant(&room, leg, (&body, &condition)));
             }
-            Command::UpdateParticipants { room, role, body, reply } => {
-                reply.send(self.api_update_participants(&room, role, &body));
+            Command::UpdateParticipants { room, whom, body, reply } => {
+                reply.send(self.api_update_participants(&room, &whom, &body));
             }
             Command::Admit { room, leg, reply } => reply.send(self.api_admit(&room, leg)),
             Command::AdmitAll { room, reply } => reply.send(self.api_admit_all(&room)),
@@ -63,6 +64,7 @@ impl Bridge {
             Command::Transfer { leg, body, reply } => reply.send(self.api_transfer(leg, &body)),
             Command::SendDtmf { leg, body, reply } => reply.send(self.api_send_dtmf(leg, &body)),
             Command::LegStats { leg, reply } => reply.send(self.api_leg_stats(leg)),
+            Command::Snapshot { rooms, reply } => reply.send(Ok(self.api_snapshot(&rooms))),
             Command::ListNodes { query, reply } => reply.send(self.api_list_nodes(&query)),
             Command::Node { node, reply } => reply.send(self.api_node(&node)),
             Command::SendMessage { body, reply } => reply.send(self.api_send_message(&body)),
@@ -164,6 +166,11 @@ impl Bridge {
         let by_id = room.parse().ok().filter(|id| self.rooms.contains_key(id));
         by_id.or_else(|| self.names.get(room).copied()).ok_or_else(|| no_such("room", room))
     }
+}
+
+/// Refuses a change that is for another revision.
+fn expect_revision(condition: &IfMatch, (what, revision): (&'static str, u64)) -> Answer<()> {
+    if condition.allows(revision) { Ok(()) } else { Err(ControlError::Stale { what, revision }) }
 }
 
 pub(super) fn no_such(what: &'static str, name: impl std::fmt::Display) -> ControlError {

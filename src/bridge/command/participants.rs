@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use api::control::IfMatch;
 use api::event::EventType;
 use api::model::{
-    Invite, LeftReason, LegId, MutedBy, Page, PageQuery, Participant, ParticipantState, Role,
-    RoomId, RoomOrigin, UpdateParticipant,
+    Invite, LeftReason, LegId, MutedBy, Page, Participant, ParticipantQuery, ParticipantState,
+    Role, RoomId, RoomOrigin, UpdateParticipant, Whom,
 };
 use mixer::codec::{Codec, Format};
 use serde_json::json;
@@ -20,19 +21,22 @@ use crate::bridge::{Bridge, Place};
 use crate::sip::uri::Uri;
 
 use super::page::{Wanted, page};
-use super::{Answer, conflict, invalid, no_such, refused, within};
+use super::{Answer, conflict, expect_revision, invalid, no_such, refused, within};
 
 impl Bridge {
     pub(super) fn api_list_participants(
         &self,
         room: &str,
-        query: &PageQuery,
+        query: &ParticipantQuery,
     ) -> Answer<Page<Participant>> {
-        let wanted = Wanted::of(query, &["dialing", "ringing", "waiting", "joined", "left"])?;
+        let asked = query.page();
+        let wanted = Wanted::of(&asked, &["dialing", "ringing", "waiting", "joined", "left"])?;
         let mut all = self.participants(room)?;
-        all.retain(|one| wanted.takes(one.state != ParticipantState::Left, &one.state));
+        all.retain(|one| {
+            wanted.takes(one.state != ParticipantState::Left, &one.state) && query.matches(one)
+        });
         all.sort_by_key(|one| one.leg);
-        page(query, all.into_iter(), |one| one.leg)
+        page(&asked, all.into_iter(), |one| one.leg)
     }
 
     /// All that are or were in a room, open or ended.
@@ -48,7 +52,7 @@ impl Bridge {
     }
 
     /// A leg of the room, unless it is a caller that was not let in yet.
-    fn live_participant(&self, room: RoomId, leg: LegId) -> Option<Participant> {
+    pub(super) fn live_participant(&self, room: RoomId, leg: LegId) -> Option<Participant> {
         let leg = self.legs.get(&leg)?;
         leg.is_announced().then(|| leg.participant(room))
     }
@@ -163,9 +167,11 @@ impl Bridge {
         &mut self,
         room: &str,
         leg: LegId,
-        body: &UpdateParticipant,
+        (body, condition): (&UpdateParticipant, &IfMatch),
     ) -> Answer<Participant> {
         let id = self.joined_leg(room, leg)?;
+        let revision = self.legs.get(&leg).map_or(0, |leg| leg.revision);
+        expect_revision(condition, ("participant", revision))?;
         let to = self.check_update(leg, body)?;
         self.update(leg, body);
         if let Some(to) = to {
@@ -282,24 +288,25 @@ impl Bridge {
         self.play_to_held(id, held);
     }
 
+    /// Each for itself: one that cannot be changed does not keep the others from it.
     pub(super) fn api_update_participants(
         &mut self,
         room: &str,
-        role: Option<Role>,
+        whom: &Whom,
         body: &UpdateParticipant,
-    ) -> Answer<Vec<Participant>> {
+    ) -> Answer<Vec<(LegId, Answer<Participant>)>> {
         let id = self.open_room(room)?;
         let Some(found) = self.rooms.get(&id) else { return Err(no_such("room", room)) };
-        let fits = |leg: &&LegId| {
-            self.legs
-                .get(leg)
-                .is_some_and(|leg| leg.is_up() && role.is_none_or(|role| leg.controls.role == role))
+        let is_meant = |leg: &&LegId| {
+            let leg = self.legs.get(leg).filter(|leg| leg.is_up());
+            leg.is_some_and(|leg| whom.means(&leg.participant(id)))
         };
-        let legs: Vec<LegId> = found.legs.iter().filter(fits).copied().collect();
-        for leg in &legs {
-            self.check_update(*leg, body)?;
-        }
-        legs.iter().map(|leg| self.api_update_participant(room, *leg, body)).collect()
+        let legs: Vec<LegId> = found.legs.iter().filter(is_meant).copied().collect();
+        let absent = whom.legs.iter().filter(|leg| !found.legs.contains(leg)).copied();
+        let absent: Vec<_> = absent.map(|leg| (leg, Err(no_such("participant", leg)))).collect();
+        let change =
+            |leg| (leg, self.api_update_participant(room, leg, (body, &IfMatch::default())));
+        Ok(legs.into_iter().map(change).chain(absent).collect())
     }
 
     pub(super) fn api_admit(&mut self, room: &str, leg: LegId) -> Answer<Participant> {

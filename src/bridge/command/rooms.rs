@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use api::control::Reply;
+use api::control::{IfMatch, Reply};
 use api::event::EventType;
 use api::model::{
-    Admitted, CreateRoom, EndRoom, Page, PageQuery, Room, RoomId, RoomOrigin, RoomSettings,
+    Admitted, CreateRoom, EndRoom, Page, Room, RoomId, RoomOrigin, RoomQuery, RoomSettings,
     UpdateRoom,
 };
 
@@ -18,7 +18,7 @@ use crate::bridge::{Bridge, Draining, Timer};
 use crate::media::command::Command;
 
 use super::page::{Wanted, page};
-use super::{Answer, conflict, invalid, no_such, refused, within};
+use super::{Answer, conflict, expect_revision, invalid, no_such, refused, within};
 
 /// How many may be mixed at once: more than anybody could follow, few enough to bound the work.
 const CONTRIBUTORS: std::ops::RangeInclusive<u32> = 1..=64;
@@ -62,15 +62,16 @@ impl Bridge {
         self.room_view(id).ok_or_else(|| no_such("room", id))
     }
 
-    pub(super) fn api_list_rooms(&self, query: &PageQuery) -> Answer<Page<Room>> {
-        let wanted = Wanted::of(query, &["open", "ended"])?;
+    pub(super) fn api_list_rooms(&self, query: &RoomQuery) -> Answer<Page<Room>> {
+        let asked = query.page();
+        let wanted = Wanted::of(&asked, &["open", "ended"])?;
         let ended = self.history.rooms.values().map(|(room, _)| room.clone());
         let open = self.rooms.keys().filter_map(|id| self.room_view(*id));
         let mut all: Vec<(bool, Room)> =
             ended.map(|room| (false, room)).chain(open.map(|room| (true, room))).collect();
-        all.retain(|(live, room)| wanted.takes(*live, &room.state));
+        all.retain(|(live, room)| wanted.takes(*live, &room.state) && query.matches(room));
         all.sort_by_key(|(_, room)| room.id);
-        page(query, all.into_iter().map(|(_, room)| room), |room| room.id)
+        page(&asked, all.into_iter().map(|(_, room)| room), |room| room.id)
     }
 
     pub(in crate::bridge) fn api_room(&self, room: &str) -> Answer<Room> {
@@ -82,8 +83,15 @@ impl Bridge {
         found.map(|(room, _)| room.clone()).ok_or_else(|| no_such("room", room))
     }
 
-    pub(super) fn api_update_room(&mut self, room: &str, body: &UpdateRoom) -> Answer<Room> {
+    pub(super) fn api_update_room(
+        &mut self,
+        room: &str,
+        body: &UpdateRoom,
+        condition: &IfMatch,
+    ) -> Answer<Room> {
         let id = self.open_room(room)?;
+        let Some(found) = self.rooms.get(&id) else { return Err(no_such("room", room)) };
+        expect_revision(condition, ("room", found.revision))?;
         if let Some(seats) = body.max_participants {
             self.check_seats(seats)?;
         }
@@ -106,7 +114,7 @@ impl Bridge {
             self.room_happened(EventType::RoomUpdated, id);
         }
         match body.locked {
-            Some(locked) => self.api_lock_room(room, locked),
+            Some(locked) => self.api_lock_room(room, locked, &IfMatch::default()),
             None => self.room_view(id).ok_or_else(|| no_such("room", room)),
         }
     }
@@ -127,8 +135,15 @@ impl Bridge {
         within("/max_participants", seats, 1..=most)
     }
 
-    pub(super) fn api_lock_room(&mut self, room: &str, locked: bool) -> Answer<Room> {
+    pub(super) fn api_lock_room(
+        &mut self,
+        room: &str,
+        locked: bool,
+        condition: &IfMatch,
+    ) -> Answer<Room> {
         let id = self.open_room(room)?;
+        let Some(found) = self.rooms.get(&id) else { return Err(no_such("room", room)) };
+        expect_revision(condition, ("room", found.revision))?;
         self.set_locked(id, locked);
         self.room_view(id).ok_or_else(|| no_such("room", room))
     }

@@ -1,8 +1,8 @@
 //! What phones are told of the conference that they are in.
 
-use api::control::Command;
+use api::control::{Command, IfMatch};
 use api::event::EventType;
-use api::model::{Invite, PageQuery};
+use api::model::{Invite, LegQuery};
 use serde_json::{Value, json};
 
 use crate::bridge::registrations::tests::{Phone, authorization};
@@ -147,12 +147,20 @@ fn remove_another(role: &str, status: u16) {
     let to = joined.lines().find(|line| line.starts_with("To:")).unwrap();
     let tag = to[to.find(";tag=").unwrap()..].to_owned();
     scene.request("ACK", "standup", 2, &tag);
-    let query = PageQuery::default();
+    let query = LegQuery::default();
     let legs = scene.ask(|reply| Command::ListLegs { query, reply }).unwrap().items;
     let (own, other) = (legs[0].id, legs[1].id); // newest first
     let (room, body) = ("standup".to_owned(), serde_json::from_value(json!({ "role": role })));
     let body = body.unwrap();
-    scene.ask(|reply| Command::UpdateParticipant { room, leg: own, body, reply }).unwrap();
+    scene
+        .ask(|reply| Command::UpdateParticipant {
+            room,
+            leg: own,
+            body,
+            condition: IfMatch::default(),
+            reply,
+        })
+        .unwrap();
 
     scene.headers = format!("Refer-To: <sip:phone@10.0.0.1;leg={other};method=BYE>\r\n");
     scene.request("REFER", "standup", 2, &tag);
@@ -186,7 +194,9 @@ fn nobody_directs_a_locked_room_from_outside() {
     let mut scene = scene();
     scene.call("standup");
     let room = "standup".to_owned();
-    scene.ask(|reply| Command::LockRoom { room, locked: true, reply }).unwrap();
+    scene
+        .ask(|reply| Command::LockRoom { room, locked: true, condition: IfMatch::default(), reply })
+        .unwrap();
 
     let sent = refer(&mut scene, "standup", "<sip:phone@10.0.0.1;method=BYE>", "");
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::control::Command;
+use api::control::{Command, IfMatch};
 use roxmltree::{Document, Node};
 
 use crate::bridge::scene::Scene;
@@ -70,7 +70,9 @@ fn mute_hold_and_lock_are_told() {
     let muted = told(&mut scene);
     take(&mut scene, &muted);
     let room = "standup".to_owned();
-    scene.ask(|reply| Command::LockRoom { room, locked: true, reply }).unwrap();
+    scene
+        .ask(|reply| Command::LockRoom { room, locked: true, condition: IfMatch::default(), reply })
+        .unwrap();
     let locked = told(&mut scene);
 
     let (muted, locked) = (parse(&muted), parse(&locked));
@@ -119,7 +121,9 @@ fn a_participant_follows_in_its_dialog_whatever_its_room_lets_in() {
     let mut scene = scene();
     let tag = join(&mut scene, "anna", 10);
     let room = "standup".to_owned();
-    scene.ask(|reply| Command::LockRoom { room, locked: true, reply }).unwrap();
+    scene
+        .ask(|reply| Command::LockRoom { room, locked: true, condition: IfMatch::default(), reply })
+        .unwrap();
 
     let inside = subscribe(&mut scene, "standup", (10, 2), &tag);
     let outside = subscribe(&mut scene, "standup", (50, 1), "");
@@ -284,7 +288,7 @@ fn take(scene: &mut Scene, notify: &str) {
 }
 
 fn leg(scene: &mut Scene) -> api::model::LegId {
-    let query = api::model::PageQuery::default();
+    let query = api::model::LegQuery::default();
     scene.ask(|reply| Command::ListLegs { query, reply }).unwrap().items[0].id
 }
 

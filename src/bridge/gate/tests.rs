@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::control::{Command as Ask, ControlError};
+use api::control::{Command as Ask, ControlError, IfMatch};
 use api::model::{
     CreateRoom, LeftReason, LegId, MutedBy, Participant, ParticipantState, Role, RoomSettings,
     UpdateParticipant, UpdateRoom, WaitingFor,
@@ -266,7 +266,15 @@ fn whom_a_moderator_has_muted_asks_to_speak_and_is_asked() {
     assert!(!participant(&mut scene, talk.leg).unwrap().muted);
     let body = UpdateParticipant { hand_raised: Some(false), ..UpdateParticipant::default() };
     let (room, leg) = ("board".to_owned(), talk.leg);
-    scene.ask(|reply| Ask::UpdateParticipant { room, leg, body, reply }).unwrap();
+    scene
+        .ask(|reply| Ask::UpdateParticipant {
+            room,
+            leg,
+            body,
+            condition: IfMatch::default(),
+            reply,
+        })
+        .unwrap();
     assert!(scene.names().contains(&"participant.hand_lowered"));
 }
 
@@ -337,7 +345,9 @@ fn a_room_opens_and_closes_by_the_clock() {
         ..UpdateRoom::default()
     };
     let room = "board".to_owned();
-    scene.ask(|reply| Ask::UpdateRoom { room, body, reply }).unwrap();
+    scene
+        .ask(|reply| Ask::UpdateRoom { room, body, condition: IfMatch::default(), reply })
+        .unwrap();
     scene.wait(Duration::from_hours(2));
 
     assert!(scene.bridge().names.contains_key("board"));
@@ -413,7 +423,9 @@ fn settings_that_cannot_be_are_refused_and_change_nothing() {
     for (at, settings) in cases {
         let body = UpdateRoom { settings: Some(settings), ..UpdateRoom::default() };
         let room = "board".to_owned();
-        let refused = scene.ask(|reply| Ask::UpdateRoom { room, body, reply }).unwrap_err();
+        let refused = scene
+            .ask(|reply| Ask::UpdateRoom { room, body, condition: IfMatch::default(), reply })
+            .unwrap_err();
 
         let ControlError::Invalid { pointer, .. } = &refused else { panic!("{refused:?}") };
         assert_eq!(pointer, at);

@@ -93,7 +93,7 @@ fn a_trusted_trunk_is_believed_and_told_who_calls() {
 
     let invite = invite(&mut scene, true, &format!("{ASSERTED}Privacy: ID;critical\r\n"));
     let legs =
-        scene.ask(|reply| Command::ListLegs { query: api::model::PageQuery::default(), reply });
+        scene.ask(|reply| Command::ListLegs { query: api::model::LegQuery::default(), reply });
 
     let asserted = ["\"Anna\" <sip:+49401@c.example>", "<tel:+49401>"];
     assert_eq!(lines(&invite, "P-Asserted-Identity"), asserted);
@@ -199,7 +199,7 @@ fn numbers_are_e164_here_and_as_each_trunk_writes_them_there() {
     scene.call("4915512345");
     let invite = scene.sent("INVITE ").to_owned();
     let legs =
-        scene.ask(|reply| Command::ListLegs { query: api::model::PageQuery::default(), reply });
+        scene.ask(|reply| Command::ListLegs { query: api::model::LegQuery::default(), reply });
 
     assert!(
         invite.starts_with("INVITE sip:015512345@192.0.2.2;user=phone SIP/2.0\r\n"),

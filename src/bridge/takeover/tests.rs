@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use api::control::{Command as Ask, ControlError};
+use api::control::{Command as Ask, ControlError, IfMatch};
 use api::model::{
-    HeldBy, Invite, LegState, PageQuery, Participant, Role, UpdateParticipant, UpdateRoom,
+    HeldBy, Invite, LegState, Participant, ParticipantQuery, Role, UpdateParticipant, UpdateRoom,
 };
 
 use super::*;
@@ -35,14 +35,22 @@ fn status(answer: &str) -> &str {
 }
 
 fn roster(scene: &mut Scene, room: &str) -> Vec<Participant> {
-    let (room, query) = (room.to_owned(), PageQuery::default());
+    let (room, query) = (room.to_owned(), ParticipantQuery::default());
     let page = scene.ask(|reply| Ask::ListParticipants { room, query, reply });
     page.map_or_else(|_| Vec::new(), |page| page.items)
 }
 
 fn update(scene: &mut Scene, leg: LegId, body: UpdateParticipant) -> Participant {
     let room = "standup".to_owned();
-    scene.ask(|reply| Ask::UpdateParticipant { room, leg, body, reply }).unwrap()
+    scene
+        .ask(|reply| Ask::UpdateParticipant {
+            room,
+            leg,
+            body,
+            condition: IfMatch::default(),
+            reply,
+        })
+        .unwrap()
 }
 
 #[test]
@@ -192,10 +200,19 @@ fn a_locked_and_full_room_lets_in_who_replaces_and_nobody_who_joins() {
     let anna = scene.joined("standup");
     let room = || "standup".to_owned();
     let body = UpdateRoom { max_participants: Some(1), ..UpdateRoom::default() };
-    scene.ask(|reply| Ask::UpdateRoom { room: room(), body, reply }).unwrap();
+    scene
+        .ask(|reply| Ask::UpdateRoom { room: room(), body, condition: IfMatch::default(), reply })
+        .unwrap();
 
     let full = take(&mut scene, &format!("Join: {}", anna.named()));
-    scene.ask(|reply| Ask::LockRoom { room: room(), locked: true, reply }).unwrap();
+    scene
+        .ask(|reply| Ask::LockRoom {
+            room: room(),
+            locked: true,
+            condition: IfMatch::default(),
+            reply,
+        })
+        .unwrap();
     let locked = take(&mut scene, &format!("Join: {}", anna.named()));
     take(&mut scene, &format!("Replaces: {}", anna.named()));
 

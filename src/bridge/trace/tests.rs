@@ -16,7 +16,7 @@ fn usual() -> TraceSettings {
 }
 
 fn legs(scene: &mut Scene) -> Vec<LegId> {
-    let query = api::model::PageQuery { state: Some("all".to_owned()), ..Default::default() };
+    let query = api::model::LegQuery { state: Some("all".to_owned()), ..Default::default() };
     let page = scene.ask(|reply| Command::ListLegs { query, reply }).unwrap();
     page.items.into_iter().map(|leg| leg.id).collect()
 }
