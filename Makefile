@@ -12,12 +12,12 @@ FUZZ_SECONDS ?= 12
 APART := $(patsubst %/Cargo.toml,%,$(wildcard tests/*/Cargo.toml))
 TESTED_APART := $(filter-out tests/fuzz,$(APART))
 
-.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart page torture fuzz
+.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart page schema torture fuzz
 
 run: build-tools
 	$(CARGO) run --release --locked -- $(ARGS)
 
-test: test-tools fmt clippy doc deny unit apart page fuzz
+test: test-tools fmt clippy doc deny unit apart page schema fuzz
 	@echo "All tests passed."
 
 # libopus is compiled from source.
@@ -25,10 +25,11 @@ build-tools:
 	@.ci/install cmake:cmake c++:g++
 
 # sipp, baresip and Linphone are the phones of strangers, dnsmasq names them, Kamailio is a proxy between, Postgres keeps what SQLite keeps, Chromium looks
-# at the operator's page and Node presses its buttons.
+# at the operator's page and Node presses its buttons, Python runs Schemathesis.
 test-tools: build-tools
 	@.ci/install sipp:sip-tester baresip:baresip-core linphonec:linphone-cli dnsmasq:dnsmasq-base kamailio:kamailio \
-		'/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules' pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl node:nodejs npm:npm
+		'/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules' pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl node:nodejs npm:npm \
+		python3:python3 '/usr/lib/python3*/ensurepip/__init__.py:python3-venv'
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -68,6 +69,10 @@ page: test-tools tests/page/node_modules/.package-lock.json
 tests/page/node_modules/.package-lock.json: tests/page/package-lock.json
 	npm --prefix tests/page ci
 	@touch $@
+
+# What /openapi.json says, tried on a pretend bridge by Schemathesis; the same at each run.
+schema: test-tools
+	tests/schema/run
 
 # The odd messages alone; part of `unit`.
 torture:

@@ -308,6 +308,7 @@ fn kept_webhooks(kept: &[Document]) -> (Webhooks, mpsc::Receiver<Errand>) {
     (webhooks, errands)
 }
 
+/// How much the API may be asked, and by whose pages.
 fn api_settings(config: &Config) -> api::Settings {
     let limits = &config.limits;
     api::Settings {

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use api::archive::Queues;
+use api::archive::{EventStretch, KeptDelivery, Queues, Read, Unfinished};
 use api::auth::Keys;
 use api::control::{self, Command, ControlError, Reply};
 use api::event::{Data, EventType, Happened, Level};
@@ -37,7 +37,7 @@ async fn main() -> std::io::Result<()> {
     let keys = Keys::admin("pretend");
     let (desk, mut work) = api::archive::desk(QUEUES);
     let (webhooks, _errands) = api::webhooks::webhooks();
-    let settings = Settings::default();
+    let settings = Settings { requests_per_second: 0, ..Settings::default() };
     let api = Api { control, log: log.clone(), keys, desk, webhooks, settings };
     let mut bridge = Bridge { log, ..Bridge::new() };
     bridge.furnish();
@@ -48,12 +48,34 @@ async fn main() -> std::io::Result<()> {
             tokio::select! {
                 Some(command) = commands.recv() => bridge.handle(command),
                 Some(order) = work.orders.recv() => drop(order.done.send(Ok(()))),
+                Some(read) = work.reads.recv() => recall(read),
+                Some(_) = work.records.recv() => {}
                 _ = steps.tick() => bridge.step(),
             }
         }
     };
     tokio::select! { () = serving => {}, () = living => {} }
     Ok(())
+}
+
+/// What is over is the same each time.
+fn recall(read: Read) {
+    match read {
+        Read::Legs(_, reply) => send(reply, &[api::samples::leg_record()]),
+        Read::Leg(_, reply) => reply.send(Ok(api::samples::leg_record())),
+        Read::Calls(_, reply) => send(reply, &[api::samples::call_record()]),
+        Read::Call(_, reply) => reply.send(Ok(api::samples::call_record())),
+        Read::Rooms(_, reply) => send(reply, &[api::samples::room_record()]),
+        Read::Room(_, reply) => reply.send(Ok(api::samples::room_record())),
+        Read::Audit(_, reply) => send(reply, &[api::samples::audit_entry()]),
+        Read::Deliveries(_, _, reply) => send(reply, &[api::samples::delivery()]),
+        Read::Delivery(_, reply) => {
+            let (delivery, payload) = (api::samples::delivery(), Some("{}".into()));
+            reply.send(Ok(KeptDelivery { delivery, payload, tries: 1 }));
+        }
+        Read::Unfinished(_, reply) => reply.send(Ok(Unfinished::default())),
+        Read::Events(_, reply) => reply.send(Ok(EventStretch { items: Vec::new(), oldest: None })),
+    }
 }
 
 /// Rooms and people that exist only here.

@@ -184,14 +184,15 @@ impl ApiError {
                 ("forbidden", "This key may not do that")
             }
             Self::TooManyRequests(_) => ("too_many_requests", "Too many requests"),
-            Self::TooManyStreamsOfKey(_) => ("too_many_streams", "Too many event streams"),
             Self::MalformedJson(_) => ("malformed_json", "Body is not JSON"),
             Self::NotJson(_) => ("unsupported_media_type", "Wrong content type"),
             Self::TooLarge(_) => ("body_too_large", "Body too large"),
             Self::BadIdempotencyKey => ("bad_idempotency_key", "Bad Idempotency-Key"),
             Self::IdempotencyKeyReused => ("idempotency_key_reused", "Idempotency-Key reused"),
             Self::IdempotencyKeyInUse => ("idempotency_key_in_use", "Idempotency-Key in use"),
-            Self::TooManyStreams(_) => ("too_many_streams", "Too many event streams"),
+            Self::TooManyStreams(_) | Self::TooManyStreamsOfKey(_) => {
+                ("too_many_streams", "Too many event streams")
+            }
             Self::NoWebSocket(_) => ("websocket_required", "A WebSocket is needed"),
             Self::WrongOrigin => ("wrong_origin", "Not from this page"),
             Self::Http { status, .. } => return http_code_and_title(*status),

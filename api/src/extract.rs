@@ -176,13 +176,17 @@ async fn names_nothing<S: Send + Sync>(
     let raw = RawPathParams::from_request_parts(parts, state).await.ok();
     let id = raw.as_ref().and_then(|raw| raw.iter().last());
     let kind = id.and_then(|(key, _)| {
-        ["leg", "call", "message", "registration", "key", "webhook", "delivery"]
+        ["leg", "call", "message", "registration", "key", "webhook", "delivery", "address"]
             .into_iter()
             .find(|kind| *kind == key)
     });
     match (id, kind) {
         (Some((_, value)), Some(what)) => {
-            let what = if what == "key" { "api_key" } else { what };
+            let what = match what {
+                "key" => "api_key",
+                "address" => "ban",
+                what => what,
+            };
             ControlError::NotFound { what, name: value.chars().take(80).collect() }.into()
         }
         _ => ApiError::Http { status: rejection.status(), detail: rejection.body_text() },

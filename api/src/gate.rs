@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use crate::error::ApiError;
 use crate::id::{AuditId, LegId};
 use crate::keys::{Entry, KeyDigest, Keys, digest};
 use crate::model::{AuditEntry, RoomState};
+use crate::serve::network;
 use crate::tokens::{Claims, Signer, is_token};
 
 /// What is asked before a request goes on.
@@ -36,8 +37,8 @@ pub(crate) struct Gate {
     pub(crate) signer: Signer,
     /// How often a key may ask; `None`: as often as it likes.
     rates: Option<Arc<Mutex<Buckets<KeyDigest>>>>,
-    /// How often a refused login is remembered, by where it came from, so that who knocks cannot fill the store.
-    knocks: Arc<Mutex<Buckets<IpAddr>>>,
+    /// How often a refused login is remembered, so that who knocks cannot fill the store.
+    knocks: Arc<Mutex<Knocks>>,
 }
 
 impl Gate {
@@ -51,7 +52,11 @@ impl Gate {
         let rate = Rate { per_second, burst: 2.0 * per_second };
         let rates = (requests_per_second > 0)
             .then(|| Arc::new(Mutex::new(Buckets::new(rate, MAX_PRINCIPALS))));
-        let knocks = Arc::new(Mutex::new(Buckets::new(KNOCKS, MAX_SOURCES)));
+        let knocks = Knocks {
+            of_source: Buckets::new(KNOCKS_OF_SOURCE, MAX_SOURCES),
+            of_all: Buckets::new(KNOCKS_OF_ALL, 1),
+        };
+        let knocks = Arc::new(Mutex::new(knocks));
         Self { keys, control, desk, signer, rates, knocks }
     }
 
@@ -103,10 +108,7 @@ impl Gate {
     /// Has a refused login remembered, without what was shown, unless too many came from there or at all.
     fn note_refused(&self, request: &Asked, error: &ApiError) {
         let mut knocks = self.knocks.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let everywhere = IpAddr::V4(Ipv4Addr::BROADCAST);
-        let is_few =
-            knocks.take(&request.source, now).is_ok() && knocks.take(&everywhere, now).is_ok();
+        let is_few = knocks.take(network(request.source), Instant::now());
         drop(knocks);
         if is_few {
             self.note(request, None, error.status().as_u16());
@@ -129,6 +131,20 @@ impl Gate {
             source: Some(source.to_string()).filter(|_| !source.is_unspecified()),
         };
         self.desk.note(Record::Audit(Box::new(entry)));
+    }
+}
+
+/// Refused logins, by where they came from, and all together.
+#[derive(Debug)]
+struct Knocks {
+    of_source: Buckets<IpAddr>,
+    of_all: Buckets<()>,
+}
+
+impl Knocks {
+    /// Whether one more is to be remembered.
+    fn take(&mut self, source: IpAddr, now: Instant) -> bool {
+        self.of_source.take(&source, now).is_ok() && self.of_all.take(&(), now).is_ok()
     }
 }
 
@@ -198,7 +214,7 @@ impl Pass {
         let mut changes = self.gate.keys.changes();
         while self.is_good() {
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                told = changes.changed() => if told.is_err() { return },
                 () = until(self.entry.expires_at) => {}
             }
         }
@@ -247,9 +263,9 @@ pub(crate) async fn authorise(
     let is_command = !request.method().is_safe();
     let entry = Arc::clone(&pass.entry);
     let answer = in_rate(request, next, pass).await;
-    if is_command {
-        let status = answer.as_ref().map_or_else(ApiError::status, Response::status).as_u16();
-        gate.note(&asked, Some(&entry), status);
+    let status = answer.as_ref().map_or_else(ApiError::status, Response::status);
+    if is_command && status != StatusCode::TOO_MANY_REQUESTS {
+        gate.note(&asked, Some(&entry), status.as_u16());
     }
     answer
 }
@@ -260,7 +276,7 @@ async fn in_rate(request: Request, next: Next, pass: Pass) -> Result<Response, A
         return go_on(request, next, pass).await;
     };
     let answer = go_on(request, next, pass).await;
-    let mut answer = answer.unwrap_or_else(|error| error.into_response());
+    let mut answer = answer.unwrap_or_else(ApiError::into_response);
     let full_in_s = left.full_in.as_secs_f64().ceil();
     let headers = answer.headers_mut();
     headers.insert(RATE_LIMIT, HeaderValue::from(left.limit));
@@ -364,8 +380,10 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 const LONGEST_PATH: usize = 256;
 /// Keys and tokens whose rates are counted at once.
 const MAX_PRINCIPALS: usize = 20_000;
-/// Refused logins that are remembered, of each source and of all together.
-const KNOCKS: Rate = Rate { per_second: 0.2, burst: 10.0 };
+/// Refused logins of a source that are remembered.
+const KNOCKS_OF_SOURCE: Rate = Rate { per_second: 0.2, burst: 10.0 };
+/// And of all sources together.
+const KNOCKS_OF_ALL: Rate = Rate { per_second: 1.0, burst: 100.0 };
 /// Sources whose refused logins are counted at once.
 const MAX_SOURCES: usize = 1024;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder,
@@ -50,9 +50,40 @@ pub(crate) fn document(v1: OpenApi, open: OpenApi, metrics: OpenApi) -> OpenApi 
 /// Serves `document` to all.
 pub(crate) fn route(document: &OpenApi) -> Router {
     // Fails only for maps with keys that are not strings, and the document has none.
-    let text = document.to_json().unwrap_or_default();
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    allow_absent_bodies(&mut document);
+    allow_parts(&mut document);
+    let text = document.to_string();
     let answer = ([(header::CONTENT_TYPE, "application/json")], text);
     Router::new().route("/openapi.json", get(async move || answer.clone()))
+}
+
+/// A body of which nothing is required may be absent, and is read as `{}`.
+fn allow_absent_bodies(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    let operations = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = operations.filter_map(|(_, path)| path.as_object_mut()).flatten();
+    for body in operations.filter_map(|(_, operation)| operation.get_mut("requestBody")) {
+        let schema = body.pointer("/content/application~1json/schema/$ref");
+        let name = schema.and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+        let required = name.and_then(|name| schemas[name]["required"].as_array());
+        body["required"] = json!(required.is_some_and(|fields| !fields.is_empty()));
+    }
+}
+
+/// What is a part of another shape is not alone in it.
+fn allow_parts(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let parts = fields.get_mut("allOf").and_then(Value::as_array_mut);
+            for part in parts.into_iter().flatten().filter_map(Value::as_object_mut) {
+                part.remove("additionalProperties");
+            }
+            fields.values_mut().for_each(allow_parts);
+        }
+        Value::Array(items) => items.iter_mut().for_each(allow_parts),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// Shapes that no handler names in its signature.

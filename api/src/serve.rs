@@ -44,13 +44,13 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (stream, peer) = accept(&listener), if !full => match sources.seat(peer) {
-                Some(seat) => {
-                    let router = router.clone();
-                    connections.spawn(converse((stream, peer, seat), router, stop.subscribe()));
-                }
-                None => info!(%peer, "too many connections to the API from there: one is closed"),
-            },
+            (stream, peer) = accept(&listener), if !full => {
+                let Some(seat) = sources.seat(peer) else {
+                    info!(%peer, "limits.api_connections_per_source is reached: a connection is closed");
+                    continue;
+                };
+                connections.spawn(converse((stream, peer, seat), router.clone(), stop.subscribe()));
+            }
         }
     }
     drop(listener);
@@ -156,7 +156,7 @@ impl Drop for SourceSeat {
 }
 
 /// Of IPv6 the /64, of which one host has every address.
-fn network(peer: IpAddr) -> IpAddr {
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,
         IpAddr::V6(peer) => Ipv6Addr::from_bits(peer.to_bits() >> 64 << 64).into(),

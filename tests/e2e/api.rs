@@ -1,5 +1,9 @@
 //! HTTP: refusals, repetition, discovery and resumption.
 
+use std::collections::BTreeSet;
+
+use tokio_tungstenite::tungstenite::Message;
+
 use crate::support::{Value, json, scene};
 
 #[test]
@@ -124,6 +128,83 @@ fn the_event_list_and_the_stream_agree() {
 }
 
 #[test]
+fn a_snapshot_and_the_events_after_it_make_up_what_there_is() {
+    let scene = scene();
+    let mut socket = scene.bridge.client.websocket();
+    let mut hear = |said: Option<Value>| -> Value {
+        if let Some(said) = said {
+            socket.send(Message::text(said.to_string())).unwrap();
+        }
+        serde_json::from_str(socket.read().unwrap().to_text().unwrap()).unwrap()
+    };
+    let mut rooms = BTreeSet::new();
+
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for number in 0..60 {
+                scene.bridge.post("/v1/rooms", &json!({"name": format!("r{number}")}));
+                if number % 3 == 0 {
+                    scene.bridge.delete(&format!("/v1/rooms/r{number}"));
+                }
+            }
+            scene.bridge.post("/v1/rooms", &json!({"name": "last"}));
+        });
+        scene.bridge.wait("room.created", |event| event["data"]["name"] == "r20");
+        let ask = json!({"type": "subscribe", "subscription": "a", "snapshot": true});
+        let mut at = hear(Some(ask))["seq"].as_u64().unwrap();
+        let snapshot = hear(None);
+        let names = snapshot["rooms"].as_array().unwrap().iter();
+        rooms.extend(names.map(|room| room["name"].as_str().unwrap().to_owned()));
+        assert_eq!((&snapshot["last"], snapshot["seq"].as_u64()), (&true.into(), Some(at)));
+        while !rooms.contains("last") {
+            let Value::Object(event) = hear(None)["event"].take() else { panic!("no event") };
+            let name = event["data"]["name"].as_str().unwrap().to_owned();
+            at += 1;
+            assert_eq!(event["seq"].as_u64(), Some(at), "neither a gap nor an overlap");
+            match event["type"].as_str().unwrap() {
+                "room.created" => assert!(rooms.insert(name), "made twice"),
+                "room.ended" => assert!(rooms.remove(&name), "ended twice"),
+                _ => {}
+            }
+        }
+    });
+
+    let listed = scene.bridge.get("/v1/rooms?limit=500");
+    let listed = listed["items"].as_array().unwrap().iter();
+    assert_eq!(rooms, listed.map(|room| room["name"].as_str().unwrap().to_owned()).collect());
+}
+
+#[test]
+fn a_change_of_what_somebody_else_has_changed_is_412() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let path = format!("/v1/rooms/standup/participants/{}", anna.leg);
+
+    for (path, body) in
+        [(path.as_str(), r#"{"muted":true}"#), ("/v1/rooms/standup", r#"{"contributors":5}"#)]
+    {
+        let ask = |method: &str, header: (&str, &str), body: Option<&str>| {
+            scene.bridge.client.request(method, path, &[header], body).unwrap()
+        };
+        let shown = ask("GET", ("accept", "*/*"), None);
+        let tag = shown.header("etag").unwrap();
+        let first = ask("PATCH", ("if-match", tag), Some(body));
+        let second = ask("PATCH", ("if-match", tag), Some(body));
+
+        assert_eq!(
+            (first.status, second.status),
+            (200, 412),
+            "{path}: {} {}",
+            first.text,
+            second.text
+        );
+        assert_eq!(second.json()["code"], "stale");
+        let new = first.json()["revision"].as_u64();
+        assert_eq!(new, shown.json()["revision"].as_u64().map(|revision| revision + 1));
+    }
+}
+
+#[test]
 fn every_published_path_is_described() {
     let scene = scene();
 
@@ -140,6 +221,7 @@ fn every_published_path_is_described() {
         "/v1/legs/{leg}/transfer",
         "/v1/events",
         "/v1/events/stream",
+        "/v1/ws",
     ] {
         assert!(description["paths"].get(path).is_some(), "{path} is missing");
     }

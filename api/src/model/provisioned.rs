@@ -19,7 +19,8 @@ pub struct Provisioned<T> {
     /// The resource.
     #[serde(flatten)]
     pub item: T,
-    /// Who made it.
+    /// Who made it; a route has a `source` of its own.
+    #[serde(rename = "made_by")]
     pub source: Source,
     /// Rises with each change; also the `ETag`. 0 where it comes from the settings.
     pub revision: u64,

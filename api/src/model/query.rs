@@ -14,7 +14,7 @@ macro_rules! queries {
         #[into_params(parameter_in = Query)]
         pub struct $name {
             /// Items a page, 1 to 500.
-            #[param(default = 50)]
+            #[param(default = 50, minimum = 1, maximum = 500)]
             pub limit: Option<u32>,
             /// `next` of the page before.
             pub cursor: Option<String>,

@@ -191,7 +191,7 @@ pub struct AuditEntry {
 #[into_params(parameter_in = Query)]
 pub struct RecordQuery {
     /// Items a page, 1 to 500; of an export, items at most.
-    #[param(default = 50)]
+    #[param(default = 50, minimum = 1)]
     pub limit: Option<u32>,
     /// `next` of the page before.
     pub cursor: Option<String>,

@@ -43,7 +43,7 @@ struct ListQuery {
     /// Number of the first event wanted, instead of a cursor.
     from_seq: Option<u64>,
     /// Events a page, 1 to 500.
-    #[param(default = 100)]
+    #[param(default = 100, minimum = 1, maximum = 500)]
     limit: Option<u32>,
     /// Types, separated by commas; `participant.*` is all that begin so.
     r#type: Option<String>,
@@ -87,6 +87,7 @@ struct StreamQuery {
 /// older than what is kept answers 410: read the resources again and follow the stream, which says where it begins.
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "listEvents", params(ListQuery),
     responses((status = OK, body = EventPage),
+        (status = NOT_FOUND, description = "No such room"),
         (status = GONE, description = "The cursor is not a place in what is kept")))]
 async fn list(
     State(log): State<EventLog>,
@@ -97,6 +98,9 @@ async fn list(
     let limit = query.limit.unwrap_or(100);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(in_query("limit", format!("expected 1 to {MAX_PAGE}, found {limit}")));
+    }
+    if query.cursor.is_some() && query.from_seq.is_some() {
+        return Err(in_query("from_seq", "expected either it or a cursor".to_owned()));
     }
     let cursor = query.cursor.map(|cursor| number(&cursor, "cursor")).transpose()?;
     let after = cursor.or_else(|| before(query.from_seq));
@@ -116,6 +120,7 @@ async fn list(
 #[utoipa::path(get, path = "/events/stream", tag = "events", operation_id = "streamEvents",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "`seq` of the last event seen")),
     responses((status = OK, body = String, content_type = "text/event-stream"),
+        (status = NOT_FOUND, description = "No such room"),
         (status = GONE, description = "The events after `Last-Event-ID` are not all kept")))]
 async fn stream(
     State(shared): State<Shared>,

@@ -243,19 +243,23 @@ pub(crate) enum ServerMessage {
         problem: Problem,
     },
     /// The last message; the frame that closes the connection follows.
-    Closing {
-        /// `slow_reader`, `events_lost`, `stopping`, `key_ended`, `not_text`, `too_large` or `silent`.
-        code: &'static str,
-        /// In words.
-        detail: String,
-        /// The subscription that was too slow.
-        #[schema(value_type = Option<String>)]
-        #[serde(skip_serializing_if = "Option::is_none")]
-        subscription: Option<Arc<str>>,
-        /// Where it can resume.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        last_seq: Option<u64>,
-    },
+    Closing(Closing),
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Closing {
+    /// `slow_reader`, `events_lost`, `stopping`, `key_ended`, `not_text`, `too_large` or `silent`.
+    pub(crate) code: &'static str,
+    /// In words.
+    pub(crate) detail: String,
+    /// The subscription that was too slow.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subscription: Option<Arc<str>>,
+    /// Where it can resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_seq: Option<u64>,
 }
 
 /// Longest name of a subscription, characters.

@@ -34,7 +34,7 @@ use crate::routes::{kinds_like, room_id};
 use crate::streams::Seat;
 
 use self::feeds::{Feeds, News};
-use self::message::{Ask, Asked, Ping, Subscribe, Topic, Unsubscribe};
+use self::message::{Ask, Asked, Closing, Ping, Subscribe, Topic, Unsubscribe};
 pub(crate) use self::message::{ClientMessage, ServerMessage};
 
 /// What a WebSocket stands on.
@@ -54,7 +54,7 @@ enum End {
     /// The client has left, or cannot be reached.
     Left,
     /// We end it, and say so.
-    Told(ServerMessage, CloseCode),
+    Told(Closing, CloseCode),
 }
 
 impl Session {
@@ -67,7 +67,7 @@ impl Session {
         let mut talk = Talk { session: self, socket, feeds: Feeds::default(), unanswered: 0 };
         match talk.run().await {
             End::Left => debug!("the client of a WebSocket has left"),
-            End::Told(last, code) => talk.close(last, code).await,
+            End::Told(closing, code) => talk.close(closing, code).await,
         }
     }
 
@@ -182,11 +182,11 @@ impl Talk {
             self.feeds.meter(&name, Meters::new(&self.session.log, filter));
             return Ok(vec![ServerMessage::Subscribed { subscription: name, seq: None }]);
         }
-        let (after, snapshot) = match ask.snapshot {
-            true => {
-                self.session.snapshot(&filter.rooms).await.map(|(seq, it)| (Some(seq), Some(it)))?
-            }
-            false => (ask.resume_from, None),
+        let (after, snapshot) = if ask.snapshot {
+            let (seq, snapshot) = self.session.snapshot(&filter.rooms).await?;
+            (Some(seq), Some(snapshot))
+        } else {
+            (ask.resume_from, None)
         };
         let reader = self.session.log.reader(after, filter)?;
         let seq = reader.last();
@@ -251,13 +251,10 @@ impl Talk {
     }
 
     /// Says why, and lets the client read it: a connection that is closed on unread bytes takes last words with it.
-    async fn close(mut self, last: ServerMessage, code: CloseCode) {
-        let reason = match &last {
-            ServerMessage::Closing { code, .. } => *code,
-            _ => "",
-        };
-        let close = CloseFrame { code, reason: reason.into() };
-        if self.send([frame(&last), Message::Close(Some(close))]).await.is_err() {
+    async fn close(mut self, closing: Closing, code: CloseCode) {
+        let close = CloseFrame { code, reason: closing.code.into() };
+        let last = frame(&ServerMessage::Closing(closing));
+        if self.send([last, Message::Close(Some(close))]).await.is_err() {
             return;
         }
         let stream = self.socket.get_mut();
@@ -326,7 +323,7 @@ impl End {
             _ => CloseCode::Policy,
         };
         let (detail, subscription, last_seq) = (detail.into(), None, None);
-        Self::Told(ServerMessage::Closing { code, detail, subscription, last_seq }, close)
+        Self::Told(Closing { code, detail, subscription, last_seq }, close)
     }
 
     fn stopping() -> Self {
@@ -341,7 +338,7 @@ impl End {
             Cut::Closed { last } => ("stopping", CloseCode::Away, last),
         };
         let (detail, subscription, last_seq) = (cut.to_string(), Some(subscription), Some(*last));
-        Self::Told(ServerMessage::Closing { code, detail, subscription, last_seq }, close)
+        Self::Told(Closing { code, detail, subscription, last_seq }, close)
     }
 }
 

@@ -313,6 +313,17 @@ fn broken_references(value: &Value, document: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_route_shows_whose_calls_it_takes_and_who_made_it() {
+    let shown = house().get("/v1/routes/ROUTE").await;
+
+    assert_eq!(shown.body.matches("\"source\"").count(), 1, "{}", shown.body);
+    assert_eq!(
+        (&shown.json()["made_by"], shown.json()["source"].is_object()),
+        (&"api".into(), true)
+    );
+}
+
+#[tokio::test]
 async fn accepted_work_says_where_it_is_and_what_to_expect() {
     let house = house();
     let participant = samples::participant();

@@ -1,11 +1,14 @@
 //! HTTP as a client of the bridge meets it, and its event stream.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{WebSocket, client};
 
 /// A client with the admin key.
 #[derive(Clone, Debug)]
@@ -37,6 +40,17 @@ impl Client {
             .timeout_connect(Some(Duration::from_secs(5)))
             .build();
         Self { base, key: key.to_owned(), agent: config.into() }
+    }
+
+    /// A WebSocket to the event log, past its `ready`.
+    pub fn websocket(&self) -> WebSocket<TcpStream> {
+        let address = self.base.strip_prefix("http://").unwrap();
+        let mut request = format!("ws://{address}/v1/ws").into_client_request().unwrap();
+        let bearer = format!("Bearer {}", self.key).parse().unwrap();
+        request.headers_mut().insert("authorization", bearer);
+        let (mut socket, _) = client(request, TcpStream::connect(address).unwrap()).unwrap();
+        assert!(socket.read().unwrap().to_text().unwrap().contains("ready"));
+        socket
     }
 
     /// The same bridge with another key, or none.
