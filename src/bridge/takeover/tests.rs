@@ -86,6 +86,7 @@ fn a_call_with_replaces_takes_the_seat_and_nobody_misses_a_word() {
     assert_eq!(serde_json::json!(after.leg), by);
     let kept = Participant {
         leg: after.leg,
+        revision: after.revision,
         joined_at: after.joined_at,
         uri: after.uri.clone(),
         ..before
