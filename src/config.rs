@@ -27,8 +27,8 @@ pub use explain::Loaded;
 pub use sources::{ConfigError, Flags};
 pub use trunk::{Gateway, Headers, Trunk};
 pub use units::{
-    Auto, CodecName, DatabaseUrl, DigestName, Listeners, MediaSrtp, NameServer, PortRange, Secret,
-    Switch, User,
+    Auto, CodecName, DatabaseUrl, DigestName, Listeners, MediaSrtp, NameServer, Origin, PortRange,
+    Secret, Switch, User,
 };
 
 use wire::{duration, list, text};
@@ -55,7 +55,7 @@ pub struct Config {
     pub api_key: Auto<Secret>,
     /// Origins whose pages may use the API.
     #[serde(with = "list")]
-    pub api_cors: Vec<String>,
+    pub api_cors: Vec<Origin>,
     /// Folder for what must survive a restart.
     pub data: PathBuf,
     /// Postgres, if what must survive a restart is not to be in the folder.

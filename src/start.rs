@@ -316,7 +316,7 @@ fn api_settings(config: &Config) -> api::Settings {
         max_streams_of_key: limits.api_streams_per_key,
         requests_per_second: limits.api_requests_per_second,
         connections_per_source: limits.api_connections_per_source,
-        cors: config.api_cors.clone(),
+        cors: config.api_cors.iter().map(ToString::to_string).collect(),
         max_upload: config.sounds.upload_size,
         ..api::Settings::default()
     }

@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 
 use crate::control::{Command, Control, ControlError};
 use crate::error::ApiError;
-use crate::id::RoomId;
+use crate::id::{LegId, RoomId};
+use crate::model::Audience;
 use crate::routes::room_id;
 
 pub use crate::keys::Keys;
@@ -101,6 +102,23 @@ impl Bounds {
         if is_one { Ok(()) } else { Err(self.exceeded()) }
     }
 
+    /// Whether something may be played to this one: a room, or a leg while it sits in one.
+    pub(crate) async fn admit_hearer(
+        &self,
+        control: &Control,
+        hearer: &Audience,
+    ) -> Result<(), ApiError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let room = match hearer {
+            Audience::Room(room) => Some(room.clone()),
+            Audience::Leg(leg) => room_of(control, *leg).await,
+            Audience::Call(_) => None,
+        };
+        self.admit(control, &room.ok_or_else(|| self.exceeded())?).await
+    }
+
     /// The ids of those that there are, for a filter: none only if the key is not bound.
     pub(crate) async fn rooms(&self, control: &Control) -> Result<Vec<RoomId>, ApiError> {
         let mut rooms = Vec::new();
@@ -129,6 +147,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Bounds {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
+}
+
+/// The room that a leg sits in, or did.
+async fn room_of(control: &Control, leg: LegId) -> Option<String> {
+    let found = control.ask(|reply| Command::Leg { leg, reply }).await;
+    found.ok()?.room.map(|room| room.to_string())
 }
 
 #[cfg(test)]

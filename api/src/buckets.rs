@@ -40,6 +40,15 @@ pub(crate) struct Left {
     pub(crate) full_in: Duration,
 }
 
+/// Nothing is left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spent {
+    /// Until there is one again.
+    pub(crate) wait: Duration,
+    /// With a count of 0.
+    pub(crate) left: Left,
+}
+
 impl<K: Clone + Ord> Buckets<K> {
     /// Full buckets for all who come, up to `capacity` of them remembered.
     pub(crate) fn new(rate: Rate, capacity: usize) -> Self {
@@ -50,25 +59,20 @@ impl<K: Clone + Ord> Buckets<K> {
     ///
     /// # Errors
     /// When there will be one.
-    pub(crate) fn take(&mut self, key: &K, now: Instant) -> Result<Left, Duration> {
-        let Rate { per_second, burst } = self.rate;
+    pub(crate) fn take(&mut self, key: &K, now: Instant) -> Result<Left, Spent> {
+        let Rate { per_second, .. } = self.rate;
         if !self.by_key.contains_key(key) {
             self.make_place(now);
         }
-        let bucket = self.by_key.entry(key.clone()).or_insert(Bucket { left: burst, at: now });
+        let full = Bucket { left: self.rate.burst, at: now };
+        let bucket = self.by_key.entry(key.clone()).or_insert(full);
         bucket.fill(self.rate, now);
         if bucket.left < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - bucket.left) / per_second));
+            let wait = Duration::from_secs_f64((1.0 - bucket.left) / per_second);
+            return Err(Spent { wait, left: bucket.left(self.rate) });
         }
         bucket.left -= 1.0;
-        let full_in = Duration::from_secs_f64((burst - bucket.left) / per_second);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "0 to burst, which came from a u32"
-        )]
-        let (count, limit) = (bucket.left as u32, burst as u32);
-        Ok(Left { limit, count, full_in })
+        Ok(bucket.left(self.rate))
     }
 
     fn make_place(&mut self, now: Instant) {
@@ -87,6 +91,17 @@ impl<K: Clone + Ord> Buckets<K> {
 }
 
 impl Bucket {
+    fn left(&self, Rate { per_second, burst }: Rate) -> Left {
+        let full_in = Duration::from_secs_f64((burst - self.left) / per_second);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to burst, which came from a u32"
+        )]
+        let (count, limit) = (self.left as u32, burst as u32);
+        Left { limit, count, full_in }
+    }
+
     fn fill(&mut self, rate: Rate, now: Instant) {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = rate.burst.min(self.left + since * rate.per_second);
@@ -108,7 +123,7 @@ mod tests {
         for left in [3, 2, 1, 0] {
             assert_eq!(buckets.take(&"a", start).unwrap().count, left);
         }
-        assert_eq!(buckets.take(&"a", start), Err(Duration::from_millis(500)));
+        assert_eq!(buckets.take(&"a", start).unwrap_err().wait, Duration::from_millis(500));
         assert!(buckets.take(&"b", start).is_ok());
 
         assert!(buckets.take(&"a", start + Duration::from_millis(500)).is_ok());

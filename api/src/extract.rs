@@ -176,9 +176,20 @@ async fn names_nothing<S: Send + Sync>(
     let raw = RawPathParams::from_request_parts(parts, state).await.ok();
     let id = raw.as_ref().and_then(|raw| raw.iter().last());
     let kind = id.and_then(|(key, _)| {
-        ["leg", "call", "message", "registration", "key", "webhook", "delivery", "address"]
-            .into_iter()
-            .find(|kind| *kind == key)
+        [
+            "room",
+            "leg",
+            "call",
+            "message",
+            "registration",
+            "key",
+            "webhook",
+            "delivery",
+            "playback",
+            "address",
+        ]
+        .into_iter()
+        .find(|kind| *kind == key)
     });
     match (id, kind) {
         (Some((_, value)), Some(what)) => {
@@ -247,7 +258,7 @@ fn query_error(words: &str) -> FieldError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CreateCall, CreateRoom, Invite};
+    use crate::model::{CreateCall, CreateRoom, Invite, ReplaceRoute};
 
     fn fault<T: DeserializeOwned + Validate + std::fmt::Debug>(body: &str) -> ApiError {
         parse::<T>(body.as_bytes()).unwrap_err()
@@ -268,6 +279,10 @@ mod tests {
         assert_eq!(pointer(&fault::<CreateRoom>(r#"{"locked":"yes"}"#)), "/locked");
         assert_eq!(pointer(&fault::<CreateRoom>(r#"{"naem":"x"}"#)), "/naem");
         assert_eq!(pointer(&fault::<CreateRoom>("[]")), "");
+        assert_eq!(pointer(&fault::<CreateRoom>(r#"{"settings":["1"]}"#)), "/settings");
+        assert_eq!(pointer(&fault::<CreateCall>(r#"{"legs":[["sip:a@b"]]}"#)), "/legs/0");
+        let route = r#"{"steps":[{"room":"a"}],"source":[null,null]}"#;
+        assert_eq!(pointer(&fault::<ReplaceRoute>(route)), "/source");
         assert_eq!(pointer(&fault::<Invite>("{}")), "/to");
         assert_eq!(pointer(&fault::<CreateCall>(&deep)), "/legs/1/to");
         assert_eq!(pointer(&fault::<CreateCall>(&missing)), "/legs/1/to");

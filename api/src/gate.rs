@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::archive::{Desk, Record};
 use crate::auth::{Bounds, Scope};
-use crate::buckets::{Buckets, Left, Rate};
+use crate::buckets::{Buckets, Left, Rate, Spent};
 use crate::control::{Command, Control};
 use crate::envelope::RequestName;
 use crate::error::ApiError;
-use crate::id::{AuditId, LegId};
+use crate::id::AuditId;
 use crate::keys::{Entry, KeyDigest, Keys, digest};
-use crate::model::{AuditEntry, RoomState};
+use crate::model::{Audience, AuditEntry, RoomState};
 use crate::serve::network;
 use crate::tokens::{Claims, Signer, is_token};
 
@@ -97,12 +97,12 @@ impl Gate {
     }
 
     /// Takes one from the rate of a key; `None` where there is none.
-    fn take(&self, digest: &KeyDigest) -> Result<Option<Left>, ApiError> {
+    fn take(&self, digest: &KeyDigest) -> Result<Option<Left>, Spent> {
         let Some(rates) = &self.rates else { return Ok(None) };
         // Nothing panics while it is held; if something did, the buckets are whole all the same.
         let taken =
             rates.lock().unwrap_or_else(PoisonError::into_inner).take(digest, Instant::now());
-        taken.map(Some).map_err(ApiError::TooManyRequests)
+        taken.map(Some)
     }
 
     /// Has a refused login remembered, without what was shown, unless too many came from there or at all.
@@ -196,7 +196,8 @@ impl Pass {
 
     /// Counts something that is asked without a request of its own.
     pub(crate) fn take(&self) -> Result<(), ApiError> {
-        self.gate.take(&self.digest).map(drop)
+        let taken = self.gate.take(&self.digest);
+        taken.map(drop).map_err(|spent| ApiError::TooManyRequests(spent.wait))
     }
 
     /// Whose it is.
@@ -272,10 +273,11 @@ pub(crate) async fn authorise(
 
 /// Lets a request through when its key has not asked too often, and says how often it still may.
 async fn in_rate(request: Request, next: Next, pass: Pass) -> Result<Response, ApiError> {
-    let Some(left) = pass.gate.take(&pass.digest)? else {
-        return go_on(request, next, pass).await;
+    let (answer, left) = match pass.gate.take(&pass.digest) {
+        Ok(None) => return go_on(request, next, pass).await,
+        Ok(Some(left)) => (go_on(request, next, pass).await, left),
+        Err(spent) => (Err(ApiError::TooManyRequests(spent.wait)), spent.left),
     };
-    let answer = go_on(request, next, pass).await;
     let mut answer = answer.unwrap_or_else(ApiError::into_response);
     let full_in_s = left.full_in.as_secs_f64().ceil();
     let headers = answer.headers_mut();
@@ -306,7 +308,7 @@ fn random() -> u128 {
     getrandom::fill(&mut random).map_or(0, |()| u128::from_ne_bytes(random))
 }
 
-/// A key that is bound to rooms sees these rooms, the legs in them, and their events.
+/// A key that is bound to rooms sees these rooms, the legs in them, what is played to either, and their events.
 async fn stay_within(
     control: &Control,
     bounds: &Bounds,
@@ -314,23 +316,24 @@ async fn stay_within(
 ) -> Result<(), ApiError> {
     let path = uri.path().strip_prefix("/v1/").unwrap_or_default();
     let parts: Vec<&str> = path.split('/').collect();
-    let room = match parts.as_slice() {
-        ["rooms", room, ..] => Some((*room).to_owned()),
+    let hearer = match parts.as_slice() {
+        ["rooms", room, ..] => Some(Audience::Room((*room).to_owned())),
         // They tell of these rooms alone, whatever they are asked for.
         ["events", ..] | ["ws"] => return Ok(()),
-        ["rooms" | "legs"] if method.is_safe() => return Ok(()),
+        ["rooms" | "legs" | "playbacks"] if method.is_safe() => return Ok(()),
+        // To whom it is to be played is in the body.
+        ["playbacks"] => return Ok(()),
+        ["playbacks", playback] => hearer_of(control, playback).await,
         // A transfer leads out of the room.
-        ["legs", leg, rest @ ..] if rest != ["transfer"] => room_of(control, leg).await,
+        ["legs", leg, rest @ ..] if rest != ["transfer"] => leg.parse().ok().map(Audience::Leg),
         _ => None,
     };
-    let room = room.ok_or_else(|| bounds.exceeded())?;
-    bounds.admit(control, &room).await
+    bounds.admit_hearer(control, &hearer.ok_or_else(|| bounds.exceeded())?).await
 }
 
-async fn room_of(control: &Control, leg: &str) -> Option<String> {
-    let leg: LegId = leg.parse().ok()?;
-    let found = control.ask(|reply| Command::Leg { leg, reply }).await;
-    found.ok()?.room.map(|room| room.to_string())
+async fn hearer_of(control: &Control, playback: &str) -> Option<Audience> {
+    let playback = playback.parse().ok()?;
+    control.ask(|reply| Command::Playback { playback, reply }).await.ok()?.hearer()
 }
 
 /// The key or token of a request. A browser, which cannot set the header of a WebSocket or of an event stream, offers it as a

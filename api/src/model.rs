@@ -8,6 +8,7 @@ mod manners;
 mod media;
 mod message;
 mod node;
+mod object;
 mod page;
 mod participant;
 mod playback;

@@ -208,7 +208,8 @@ fn complete(path: &str, item: &mut PathItem) {
         let is_conditional = operation.parameters.iter().flatten().any(
             |parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "If-Match"),
         );
-        let facts = Facts { locked, has_body, has_name: path.contains('{'), is_conditional };
+        let facts =
+            Facts { locked, is_post, has_body, has_name: path.contains('{'), is_conditional };
         for (status, _, _) in PROBLEMS.iter().filter(|(_, _, applies)| applies(&facts)) {
             let response = RefOr::Ref(Ref::from_response_name(*status));
             operation.responses.responses.entry((*status).to_owned()).or_insert(response);
@@ -234,6 +235,7 @@ fn add_idempotency_key(operation: &mut Operation) {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Facts {
     locked: bool,
+    is_post: bool,
     has_body: bool,
     has_name: bool,
     is_conditional: bool,
@@ -243,7 +245,9 @@ type Applies = fn(&Facts) -> bool;
 
 /// Status, meaning, and where it can happen.
 const PROBLEMS: &[(&str, &str, Applies)] = &[
-    ("400", "The body is not JSON", |facts| facts.has_body),
+    ("400", "The body is not JSON, or `Idempotency-Key` is not printable", |facts| {
+        facts.has_body || (facts.is_post && facts.locked)
+    }),
     ("401", "A valid key is needed", |facts| facts.locked),
     ("403", "This key may not do that", |facts| facts.locked),
     ("404", "No such resource", |facts| facts.has_name),

@@ -219,6 +219,7 @@ pub fn snapshot() -> Snapshot {
         participants: vec![participant()],
         calls: vec![call()],
         legs: vec![leg()],
+        playbacks: vec![playback()],
     }
 }
 

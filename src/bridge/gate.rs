@@ -255,6 +255,7 @@ impl Bridge {
         let waited = leg.gate.take().is_some();
         let (place, replaced) = (leg.place, leg.replaced);
         leg.joined_at = Some(wall);
+        leg.revision += u64::from(waited);
         let has_joined =
             |old: LegId| self.legs.get(&old).is_some_and(|old| old.joined_at.is_some());
         let takes_over = replaced.is_some_and(has_joined);
@@ -265,6 +266,7 @@ impl Bridge {
         if mutes && leg.controls.role != Role::Moderator && !leg.controls.muted {
             leg.controls.muted = true;
             leg.controls.muted_by = Some(MutedBy::Room);
+            leg.revision += 1;
         }
         if waited || mutes {
             self.end_playbacks(Hearer::Leg(id), &[PlaybackPurpose::Prompt], PlaybackEnd::Stopped);

@@ -644,7 +644,7 @@ impl Bridge {
 const SIP_PORT: u16 = 5060;
 
 /// Events of a room or a participant after which it is of another revision.
-const SETTINGS_CHANGED: [EventType; 9] = [
+const SETTINGS_CHANGED: [EventType; 11] = [
     EventType::RoomUpdated,
     EventType::RoomLocked,
     EventType::RoomUnlocked,
@@ -654,6 +654,8 @@ const SETTINGS_CHANGED: [EventType; 9] = [
     EventType::ParticipantHeld,
     EventType::ParticipantResumed,
     EventType::ParticipantMoved,
+    EventType::ParticipantHandRaised,
+    EventType::ParticipantHandLowered,
 ];
 
 /// What an event is about.

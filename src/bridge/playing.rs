@@ -570,16 +570,32 @@ impl Bridge {
             None => None,
         };
         let ended = self.history.playbacks.values().cloned().map(|one| (false, one));
-        let live = self.playings.hearers.keys().filter_map(|id| self.api_playback(*id).ok());
+        let live = self.live_playbacks();
         let mut all: Vec<_> = ended.chain(live.map(|one| (true, one))).collect();
         all.retain(|(is_live, one)| {
             wanted.takes(*is_live, &one.state)
                 && (room.is_none() || one.room == room)
                 && (query.call.is_none() || one.call == query.call)
                 && (query.leg.is_none() || one.leg == query.leg)
+                && self.is_heard_in(one, &query.within)
         });
         all.sort_by_key(|(_, one)| one.id);
         page::page(&page, all.into_iter().map(|(_, one)| one), |one| one.id)
+    }
+
+    /// What is played or waits, oldest first.
+    pub(super) fn live_playbacks(&self) -> impl Iterator<Item = model::Playback> {
+        self.playings.hearers.keys().filter_map(|id| self.api_playback(*id).ok())
+    }
+
+    /// Whether one of these rooms hears it, or a leg that sits in one, or did; where none is named, whoever does.
+    pub(super) fn is_heard_in(&self, playback: &model::Playback, rooms: &[RoomId]) -> bool {
+        let room_of = |leg: LegId| match self.legs.get(&leg) {
+            Some(leg) => leg.place.room(),
+            None => self.history.legs.get(&leg)?.0.room,
+        };
+        let room = playback.room.or_else(|| playback.leg.and_then(room_of));
+        rooms.is_empty() || room.is_some_and(|room| rooms.contains(&room))
     }
 
     pub(super) fn api_update_playback(

@@ -116,6 +116,10 @@ fn a_wrong_value_is_refused_with_key_source_and_expectation() {
         ("[limits]\nrooms = 0", "limits.rooms", "at least 1"),
         ("[rooms]\nauto_create_from = [\"10.0.0.0\"]", "rooms.auto_create_from", "10.0.0.0/8"),
         ("database = \"mysql://db\"", "database", "expected a URL as in postgres://"),
+        ("api_cors = [\"desk.example\"]", "api_cors", "expected \"*\" or an origin"),
+        ("api_cors = [\"https://desk.example/\"]", "api_cors", "found \"https://desk.example/\""),
+        ("api_cors = [\"https://desk.example:443\"]", "api_cors", "without the usual port"),
+        ("api_cors = [\"https://Desk.example\"]", "api_cors", "in small letters"),
         ("log_format = \"xml\"", "log_format", "text"),
         ("log = [", "", "TOML"),
     ];

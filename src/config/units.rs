@@ -194,6 +194,47 @@ impl FromStr for DatabaseUrl {
     }
 }
 
+/// Whose pages: `*` for all, or an origin as a browser says it (RFC 6454 §6.2), such as `https://example.com:8443`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin(String);
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = format!(
+            "expected \"*\" or an origin as a browser says it, in small letters, without a path and without the usual port, as in \
+             \"https://example.com\", found {text:?}"
+        );
+        let is_origin = |usual: &str, rest: &str| {
+            let (host, port) = match rest.rsplit_once(':') {
+                Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+                _ => (rest, None),
+            };
+            let is_of_host =
+                |c: char| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-' | '_' | '[' | ']' | ':');
+            let is_number =
+                |port: &str| port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
+            !host.is_empty()
+                && host.chars().all(is_of_host)
+                && (host.starts_with('[') || !host.contains(':'))
+                && port.is_none_or(|port| port != usual && is_number(port))
+        };
+        let fits = match text.split_once("://") {
+            Some(("https", rest)) => is_origin("443", rest),
+            Some(("http", rest)) => is_origin("80", rest),
+            _ => text == "*",
+        };
+        fits.then(|| Self(text.to_owned())).ok_or(expected)
+    }
+}
+
 /// A user and the password: `alice:secret`; [`fmt::Display`] is for writing it where it belongs.
 #[derive(Clone, Eq, PartialEq)]
 pub struct User {

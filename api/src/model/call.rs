@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::leg::{LeftReason, SipFailure};
+use super::object::objects;
 use crate::id::{CallId, LegId};
 
 /// Legs set up together.
@@ -51,9 +52,11 @@ pub struct CreateCall {
     pub timeout_s: Option<u32>,
 }
 
+objects! { CallParty }
+
 /// One party of [`CreateCall`].
 #[derive(Clone, Debug, Deserialize, PartialEq, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CallParty {
     /// `sip:` URI to call; through a trunk a number such as `+4930123456` too.
     pub to: String,

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::object::kept_objects;
+
 /// The manners of a room, as they are. PINs are not shown.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "a JSON shape: each is a field clients read")]
@@ -48,9 +50,11 @@ pub struct RoomManners {
     pub menu: RoomMenu,
 }
 
+kept_objects! { RoomSettings RoomMenu }
+
 /// Manners of a room to be made or changed; what is absent stays, or is the default.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct RoomSettings {
     /// Callers are asked for it: 1 to 16 digits, or nothing for none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +116,7 @@ pub struct RoomSettings {
 
 /// What keys do: 1 to 4 of `0-9 * #`, of which none begins with another.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RoomMenu {
     /// For everybody.
     #[serde(default)]

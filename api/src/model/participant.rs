@@ -61,7 +61,8 @@ pub struct Participant {
     pub level_dbov: Option<i8>,
     /// The codec they send, such as `opus/48000`.
     pub codec: Option<String>,
-    /// Rises with each change of what can be set, and when they move; the first part of the `ETag`.
+    /// Rises with each change of what can be set, with their hand, when they are let in and when they move; the first part of
+    /// the `ETag`.
     pub revision: u64,
     /// When they were seated.
     pub joined_at: Option<Timestamp>,

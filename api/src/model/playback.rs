@@ -47,6 +47,14 @@ pub struct Playback {
     pub end_reason: Option<PlaybackEnd>,
 }
 
+impl Playback {
+    /// Who hears it.
+    pub fn hearer(&self) -> Option<Audience> {
+        let room = self.room.map(|room| Audience::Room(room.to_string()));
+        room.or_else(|| self.call.map(Audience::Call)).or_else(|| self.leg.map(Audience::Leg))
+    }
+}
+
 /// What is played for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -216,7 +224,12 @@ pub struct PlaybackQuery {
     /// From `next` of the page before.
     pub cursor: Option<String>,
     /// Items of a page, 1 to 500; 50 when absent.
+    #[param(default = 50, minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
+    /// The rooms that the key is bound to: what they hear, and the legs in them.
+    #[serde(skip)]
+    #[param(ignore)]
+    pub within: Vec<RoomId>,
 }
 
 impl PlaybackQuery {

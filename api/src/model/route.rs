@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::object::{kept_objects, objects};
+
 /// A rule for calls that come in: which ones, and where they go.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,9 +30,12 @@ pub struct Route {
     pub steps: Vec<RouteStep>,
 }
 
+kept_objects! { RouteSource RouteDestination RouteTime RouteStep RouteAsk RouteReject }
+objects! { TestSource }
+
 /// Whose calls a route is for. What is absent fits everybody.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct RouteSource {
     /// Calls that come from this trunk.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +53,7 @@ pub struct RouteSource {
 
 /// What was dialled: the user part of the request-URI. At most one of these; none fits everything.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct RouteDestination {
     /// This and nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +68,7 @@ pub struct RouteDestination {
 
 /// A time of the week.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RouteTime {
     /// The days on which it begins; none: every day.
     #[serde(default)]
@@ -98,7 +103,7 @@ pub enum Weekday {
 ///
 /// In a name, number or address `$0` is what was dialled, `$1` and `${name}` are groups of what the destination fitted.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct RouteStep {
     /// A conference room; one that does not exist is made as if its name had been dialled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,7 +155,7 @@ pub enum EarlyMedia {
 /// An HTTP endpoint that says where a call goes: it is sent a POST as of Standard Webhooks 1.0, and answers 2xx with a
 /// `RouteAnswer`, whose steps come next.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RouteAsk {
     /// `http:` or `https:`, without user and password. Redirections are not followed; of addresses that are not public only
     /// those in `ask.private_networks` are asked.
@@ -181,7 +186,7 @@ pub struct RouteAnswer {
 
 /// How a call is refused.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RouteReject {
     /// 400 to 699.
     pub status: u16,
@@ -276,7 +281,7 @@ pub struct TestRoutes {
 
 /// Where a call comes from.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(remote = "Self", deny_unknown_fields, default)]
 pub struct TestSource {
     /// From this trunk; default: the one that has this address.
     pub trunk: Option<String>,

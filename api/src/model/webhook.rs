@@ -180,7 +180,7 @@ pub struct Attempt {
 #[into_params(parameter_in = Query)]
 pub struct DeliveryQuery {
     /// Items a page, 1 to 500.
-    #[param(default = 50)]
+    #[param(default = 50, minimum = 1, maximum = 500)]
     pub limit: Option<u32>,
     /// `next` of the page before.
     pub cursor: Option<String>,

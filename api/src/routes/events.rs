@@ -33,6 +33,20 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(stream))
 }
 
+/// The number of an event, or 0: as far as databases count, which is what the format `int64` of the document says.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u64")]
+struct Seq(u64);
+
+impl TryFrom<u64> for Seq {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        let fits = i64::try_from(number).is_ok();
+        fits.then_some(Self(number)).ok_or_else(|| format!("expected at most {}", i64::MAX))
+    }
+}
+
 /// Which stretch of the log.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +55,8 @@ struct ListQuery {
     /// `next` or `last_seq` of the page before: events after it.
     cursor: Option<String>,
     /// Number of the first event wanted, instead of a cursor.
-    from_seq: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    from_seq: Option<Seq>,
     /// Events a page, 1 to 500.
     #[param(default = 100, minimum = 1, maximum = 500)]
     limit: Option<u32>,
@@ -61,9 +76,11 @@ struct ListQuery {
 #[into_params(parameter_in = Query)]
 struct StreamQuery {
     /// As the header `Last-Event-ID`, for clients that cannot set it: events after this number; 0: all that are kept.
-    last_event_id: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    last_event_id: Option<Seq>,
     /// Number of the first event wanted.
-    from_seq: Option<u64>,
+    #[param(value_type = Option<u64>)]
+    from_seq: Option<Seq>,
     /// Also send `levels` at most 10 times a second: lossy, not numbered.
     #[param(default = false)]
     levels: Option<bool>,
@@ -132,7 +149,7 @@ async fn stream(
     let Shared { control, log, streams, .. } = shared;
     let after = match headers.get(LAST_EVENT_ID) {
         Some(id) => Some(number(id.to_str().unwrap_or_default(), "Last-Event-ID")?),
-        None => query.last_event_id.or_else(|| before(query.from_seq)),
+        None => query.last_event_id.map(|Seq(last)| last).or_else(|| before(query.from_seq)),
     };
     let room = (query.room, &bounds);
     let filter = filter(&control, query.r#type.as_deref(), room).await?;
@@ -152,8 +169,8 @@ async fn stream(
 }
 
 /// The number that comes before `first`.
-fn before(first: Option<u64>) -> Option<u64> {
-    first.map(|first| first.saturating_sub(1))
+fn before(first: Option<Seq>) -> Option<u64> {
+    first.map(|Seq(first)| first.saturating_sub(1))
 }
 
 fn number(text: &str, parameter: &str) -> Result<u64, ApiError> {

@@ -167,9 +167,11 @@ pub fn router(api: Api) -> Router {
         .layer(origins.cors())
 }
 
-/// What is worth it and can be waited for: not events, which must leave at once.
+/// What is worth it and can be waited for: not sound, and not events, which must leave at once.
 fn compression() -> CompressionLayer<impl Predicate> {
-    let is_worth_it = SizeAbove::new(SMALLEST_COMPRESSED).and(NotForContentType::SSE);
+    let is_worth_it = SizeAbove::new(SMALLEST_COMPRESSED)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::const_new("audio/"));
     CompressionLayer::new().gzip(true).compress_when(is_worth_it)
 }
 

@@ -7,10 +7,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Shared, accepted};
+use crate::auth::{Bounds, Scope};
 use crate::control::{Command, Control};
 use crate::error::{ApiError, FieldError};
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
+use crate::gate::Pass;
 use crate::id::PlaybackId;
 use crate::model::{
     Audience, CallId, CreatePlayback, LegId, Page, Play, PlayMusic, Playback, PlaybackQuery,
@@ -35,25 +37,36 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 async fn list(
     State(control): State<Control>,
     Params(query): Params<PlaybackQuery>,
+    bounds: Bounds,
 ) -> Result<Json<Page<Playback>>, ApiError> {
     query.page().checked(&["queued", "playing", "paused", "ended"])?;
+    if let Some(room) = &query.room {
+        bounds.admit(&control, room).await?;
+    }
+    let query = PlaybackQuery { within: bounds.rooms(&control).await?, ..query };
     Ok(Json(control.ask(|reply| Command::ListPlaybacks { query, reply }).await?))
 }
 
 /// Play something
 ///
 /// To a room, a call or a leg. What is played to a leg nobody else hears. Expect `playback.started`, and `playback.ended`
-/// with the reason.
+/// with the reason. What a call hears needs `calls:write` too.
 #[utoipa::path(post, path = "/playbacks", tag = "playbacks", operation_id = "createPlayback",
     request_body(content = CreatePlayback, example = json!({"room": "board", "media": ["tone.beep"]})),
     responses((status = ACCEPTED, body = Playback, headers(("Location" = String), ("Expect-Events" = String)))))]
 async fn create(
     State(control): State<Control>,
+    pass: Pass,
+    bounds: Bounds,
     Json(body): Json<CreatePlayback>,
 ) -> Result<Response, ApiError> {
     let split = body.split().ok_or_else(|| {
         ApiError::Content(vec![FieldError::at("", "expected exactly one of room, call and leg")])
     })?;
+    if let Audience::Call(_) = split.0 {
+        pass.may(Scope::CallsWrite)?;
+    }
+    bounds.admit_hearer(&control, &split.0).await?;
     play(&control, split).await
 }
 

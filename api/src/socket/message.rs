@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::error::Problem;
 use crate::event::{Event, Level};
 use crate::id::{CallId, LegId};
-use crate::model::{Call, Leg, Participant, Room};
+use crate::model::{Call, Leg, Participant, Playback, Room};
 use crate::validate::{Faults, Validate};
 
 /// What kind of message a client sends.
@@ -197,12 +197,14 @@ pub(crate) enum ServerMessage {
         seq: u64,
         /// Open rooms.
         rooms: Vec<Room>,
-        /// Those dialled, ringing or joined.
+        /// Those dialled, ringing, waiting or joined.
         participants: Vec<Participant>,
         /// Two-party calls under way.
         calls: Vec<Call>,
         /// Legs under way.
         legs: Vec<Leg>,
+        /// What is played, or waits to be.
+        playbacks: Vec<Playback>,
         /// Whether this part is the last.
         last: bool,
     },
@@ -249,7 +251,7 @@ pub(crate) enum ServerMessage {
 /// Why a connection is closed.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Closing {
-    /// `slow_reader`, `events_lost`, `stopping`, `key_ended`, `not_text`, `too_large` or `silent`.
+    /// `slow_reader`, `events_lost`, `store_unavailable`, `stopping`, `key_ended`, `not_text`, `too_large` or `silent`.
     pub(crate) code: &'static str,
     /// In words.
     pub(crate) detail: String,

@@ -285,6 +285,7 @@ fn parts(name: &Arc<str>, seq: u64, mut whole: Snapshot) -> Vec<ServerMessage> {
         let participants = take(&mut whole.participants, &mut place);
         let calls = take(&mut whole.calls, &mut place);
         let legs = take(&mut whole.legs, &mut place);
+        let playbacks = take(&mut whole.playbacks, &mut place);
         let last = whole == Snapshot::default();
         let subscription = Arc::clone(name);
         parts.push(ServerMessage::Snapshot {
@@ -294,6 +295,7 @@ fn parts(name: &Arc<str>, seq: u64, mut whole: Snapshot) -> Vec<ServerMessage> {
             participants,
             calls,
             legs,
+            playbacks,
             last,
         });
         if last {

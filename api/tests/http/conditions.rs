@@ -77,6 +77,8 @@ async fn a_list_is_filtered_and_an_unknown_filter_names_the_known_ones() {
         ),
         (format!("/v1/calls?leg={leg}"), "leg: Some("),
         ("/v1/legs?direction=inbound&transport=tls".to_owned(), "direction: Some(Inbound)"),
+        ("/v1/rooms/board/participants?state=waiting".to_owned(), r#"state: Some("waiting")"#),
+        ("/v1/playbacks?room=board&state=paused".to_owned(), r#"room: Some("board")"#),
     ];
 
     for (path, expected) in cases {
@@ -96,6 +98,13 @@ async fn a_list_is_filtered_and_an_unknown_filter_names_the_known_ones() {
         "/v1/trunks",
         "/v1/routes",
         "/v1/presence",
+        "/v1/playbacks",
+        "/v1/media",
+        "/v1/webhooks",
+        "/v1/records/legs",
+        "/v1/records/calls",
+        "/v1/records/rooms",
+        "/v1/audit",
     ] {
         let refused = house.get(&format!("{path}?colour=red")).await;
         assert_eq!(refused.status.as_u16(), 422, "{path}");

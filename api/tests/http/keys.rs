@@ -1,11 +1,14 @@
 //! Keys that are made over the API.
 
 use api::archive::{self, Record, StoreFailure};
+use api::control::Command;
+use api::id::{CallId, PlaybackId};
+use api::model::Playback;
 use api::samples;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::bridge::{House, QUEUES, house, request_by};
+use crate::bridge::{House, QUEUES, house, house_where, request_by};
 
 async fn make(house: &House, body: Value) -> (String, String) {
     let made = house.post("/v1/api_keys", &body.to_string()).await;
@@ -89,6 +92,71 @@ async fn a_key_that_is_bound_to_rooms_stays_in_them() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_bound_to_rooms_plays_to_them_and_the_legs_in_them_alone() {
+    let house = house_where(|command| match command {
+        Command::Playback { playback, reply } if playback == PlaybackId::new(7, 7) => {
+            let call = Some(CallId::new(7, 7));
+            reply.send(Ok(Playback { room: None, call, ..samples::playback() }));
+            None
+        }
+        Command::Playback { playback, reply } if playback == PlaybackId::new(8, 8) => {
+            let leg = Some(samples::leg().id);
+            reply.send(Ok(Playback { room: None, leg, ..samples::playback() }));
+            None
+        }
+        other => Some(other),
+    });
+    let scopes = json!(["rooms:read", "rooms:control", "calls:write", "config:write"]);
+    let (_, board) = make(&house, json!({"name": "k", "scopes": scopes, "rooms": ["board"]})).await;
+    let (_, other) = make(&house, json!({"name": "k", "scopes": scopes, "rooms": ["other"]})).await;
+    let (leg, call) = (samples::leg().id, samples::call().id);
+    let of_room = format!("/v1/playbacks/{}", samples::playback().id);
+    let of_call = format!("/v1/playbacks/{}", PlaybackId::new(7, 7));
+    let of_leg = format!("/v1/playbacks/{}", PlaybackId::new(8, 8));
+    let (to, media) = ("/v1/playbacks".to_owned(), r#""media":["a"]"#);
+    let cases = [
+        (Method::GET, of_room.clone(), String::new(), 200),
+        (Method::PATCH, of_room.clone(), r#"{"paused":true}"#.to_owned(), 200),
+        (Method::DELETE, of_room, String::new(), 204),
+        (Method::GET, of_leg.clone(), String::new(), 200),
+        (Method::DELETE, of_leg, String::new(), 204),
+        (Method::GET, of_call.clone(), String::new(), 403),
+        (Method::PATCH, of_call.clone(), r#"{"paused":true}"#.to_owned(), 403),
+        (Method::DELETE, of_call, String::new(), 403),
+        (Method::GET, "/v1/playbacks?room=board".to_owned(), String::new(), 200),
+        (Method::POST, to.clone(), format!(r#"{{"room":"board",{media}}}"#), 202),
+        (Method::POST, to.clone(), format!(r#"{{"leg":"{leg}",{media}}}"#), 202),
+        (Method::POST, to, format!(r#"{{"call":"{call}",{media}}}"#), 403),
+        (Method::POST, format!("/v1/legs/{leg}/play"), format!("{{{media}}}"), 202),
+        (Method::POST, format!("/v1/calls/{call}/play"), format!("{{{media}}}"), 403),
+        (Method::POST, "/v1/rooms/board/announcements".to_owned(), format!("{{{media}}}"), 202),
+        (Method::PUT, "/v1/rooms/board/music".to_owned(), "{}".to_owned(), 200),
+        (Method::POST, "/v1/rooms/board/admit".to_owned(), String::new(), 200),
+        (Method::GET, "/v1/media".to_owned(), String::new(), 403),
+        (Method::PUT, "/v1/media/jingle".to_owned(), "RIFF".to_owned(), 403),
+        (Method::GET, "/v1/webhooks".to_owned(), String::new(), 403),
+        (Method::GET, "/v1/records/rooms".to_owned(), String::new(), 403),
+    ];
+
+    for (method, path, body, expected) in cases {
+        let within = status(&house, &board, (method.clone(), &path), &body).await;
+        let without = status(&house, &other, (method.clone(), &path), &body).await;
+
+        assert_eq!(within, expected, "{method} {path} {body}");
+        assert_eq!(without, 403, "{method} {path} {body} by a key of another room");
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_hears_needs_the_right_to_calls() {
+    let house = house();
+    let (_, key) = make(&house, json!({"name": "k", "scopes": ["rooms:control"]})).await;
+    let body = format!(r#"{{"call":"{}","media":["a"]}}"#, samples::call().id);
+
+    assert_eq!(status(&house, &key, (Method::POST, "/v1/playbacks"), &body).await, 403);
+}
+
+#[tokio::test]
 async fn lists_of_a_bound_key_are_of_its_rooms() {
     let house = house();
     let body = json!({"name": "k", "scopes": ["rooms:read"], "rooms": ["board"]});
@@ -96,10 +164,12 @@ async fn lists_of_a_bound_key_are_of_its_rooms() {
 
     assert_eq!(status(&house, &key, (Method::GET, "/v1/rooms"), "").await, 200);
     assert_eq!(status(&house, &key, (Method::GET, "/v1/legs"), "").await, 200);
+    assert_eq!(status(&house, &key, (Method::GET, "/v1/playbacks"), "").await, 200);
 
     let (asked, room) = (house.asked(), samples::room().id);
     assert!(asked[0].contains(r#"within: ["board"]"#), "{asked:?}");
     assert!(asked[2].contains(&format!("within: [{room:?}]")), "{asked:?}");
+    assert!(asked[4].contains(&format!("within: [{room:?}]")), "{asked:?}");
 }
 
 #[tokio::test]

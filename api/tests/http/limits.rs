@@ -37,6 +37,11 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_again() {
         (refused.json()["code"].as_str(), refused.header("retry-after")),
         (Some("too_many_requests"), "2")
     );
+    assert_eq!(
+        (refused.header("ratelimit-limit"), refused.header("ratelimit-remaining")),
+        ("2", "0")
+    );
+    assert_eq!(refused.header("ratelimit-reset"), "2");
     assert_eq!(again.status, StatusCode::OK);
 }
 
@@ -126,6 +131,21 @@ async fn a_body_too_large_is_413_and_says_how_large_it_may_be() {
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(refused.json()["code"], "body_too_large");
     assert!(refused.json()["detail"].as_str().unwrap().contains("65536"), "{}", refused.body);
+}
+
+#[tokio::test]
+async fn a_file_may_be_larger_than_a_body_but_not_than_it_may_be() {
+    let house = house();
+    let most = Settings::default().max_upload;
+
+    let taken = house.call(request(Method::PUT, "/v1/media/a", &"x".repeat(most))).await;
+    let refused = house.call(request(Method::PUT, "/v1/media/a", &"x".repeat(most + 1))).await;
+
+    assert_eq!(most, 20 * 1024 * 1024);
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
+    assert_eq!(taken.header("ratelimit-remaining"), "399");
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(refused.body.contains(&most.to_string()), "{}", refused.body);
 }
 
 #[tokio::test(start_paused = true)]

@@ -260,9 +260,13 @@ impl Bridge {
     pub(in crate::bridge) fn mute(&mut self, id: LegId, by: Option<MutedBy>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let muted = by.is_some();
+        let is_by_another = leg.controls.muted_by != by;
         leg.controls.muted_by = by;
         leg.controls.is_asked = false;
         if leg.controls.muted == muted {
+            if is_by_another {
+                self.participant_happened(EventType::ParticipantUpdated, id, json!({}));
+            }
             return;
         }
         leg.controls.muted = muted;

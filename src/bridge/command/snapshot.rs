@@ -23,6 +23,7 @@ impl Bridge {
                 .collect(),
             calls: calls.map(call::Call::view).collect(),
             legs: legs.map(leg::Leg::view).collect(),
+            playbacks: self.live_playbacks().filter(|one| self.is_heard_in(one, rooms)).collect(),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::control::{Command as Ask, ControlError, IfMatch};
 use api::model::{
-    CreateRoom, LeftReason, LegId, MutedBy, Participant, ParticipantState, Role, RoomSettings,
-    UpdateParticipant, UpdateRoom, WaitingFor,
+    CreateRoom, LeftReason, LegId, MutedBy, Participant, ParticipantQuery, ParticipantState, Role,
+    RoomSettings, UpdateParticipant, UpdateRoom, WaitingFor,
 };
 
 use super::*;
@@ -203,6 +203,77 @@ fn callers_wait_until_they_are_let_in_one_by_one_or_all() {
 
     assert_eq!(all.admitted, 1);
     assert_eq!(participant(&mut scene, bert.leg).unwrap().state, ParticipantState::Joined);
+}
+
+#[test]
+fn who_waits_is_in_lists_and_snapshots_and_is_of_another_revision_once_let_in() {
+    let settings = RoomSettings { waiting_room: Some(true), ..RoomSettings::default() };
+    let mut scene = scene(settings);
+    let talk = scene.joined("board");
+    let room = scene.leg(talk.leg).room.unwrap();
+    let query = ParticipantQuery { state: Some("waiting".to_owned()), ..Default::default() };
+    let list = |reply| Ask::ListParticipants { room: "board".to_owned(), query, reply };
+    let listed = scene.ask(list).unwrap();
+    let snapshot = scene.bridge().api_snapshot(&[room]);
+    let before = participant(&mut scene, talk.leg).unwrap();
+
+    let admit = |reply| Ask::Admit { room: "board".to_owned(), leg: talk.leg, reply };
+    let after = scene.ask(admit).unwrap();
+
+    assert_eq!(listed.items.iter().map(|one| one.leg).collect::<Vec<_>>(), [talk.leg]);
+    assert_eq!(snapshot.participants[0].state, ParticipantState::Waiting);
+    let heard: Vec<_> = snapshot.playbacks.iter().map(|one| (one.room, one.leg)).collect();
+    assert!(heard.contains(&(Some(room), None)), "the music of those who wait: {heard:?}");
+    assert!(heard.contains(&(None, Some(talk.leg))), "what they are told: {heard:?}");
+    assert!(after.revision > before.revision, "{before:?} {after:?}");
+}
+
+#[test]
+fn hands_and_whose_a_mute_is_make_another_revision() {
+    let mut scene = scene(RoomSettings::default());
+    let talk = scene.joined("board");
+    let (room, leg) = ("board".to_owned(), talk.leg);
+    let change = |scene: &mut Scene, body: UpdateParticipant| {
+        let (room, condition) = (room.clone(), IfMatch::default());
+        scene.ask(|reply| Ask::UpdateParticipant { room, leg, body, condition, reply }).unwrap()
+    };
+    let mut revisions = vec![participant(&mut scene, leg).unwrap().revision];
+
+    let hand = UpdateParticipant { hand_raised: Some(true), ..UpdateParticipant::default() };
+    revisions.push(change(&mut scene, hand).revision);
+    press(&mut scene, leg, "*1");
+    revisions.push(participant(&mut scene, leg).unwrap().revision);
+    let mute = UpdateParticipant { muted: Some(true), ..UpdateParticipant::default() };
+    revisions.push(change(&mut scene, mute.clone()).revision);
+    let names = scene.names();
+    let again = change(&mut scene, mute).revision;
+
+    assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
+    assert_eq!(names, ["participant.updated"], "the mute is by another");
+    assert_eq!(again, *revisions.last().unwrap());
+}
+
+#[test]
+fn settings_are_changed_for_the_revision_that_was_read_alone() {
+    let mut scene = scene(RoomSettings::default());
+    let read = |scene: &mut Scene| {
+        scene.ask(|reply| Ask::Room { room: "board".to_owned(), reply }).unwrap()
+    };
+    let change = |scene: &mut Scene, revision| {
+        let settings = RoomSettings { waiting_room: Some(true), ..RoomSettings::default() };
+        let body = UpdateRoom { settings: Some(settings), ..UpdateRoom::default() };
+        let (room, condition) = ("board".to_owned(), IfMatch(Some(vec![revision])));
+        scene.ask(|reply| Ask::UpdateRoom { room, body, condition, reply })
+    };
+    let before = read(&mut scene);
+
+    let stale = change(&mut scene, before.revision + 1).unwrap_err();
+    let unchanged = read(&mut scene);
+    let changed = change(&mut scene, before.revision).unwrap();
+
+    assert!(matches!(stale, ControlError::Stale { .. }), "{stale:?}");
+    assert_eq!(unchanged, before);
+    assert!(changed.settings.waiting_room && changed.revision > before.revision);
 }
 
 #[test]

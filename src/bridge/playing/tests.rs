@@ -249,6 +249,28 @@ fn a_leg_hears_its_own_and_takes_it_along() {
 }
 
 #[test]
+fn a_list_within_rooms_has_what_they_and_the_legs_in_them_hear() {
+    let mut scene = scene();
+    let (here, there) = (scene.joined("standup"), scene.joined("elsewhere"));
+    let room = scene.leg(here.leg).room.unwrap();
+    let to_room = announce(&mut scene, play(&["tone.beep"])).unwrap().id;
+    let mut to_leg = |leg| {
+        let body = play(&["tone.beep"]);
+        scene.ask(|reply| Ask::Play { to: To::Leg(leg), body, reply }).unwrap().id
+    };
+    let (to_one, _) = (to_leg(here.leg), to_leg(there.leg));
+
+    let query = PlaybackQuery { within: vec![room], ..PlaybackQuery::default() };
+    let listed = scene.ask(|reply| Ask::ListPlaybacks { query, reply }).unwrap();
+
+    let mut ids: Vec<_> = listed.items.iter().map(|one| one.id).collect();
+    ids.sort();
+    let mut expected = vec![to_room, to_one];
+    expected.sort();
+    assert_eq!(ids, expected);
+}
+
+#[test]
 fn what_cannot_be_played_is_refused_and_says_why() {
     let mut scene = scene();
     scene.joined("standup");
