@@ -6,7 +6,7 @@ use crate::bridge::{Bridge, call, leg};
 
 impl Bridge {
     /// Of these rooms and the legs in them; where none is named, of everything.
-    pub(super) fn api_snapshot(&self, rooms: &[RoomId]) -> Snapshot {
+    pub(in crate::bridge) fn api_snapshot(&self, rooms: &[RoomId]) -> Snapshot {
         let is_wanted = |room: &RoomId| rooms.is_empty() || rooms.contains(room);
         let wanted = || self.rooms.values().filter(|room| is_wanted(&room.id));
         let legs = self.legs.values().filter(|leg| match leg.place.room() {
