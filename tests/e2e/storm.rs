@@ -15,7 +15,7 @@ use crate::support::{Peer, SECOND, continuity, idle_sdp};
 /// A bridge that loses its patience soon, with two phones that hear each other.
 fn calm() -> Secure {
     let patience = "handshake_timeout = \"1s\"\nmessage_timeout = \"1s\"\nws_ping = \"1s\"\n";
-    secure(patience, "[limits]\nconnections_per_source = 200\n")
+    secure(patience, "[limits]\nconnections_per_source = 200\napi_connections_per_source = 1000\n")
 }
 
 /// Does `harm` while Anna listens to Bert, and keeps what it leaves until she has; both were there before and are after.
