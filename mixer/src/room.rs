@@ -61,6 +61,22 @@ pub struct SlotId(pub u64);
 pub trait Sink {
     /// Takes one RTP packet in two parts; the payload may be shared by many slots.
     fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]);
+
+    /// Takes 20 ms of what is to be recorded. Silence is not given.
+    fn record(&mut self, _take: Take<'_>) {}
+}
+
+/// [`TICK`] of something that is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a> {
+    /// Which tick.
+    pub tick: Instant,
+    /// Whose voice it is; `None` is what everybody hears who says nothing.
+    pub slot: Option<SlotId>,
+    /// Samples in a second, Hz.
+    pub rate: u32,
+    /// A fiftieth of that.
+    pub pcm: &'a [i16],
 }
 
 /// What a room is made with.
@@ -100,6 +116,8 @@ pub struct Room {
     players: Players,
     /// The factor of every voice while something else is to be understood.
     duck: f32,
+    /// Somebody takes what everybody hears.
+    is_recorded: bool,
     /// Who is heard in this tick's packets.
     sources: Sources,
     names: Names,
@@ -229,7 +247,13 @@ impl Room {
             mix: Mix::new(8_000),
             players: Players::default(),
             duck: 1.0,
+            is_recorded: false,
         }
+    }
+
+    /// Gives what everybody hears to [`Sink::record`], or does so no more.
+    pub fn set_recorded(&mut self, recorded: bool) {
+        self.is_recorded = recorded;
     }
 
     /// Changes every voice by so many dB, but not what is played; it moves by a ramp of one tick.
@@ -596,8 +620,14 @@ impl Room {
 
     /// Encodes each private mix, lets who makes a sound compare it with what they are sent, and sends.
     fn send(&mut self, now: Instant, sink: &mut impl Sink) {
+        if let Some(pcm) = self.mix.common().filter(|_| self.is_recorded) {
+            sink.record(Take { tick: now, slot: None, rate: self.rate, pcm });
+        }
         let common = self.mix.common().map_or(0.0, root);
         for seat in &mut self.seats {
+            if let Some((rate, pcm)) = seat.slot.recorded() {
+                sink.record(Take { tick: now, slot: Some(seat.id), rate, pcm });
+            }
             let mut sent = 0.0;
             if let Some(id) = seat.outlet {
                 let entry = self.outlets.get_mut(id);
@@ -639,6 +669,7 @@ impl Seated {
     /// Takes what the leg says in this tick.
     fn listen(&mut self, now: Instant, crowded: bool, bar: f32) {
         let attention = match self.role {
+            Role::Listener if self.slot.is_recorded() => Attention::Above(Bar::AUDIBLE),
             Role::Listener => {
                 let noise = crowded && self.is_quiet();
                 let sound = if noise { NOT_NOISE } else { level::AUDIBLE };

@@ -223,6 +223,7 @@ pub struct Slot {
     session: Session,
     watch: Watch,
     seat: Seat,
+    is_recorded: bool,
     /// Of what the leg says, unless muted.
     factor_in: f32,
     events: VecDeque<Event>,
@@ -257,6 +258,7 @@ impl Slot {
             session: Session::new(ssrc, options.cname, random()),
             watch: Watch::new(options.alarm, options.max_delay),
             seat: Seat::default(),
+            is_recorded: false,
             factor_in: 1.0,
             events: VecDeque::with_capacity(8),
         }
@@ -289,6 +291,21 @@ impl Slot {
         if let Some(players) = &mut self.players {
             players.steer(id, steer);
         }
+    }
+
+    /// Has a room give what it says to [`crate::room::Sink::record`], or does so no more.
+    pub fn set_recorded(&mut self, recorded: bool) {
+        self.is_recorded = recorded;
+    }
+
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
+    /// What it said in the last tick, and at what rate, if that is to be recorded: as it came, unless it is not to be heard.
+    pub(crate) fn recorded(&self) -> Option<(u32, &[i16])> {
+        let is_heard = self.is_recorded && !self.seat.muted && !self.echo.is_held_back();
+        self.receiver.said().filter(|_| is_heard)
     }
 
     /// True while something is played to it alone, or will be.

@@ -5,6 +5,7 @@ mod hall;
 mod levels;
 mod parts;
 mod play;
+mod record;
 
 use std::time::Duration;
 

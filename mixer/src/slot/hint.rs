@@ -2,6 +2,7 @@
 //!
 //! The peer may tell (RFC 6464), else the codec may show it.
 
+use crate::level;
 use crate::rtp::AudioLevel;
 
 /// What a leg has to reach to be heard, dBov.
@@ -14,6 +15,9 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
+    /// Everything that makes a sound.
+    pub(crate) const AUDIBLE: Self = Self { sound: level::AUDIBLE, loudness: level::SILENCE };
+
     /// True if a packet may be heard, sent by somebody who was as loud as `memory`.
     pub(super) fn lets_in(self, hint: Hint, memory: f32) -> bool {
         let most = hint.dbov + hint.margin;

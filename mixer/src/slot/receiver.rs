@@ -407,6 +407,12 @@ impl Receiver {
         voice.heard().filter(|heard| heard.len() == frame)
     }
 
+    /// The last tick as it was decoded, and its rate; `None` is silence.
+    pub(crate) fn said(&self) -> Option<(u32, &[i16])> {
+        let voice = self.voice.as_ref().filter(|_| self.audible)?;
+        Some((voice.format().sample_rate(), voice.heard()?))
+    }
+
     /// Writes the last tick at `rate` Hz, gain applied, into `mix`; false if it is silence.
     pub(crate) fn speak(&mut self, rate: u32, mix: &mut [i16]) -> bool {
         self.polish.take_if(|polish| polish.is_spent());

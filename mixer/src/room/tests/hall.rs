@@ -31,12 +31,15 @@ pub(super) struct Hall {
     pub(super) loss: usize,
     /// What phone 0 is sent as telephone-event, phone 1 says.
     pub(super) relay_events: bool,
+    /// What was recorded: whose, at which rate, and the samples.
+    pub(super) takes: Vec<(Option<SlotId>, u32, Vec<i16>)>,
 }
 
 impl Hall {
     pub(super) fn new(contributors: usize) -> Self {
         let room = Room::new(RoomOptions { contributors });
-        Self { room, phones: Vec::new(), now: start(), ticks: 0, loss: 0, relay_events: false }
+        let (phones, takes) = (Vec::new(), Vec::new());
+        Self { room, phones, now: start(), ticks: 0, loss: 0, relay_events: false, takes }
     }
 
     pub(super) fn admit(&mut self, encoding: Encoding, voice: Voice) {
@@ -110,7 +113,7 @@ impl Hall {
     }
 
     pub(super) fn end_tick(&mut self) {
-        let mut sent = Sent(Vec::new());
+        let mut sent = Sent(Vec::new(), &mut self.takes);
         self.room.end_tick(self.now, &mut sent);
         for (id, datagram) in sent.0 {
             if self.relay_events && id == SlotId(0) && datagram[1] & 0x7F == EVENTS {
@@ -125,11 +128,15 @@ impl Hall {
     }
 }
 
-struct Sent(Vec<(SlotId, Vec<u8>)>);
+struct Sent<'a>(Vec<(SlotId, Vec<u8>)>, &'a mut Vec<(Option<SlotId>, u32, Vec<i16>)>);
 
-impl Sink for Sent {
+impl Sink for Sent<'_> {
     fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
         self.0.push((slot, [header, payload].concat()));
+    }
+
+    fn record(&mut self, take: Take<'_>) {
+        self.1.push((take.slot, take.rate, take.pcm.to_vec()));
     }
 }
 
@@ -345,19 +352,8 @@ impl Phone {
     /// Level of a tone in the last half second, dB relative to what [`tone`] makes.
     #[expect(clippy::cast_precision_loss, reason = "half a second of samples")]
     pub(super) fn level_of(&self, hz: f32) -> f64 {
-        let rate = f64::from(self.encoding.format.sample_rate());
-        let tail =
-            &self.heard[self.heard.len() - self.encoding.format.sample_rate() as usize / 2..];
-        let (mut real, mut imaginary, mut weights) = (0.0, 0.0, 0.0);
-        for (i, &sample) in tail.iter().enumerate() {
-            let position = std::f64::consts::TAU * i as f64;
-            let window = 0.5 - 0.5 * (position / tail.len() as f64).cos();
-            let angle = position * f64::from(hz) / rate;
-            real += window * f64::from(sample) * angle.cos();
-            imaginary += window * f64::from(sample) * angle.sin();
-            weights += window;
-        }
-        20.0 * (2.0 * real.hypot(imaginary) / weights / 8192.0 + 1e-9).log10()
+        let rate = self.encoding.format.sample_rate();
+        level(&self.heard[self.heard.len() - rate as usize / 2..], rate, hz)
     }
 
     /// The most that a notch at `hz` lets through: a click is wide, the tone is not.
@@ -393,6 +389,20 @@ pub(super) fn fine(codec: Codec) -> Encoding {
 pub(super) fn linear(rate: u32) -> Encoding {
     let format = Format { codec: Codec::L16, clock_rate: rate, channels: 1 };
     Encoding { format, ..Encoding::usual(Codec::L16) }
+}
+
+/// How loud a tone is, dB; 0 is as loud as the phones say theirs.
+pub(super) fn level(heard: &[i16], rate: u32, hz: f32) -> f64 {
+    let (mut real, mut imaginary, mut weights) = (0.0, 0.0, 0.0);
+    for (i, &sample) in heard.iter().enumerate() {
+        let position = std::f64::consts::TAU * i as f64;
+        let window = 0.5 - 0.5 * (position / heard.len() as f64).cos();
+        let angle = position * f64::from(hz) / f64::from(rate);
+        real += window * f64::from(sample) * angle.cos();
+        imaginary += window * f64::from(sample) * angle.sin();
+        weights += window;
+    }
+    20.0 * (2.0 * real.hypot(imaginary) / weights / 8192.0 + 1e-9).log10()
 }
 
 pub(super) fn contains(heard: &[i16], expected: &[i16]) -> bool {
