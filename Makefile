@@ -28,7 +28,7 @@ build-tools:
 # at the operator's page and Node presses its buttons, Python runs Schemathesis.
 test-tools: build-tools
 	@.ci/install sipp:sip-tester baresip:baresip-core linphonec:linphone-cli dnsmasq:dnsmasq-base kamailio:kamailio \
-		'/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules' pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl node:nodejs npm:npm \
+		'/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules' pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl opusdec:opus-tools node:nodejs npm:npm \
 		python3:python3 '/usr/lib/python3*/ensurepip/__init__.py:python3-venv'
 
 fmt:

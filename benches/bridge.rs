@@ -222,6 +222,7 @@ impl Phone {
                 | Output::Ask(_)
                 | Output::Convert { .. }
                 | Output::Discard(_)
+                | Output::Recorder(_)
                 | Output::Media(_)
                 | Output::Happened(_)
                 | Output::Levels(_)

@@ -92,6 +92,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// What may be uploaded to be played.
     pub sounds: Sounds,
+    /// What may be recorded, and for how long it is kept.
+    pub recordings: Recordings,
     /// What is remembered.
     pub events: Events,
     /// What is kept for good, and for how long.
@@ -453,6 +455,26 @@ pub struct Sounds {
     pub memory: u64,
 }
 
+/// What a WAV file can just hold at 48 kHz.
+const LONGEST_RECORDING: Duration = Duration::from_hours(12);
+
+/// Rooms, calls and legs as files.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recordings {
+    /// Recordings at once.
+    pub at_once: usize,
+    /// How long one may be.
+    #[serde(with = "duration")]
+    pub max_length: Duration,
+    /// Marks of one; more are dropped.
+    pub marks: usize,
+    /// Octets of the disk that are left free.
+    pub keep_free: u64,
+    /// For how many days they are kept; 0: for good.
+    pub keep_days: u32,
+}
+
 /// Who is told of events by HTTP.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -543,6 +565,8 @@ impl Config {
                 complaints.push((key, format!("expected {expected}")));
             }
         };
+        let length = self.recordings.max_length;
+        expect(length <= LONGEST_RECORDING, "recordings.max_length", "at most 12 hours");
         for trunk in &self.trunks {
             if let Some((_, expected)) = trunk.complaint() {
                 expect(false, "trunks", &format!("{expected} in trunk \"{}\"", trunk.name));

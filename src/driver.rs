@@ -28,6 +28,8 @@ use crate::bridge::{
 use crate::media::command::Clip;
 use crate::media::{self, Media, QueueFull};
 use crate::net::{self, Collector, Net, Resolver};
+use crate::recorder::Recorder;
+use crate::recorder::order::Report;
 use crate::shelf::Shelf;
 use crate::sip::locate;
 
@@ -54,6 +56,8 @@ pub(crate) struct Driver {
     pub(crate) log: EventLog,
     pub(crate) store: archive::Desk,
     pub(crate) shelf: Shelf,
+    pub(crate) recorder: Recorder,
+    pub(crate) reports: mpsc::Receiver<Report>,
     /// Changes each time that the bridge shall drain.
     pub(crate) stop: watch::Receiver<u32>,
 }
@@ -103,6 +107,7 @@ impl Driver {
                     Some(net::Event::Connected(..)) | None => continue,
                 },
                 Ok(event) = self.media_events.recv() => Input::Media(event),
+                Some(report) = self.reports.recv() => Input::Recorder(report),
                 Some(command) = self.commands.recv() => Input::Command(command),
                 Some(answered) = desk.look_ups.join_next() => match answered {
                     Ok((id, question, answer)) => Input::Resolved(id, question, answer),
@@ -165,6 +170,7 @@ impl Driver {
                     desk.waiting.push_back(command);
                     self.send_waiting(desk);
                 }
+                Output::Recorder(order) => self.recorder.order(order),
                 Output::Store(id, change) => desk.keep(id, self.store.put(change)),
                 Output::Record(record) => self.store.note(record),
                 Output::Happened(happened) => tell_log(&self.log.push(happened)),

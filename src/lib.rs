@@ -11,6 +11,7 @@ pub mod key;
 pub mod media;
 pub mod net;
 mod post;
+pub mod recorder;
 pub mod sdp;
 mod shelf;
 mod signature;

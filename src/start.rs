@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use api::archive::{Desk, Document, EventSpan};
@@ -33,6 +34,8 @@ use crate::key::{self, ApiKey, KeyError};
 use crate::media::{self, Io, Media};
 use crate::net::{self, Collector, Family, Files, Net, Resolver, ResolverOptions, Tls};
 use crate::post::Client;
+use crate::recorder::order::Report;
+use crate::recorder::{self, Recorder};
 use crate::shelf::Shelf;
 use crate::sip::compositor::CompositorOptions;
 use crate::sip::digest::Account;
@@ -64,6 +67,9 @@ pub enum StartError {
     /// The folder of sounds cannot be used.
     #[error("the folder of sounds in `data`: {0}")]
     Sounds(io::Error),
+    /// The folder of recordings cannot be used.
+    #[error("the folder of recordings in `data`: {0}")]
+    Recordings(io::Error),
     /// The collector of HEP3 cannot be reached.
     #[error("hep.collector: {0}")]
     Hep(io::Error),
@@ -146,8 +152,7 @@ impl Running {
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     raise_descriptors(config);
     let seed = || getrandom::u64().map_err(StartError::Randomness);
-    let mut bridge_seed = [0; 32]; // Keys are drawn from it: as long as they are.
-    getrandom::fill(&mut bridge_seed).map_err(StartError::Randomness)?;
+    let bridge_seed = bridge_seed()?;
     let key = key::api_key(config)?;
     let store = Store::open(&place(config)).await?;
     let (kept, stored_events) = (store.documents().await?, store.events().await?);
@@ -157,12 +162,13 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (webhooks, errands) = kept_webhooks(&kept);
     let (listener, api_address) = listen(config.api).await?;
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
+    let tls = net.tls().clone();
     let asker = asker(config)?;
     let identity = config.media.dtls.then(|| identity(config.media.dtls_timeout)).transpose()?;
     let options = media::Options { identity: identity.clone(), ..media_options(config, seed()?) };
-    let (media, media_events) = Media::start(&options).map_err(StartError::Media)?;
+    let (mut media, media_events) = Media::start(&options).map_err(StartError::Media)?;
+    let (recorder, reports) = recorder(config, &mut media)?;
     let (sip_udp, sip_streams) = (net.udp_addresses(), net.stream_addresses().to_vec());
-    let tls = net.tls().clone();
     let bound = sip_udp.iter().chain(sip_streams.iter().map(|(_, at)| at)).map(SocketAddr::ip);
     let addresses = Addresses::new(config, &bound.collect::<Vec<_>>());
     let clock = read_clock();
@@ -198,6 +204,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         log: log.clone(),
         store: desk.clone(),
         shelf,
+        recorder,
+        reports,
         stop: stopping,
     };
     tasks.spawn(async move {
@@ -215,13 +223,17 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     tasks.spawn(office.run());
     let api = api::Api { control, log, keys, desk, webhooks, settings: api_settings(config) };
-    tasks.spawn(async move {
-        let until_drained = async { drop(is_drained.await) };
-        api::serve(listener, api, until_drained).await;
-    });
+    tasks.spawn(api::serve(listener, api, async { drop(is_drained.await) }));
     let running = Running { stop, tasks, tls, sip_udp, sip_streams, api: api_address };
     greet(&running, &key);
     Ok(running)
+}
+
+/// Keys are drawn from it: it is as long as they are.
+fn bridge_seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(StartError::Randomness)?;
+    Ok(seed)
 }
 
 async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -283,6 +295,23 @@ fn sounds(config: &Config, kept: &[Document]) -> io::Result<(Shelf, bridge::Soun
     Ok((shelf, bridge::SoundSettings { memory: config.sounds.memory, found }))
 }
 
+/// Who writes recordings, and finishes those that an earlier run did not.
+fn recorder(
+    config: &Config,
+    media: &mut Media,
+) -> Result<(Recorder, mpsc::Receiver<Report>), StartError> {
+    let (reels, taken) = sync_channel(REELS);
+    let (reports, told) = mpsc::channel(REELS);
+    media.give_reels_to(reels);
+    let options = recorder::Options {
+        folder: config.data.join(RECORDINGS),
+        keep_free: config.recordings.keep_free,
+        keep_days: config.recordings.keep_days,
+    };
+    let recorder = Recorder::start(options, taken, reports).map_err(StartError::Recordings)?;
+    Ok((recorder, told))
+}
+
 fn asker(config: &Config) -> Result<Asker, StartError> {
     let path = Some(config.ask.ca.as_path()).filter(|path| !path.as_os_str().is_empty());
     Ok(Asker(Client {
@@ -318,6 +347,7 @@ fn api_settings(config: &Config) -> api::Settings {
         connections_per_source: limits.api_connections_per_source,
         cors: config.api_cors.iter().map(ToString::to_string).collect(),
         max_upload: config.sounds.upload_size,
+        recordings: config.data.join(RECORDINGS),
         ..api::Settings::default()
     }
 }
@@ -353,6 +383,7 @@ fn retention(config: &Config) -> Retention {
         events: config.records.events_days,
         most_events: config.records.events,
         deliveries: config.records.deliveries_days,
+        recordings: config.recordings.keep_days,
     }
 }
 
@@ -565,20 +596,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         message_size: limits.message_body,
         messages_per_second: limits.messages_per_second,
         message_wait: sip.message_wait,
-        access: bridge::AccessSettings {
-            realm: sip.realm.clone(),
-            users: sip
-                .users
-                .iter()
-                .map(|user| (user.name.clone(), user.password.clone()))
-                .collect(),
-            open_to: sip.open_to.clone(),
-            algorithms: sip.digest.iter().map(|name| name.0).collect(),
-            nonce_lifetime: sip.nonce_lifetime,
-            failures: limits.failed_logins,
-            ban: sip.ban_time,
-            scanners: sip.scanners.iter().map(|name| name.to_ascii_lowercase()).collect(),
-        },
+        access: access_settings(sip, limits),
         registrar: registrar_options(sip, limits),
         compositor: compositor_options(sip, limits),
         trunks: config.trunks.iter().map(trunk_settings).collect(),
@@ -594,6 +612,11 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         max_trunks: limits.trunks,
         kept: Vec::new(),
         sounds: bridge::SoundSettings::default(),
+        recordings: bridge::RecordingSettings {
+            at_once: config.recordings.at_once,
+            max_length: config.recordings.max_length,
+            marks: config.recordings.marks,
+        },
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
         hep: hep.collector.set().map(|_| bridge::HepSettings {
             capture_id: hep.capture_id,
@@ -630,6 +653,20 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
         drain_grace: config.drain_grace,
         history: events.history,
         media_addresses: media_addresses.map(SocketAddr::ip).collect(),
+    }
+}
+
+fn access_settings(sip: &Sip, limits: &config::Limits) -> bridge::AccessSettings {
+    let users = sip.users.iter().map(|user| (user.name.clone(), user.password.clone()));
+    bridge::AccessSettings {
+        realm: sip.realm.clone(),
+        users: users.collect(),
+        open_to: sip.open_to.clone(),
+        algorithms: sip.digest.iter().map(|name| name.0).collect(),
+        nonce_lifetime: sip.nonce_lifetime,
+        failures: limits.failed_logins,
+        ban: sip.ban_time,
+        scanners: sip.scanners.iter().map(|name| name.to_ascii_lowercase()).collect(),
     }
 }
 
@@ -716,6 +753,10 @@ fn trunk_rules(trunk: &Trunk) -> bridge::TrunkRules {
     }
 }
 
+/// Of recordings, in the folder `data`.
+const RECORDINGS: &str = "recordings";
+/// Tracks on their way to the recorder, and its reports on their way to the bridge.
+const REELS: usize = 4_096;
 /// Commands that may wait for the bridge; one more is answered 503.
 const COMMANDS: usize = 1024;
 /// In the folder of data.

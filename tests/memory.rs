@@ -207,6 +207,7 @@ impl World {
                 | Output::Ask(_)
                 | Output::Convert { .. }
                 | Output::Discard(_)
+                | Output::Recorder(_)
                 | Output::Store(..)
                 | Output::Record(_)
                 | Output::Drained => {}
@@ -238,6 +239,8 @@ impl World {
             | Command::Play { .. }
             | Command::Steer { .. }
             | Command::Duck { .. }
+            | Command::Record { .. }
+            | Command::Unrecord { .. }
             | Command::Contributors { .. }
             | Command::Meters { .. } => {}
         }

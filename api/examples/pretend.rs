@@ -68,6 +68,8 @@ fn recall(read: Read) {
         Read::Rooms(_, reply) => send(reply, &[api::samples::room_record()]),
         Read::Room(_, reply) => reply.send(Ok(api::samples::room_record())),
         Read::Audit(_, reply) => send(reply, &[api::samples::audit_entry()]),
+        Read::Recordings(_, reply) => send(reply, &[api::samples::recording()]),
+        Read::Recording(_, reply) => reply.send(Ok(api::samples::recording())),
         Read::Deliveries(_, _, reply) => send(reply, &[api::samples::delivery()]),
         Read::Delivery(_, reply) => {
             let (delivery, payload) = (api::samples::delivery(), Some("{}".into()));
@@ -584,8 +586,15 @@ fn handle_sounds(command: Command) {
         | Command::Playback { reply, .. }
         | Command::UpdatePlayback { reply, .. } => reply.send(Ok(api::samples::playback())),
         Command::ListPlaybacks { reply, .. } => send(reply, &[api::samples::playback()]),
+        Command::CreateRecording { reply, .. }
+        | Command::Recording { reply, .. }
+        | Command::UpdateRecording { reply, .. }
+        | Command::MarkRecording { reply, .. }
+        | Command::StopRecording { reply, .. } => reply.send(Ok(api::samples::recording())),
+        Command::LiveRecordings { reply } => reply.send(Ok(Vec::new())),
         Command::StopMusic { reply, .. }
         | Command::StopPlayback { reply, .. }
+        | Command::DiscardRecording { reply, .. }
         | Command::DeleteMedia { reply, .. }
         | Command::DeleteRoute { reply, .. }
         | Command::DeleteTrunk { reply, .. }

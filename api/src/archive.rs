@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{ControlError, Reply};
 use crate::event::Event;
-use crate::id::{CallId, DeliveryId, LegId, RoomId, WebhookId};
+use crate::id::{CallId, DeliveryId, LegId, RecordingId, RoomId, WebhookId};
 use crate::model::{
-    AuditEntry, CallRecord, Delivery, DeliveryQuery, LegRecord, Page, RecordQuery, RoomRecord,
+    AuditEntry, CallRecord, Delivery, DeliveryQuery, LegRecord, Page, RecordQuery, Recording,
+    RecordingQuery, RoomRecord,
 };
 
 /// What kind of thing a document describes.
@@ -152,6 +153,8 @@ pub enum Deed {
     Change(Change),
     /// How deliveries go.
     Progress(Progress),
+    /// There is no such recording any more.
+    Forget(RecordingId),
 }
 
 /// Something that waits to be stored, and who is to be told.
@@ -174,6 +177,8 @@ pub enum Record {
     Room(Box<RoomRecord>),
     /// Somebody commanded something.
     Audit(Box<AuditEntry>),
+    /// A recording, as it is now.
+    Recording(Box<Recording>),
     /// Something happened.
     Event(Arc<Event>),
 }
@@ -189,6 +194,8 @@ pub enum Read {
     Rooms(RecordQuery, Reply<Page<RoomRecord>>),
     Room(RoomId, Reply<RoomRecord>),
     Audit(RecordQuery, Reply<Page<AuditEntry>>),
+    Recordings(RecordingQuery, Reply<Page<Recording>>),
+    Recording(RecordingId, Reply<Recording>),
     Events(EventQuery, Reply<EventStretch>),
     Deliveries(WebhookId, Box<DeliveryQuery>, Reply<Page<Delivery>>),
     Delivery(DeliveryId, Reply<KeptDelivery>),
@@ -289,6 +296,17 @@ impl Desk {
     /// [`StoreFailure::Full`] when too many wait.
     pub fn advance(&self, progress: Progress) -> Result<oneshot::Receiver<Stored>, StoreFailure> {
         self.order(Deed::Progress(progress))
+    }
+
+    /// As [`Self::put`], to forget a recording.
+    ///
+    /// # Errors
+    /// [`StoreFailure::Full`] when too many wait.
+    pub fn forget(
+        &self,
+        recording: RecordingId,
+    ) -> Result<oneshot::Receiver<Stored>, StoreFailure> {
+        self.order(Deed::Forget(recording))
     }
 
     fn order(&self, deed: Deed) -> Result<oneshot::Receiver<Stored>, StoreFailure> {

@@ -70,10 +70,11 @@ impl Scope {
             Some("rooms" | "calls" | "legs" | "records" | "playbacks" | "media") if reads => {
                 Self::RoomsRead
             }
-            Some("rooms" | "playbacks") => Self::RoomsControl,
             Some("calls" | "legs") => Self::CallsWrite,
             Some("users" | "trunks" | "routes" | "webhooks" | "media") => Self::ConfigWrite,
             Some("recordings") if reads => Self::RecordingsRead,
+            // What calls and legs are played, or are recorded of, needs `calls:write` too.
+            Some("rooms" | "playbacks" | "recordings") => Self::RoomsControl,
             _ => Self::Admin,
         }
     }
@@ -130,6 +131,11 @@ impl Bounds {
             return Err(ControlError::NotFound { what: "room", name }.into());
         }
         Ok(rooms)
+    }
+
+    /// Whether the room of this id or name is one of them, or all are.
+    pub(crate) fn name_one_of(&self, mut names: impl Iterator<Item = String>) -> bool {
+        self.0.is_empty() || names.any(|name| self.names(&name))
     }
 
     fn names(&self, room: &str) -> bool {

@@ -6,13 +6,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::events::EventLog;
 use crate::model::{
-    Admitted, Audience, Ban, Call, CallId, CallQuery, CreateCall, CreateRoom, CreateUser, EndRoom,
-    Invite, Leg, LegId, LegQuery, LegStats, Media, Message, MessageId, Node, Page, PageQuery,
-    Participant, ParticipantQuery, Pcm, Play, PlayMusic, Playback, PlaybackId, PlaybackQuery,
-    Presence, Provisioned, Readiness, Registration, RegistrationId, RegistrationQuery,
-    ReplaceRoute, Room, RoomId, RoomQuery, Route, RouteTrace, SendDtmf, SendMessage, SetPresence,
-    Snapshot, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdatePlayback,
-    UpdateRoom, UpdateUser, User, Whom,
+    Admitted, Audience, Ban, Call, CallId, CallQuery, CreateCall, CreateMark, CreateRoom,
+    CreateUser, EndRoom, Invite, Leg, LegId, LegQuery, LegStats, Media, Message, MessageId, Node,
+    Page, PageQuery, Participant, ParticipantQuery, Pcm, Play, PlayMusic, Playback, PlaybackId,
+    PlaybackQuery, Presence, Provisioned, Readiness, Recording, RecordingId, RecordingOptions,
+    Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, RoomId, RoomQuery, Route,
+    RouteTrace, SendDtmf, SendMessage, SetPresence, Snapshot, TestRoutes, Trace, Transfer, Trunk,
+    TrunkConfig, UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, User,
+    Whom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -373,6 +374,39 @@ pub enum Command {
     },
     StopPlayback {
         playback: PlaybackId,
+        reply: Reply<()>,
+    },
+    CreateRecording {
+        of: Audience,
+        options: RecordingOptions,
+        reply: Reply<Recording>,
+    },
+    /// Those that are not over, without marks, newest first.
+    LiveRecordings {
+        reply: Reply<Vec<Recording>>,
+    },
+    /// One that is not over.
+    Recording {
+        recording: RecordingId,
+        reply: Reply<Recording>,
+    },
+    UpdateRecording {
+        recording: RecordingId,
+        body: UpdateRecording,
+        reply: Reply<Recording>,
+    },
+    MarkRecording {
+        recording: RecordingId,
+        body: CreateMark,
+        reply: Reply<Recording>,
+    },
+    StopRecording {
+        recording: RecordingId,
+        reply: Reply<Recording>,
+    },
+    /// The files of one that is over.
+    DiscardRecording {
+        recording: RecordingId,
         reply: Reply<()>,
     },
     ListMedia {

@@ -252,6 +252,16 @@ event_types! {
     PlaybackStarted = "playback.started",
     /// It is not any more; the playback with its reason.
     PlaybackEnded = "playback.ended",
+    /// What is said is written from now on: the recording.
+    RecordingStarted = "recording.started",
+    /// It is not, for a while; the recording.
+    RecordingPaused = "recording.paused",
+    /// It is again; the recording.
+    RecordingResumed = "recording.resumed",
+    /// All of it is on the disk; the recording with its files, without its marks.
+    RecordingCompleted = "recording.completed",
+    /// It ended before it should; the recording with what went wrong, and the files there are.
+    RecordingFailed = "recording.failed",
     /// An endpoint did not say where a call goes, so its route's fallback is taken: `data.route`, `data.url`, `data.reason`
     /// (`too_many`, `host_not_found`, `not_allowed`, `unreachable`, `tls`, `timeout`, `status`, `too_long`, `broken`,
     /// `invalid`), `data.detail`.

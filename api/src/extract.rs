@@ -186,6 +186,7 @@ async fn names_nothing<S: Send + Sync>(
             "webhook",
             "delivery",
             "playback",
+            "recording",
             "address",
         ]
         .into_iter()

@@ -318,11 +318,10 @@ async fn stay_within(
     let parts: Vec<&str> = path.split('/').collect();
     let hearer = match parts.as_slice() {
         ["rooms", room, ..] => Some(Audience::Room((*room).to_owned())),
-        // They tell of these rooms alone, whatever they are asked for.
-        ["events", ..] | ["ws"] => return Ok(()),
         ["rooms" | "legs" | "playbacks"] if method.is_safe() => return Ok(()),
-        // To whom it is to be played is in the body.
-        ["playbacks"] => return Ok(()),
+        // Events tell of these rooms alone, whatever they are asked for. To whom something is to be played, or what is to be recorded, is in
+        // the body; what a recording is of, it says itself.
+        ["events" | "recordings", ..] | ["ws" | "playbacks"] => return Ok(()),
         ["playbacks", playback] => hearer_of(control, playback).await,
         // A transfer leads out of the room.
         ["legs", leg, rest @ ..] if rest != ["transfer"] => leg.parse().ok().map(Audience::Leg),

@@ -106,6 +106,11 @@ id!(
     AuditId, "aud_"
 );
 id!(
+    /// Names a recording.
+    RecordingId, "rec_"
+);
+
+id!(
     /// Names something that is played.
     PlaybackId, "play_"
 );

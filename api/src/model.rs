@@ -16,6 +16,7 @@ mod presence;
 mod provisioned;
 mod query;
 mod record;
+mod recording;
 mod registration;
 mod room;
 mod route;
@@ -54,6 +55,11 @@ pub use self::record::{
     AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, RefusedJoins, RoomEndReason,
     RoomOrigin, RoomRecord, StreamRecord,
 };
+pub use self::recording::{
+    CreateMark, CreateRecording, Mark, MarkKind, RecordWhen, Recording, RecordingEnd,
+    RecordingFormat, RecordingOptions, RecordingQuery, RecordingState, RoomRecording, Track,
+    TrackFile, UpdateRecording,
+};
 pub use self::registration::{Registration, RegistrationQuery};
 pub use self::room::{CreateRoom, EndRoom, Room, RoomState, UpdateRoom};
 pub use self::route::{
@@ -75,6 +81,6 @@ pub use self::webhook::{
     RotateSecret, UpdateWebhook, Webhook,
 };
 pub use crate::id::{
-    ApiKeyId, AuditId, CallId, DeliveryId, LegId, MessageId, NodeId, PlaybackId, RegistrationId,
-    RoomId, WebhookId,
+    ApiKeyId, AuditId, CallId, DeliveryId, LegId, MessageId, NodeId, PlaybackId, RecordingId,
+    RegistrationId, RoomId, WebhookId,
 };

@@ -131,6 +131,7 @@ fn add_examples(components: &mut Components) {
         ("Route", json!(samples::route())),
         ("Registration", json!(samples::registration())),
         ("Playback", json!(samples::playback())),
+        ("Recording", json!(samples::recording())),
         ("Media", json!(samples::media())),
         ("Presence", json!(samples::presence())),
         ("Message", json!(samples::message())),

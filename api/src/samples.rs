@@ -8,14 +8,15 @@ use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     ApiKey, ApiKeyId, Attempt, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
     DelayStats, Delivery, DeliveryId, DeliveryState, Direction, LeftReason, Leg, LegQuality,
-    LegRecord, LegState, LegStats, Media, MediaOrigin, Message, MessageId, MessageState, Node,
-    NodeState, NodeWorker, Participant, ParticipantState, Playback, PlaybackId, PlaybackPurpose,
-    PlaybackState, Presence, PresenceStatus, Provisioned, QualityStats, ReceivedStats,
+    LegRecord, LegState, LegStats, Mark, MarkKind, Media, MediaOrigin, Message, MessageId,
+    MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState, Playback, PlaybackId,
+    PlaybackPurpose, PlaybackState, Presence, PresenceStatus, Provisioned, QualityStats,
+    ReceivedStats, Recording, RecordingEnd, RecordingFormat, RecordingId, RecordingState,
     RefusedJoins, Registration, RegistrationId, Role, Room, RoomEndReason, RoomManners, RoomMenu,
-    RoomOrigin, RoomRecord, RoomState, RoomToken, Route, RouteDestination, RouteLook, RouteOutcome,
-    RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Snapshot, Source,
-    StreamQuality, StreamRecord, Trace, TraceEntry, Trunk, TrunkGateway, TrunkState, User, Webhook,
-    WebhookId, Weekday,
+    RoomOrigin, RoomRecord, RoomRecording, RoomState, RoomToken, Route, RouteDestination,
+    RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats,
+    Snapshot, Source, StreamQuality, StreamRecord, Trace, TraceEntry, Track, TrackFile, Trunk,
+    TrunkGateway, TrunkState, User, Webhook, WebhookId, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -73,6 +74,56 @@ pub fn playback() -> Playback {
     }
 }
 
+/// A recording that is over.
+pub fn recording() -> Recording {
+    let (ms, random) = parts(0x7f3e_0c1b_4e77_0006_3306);
+    let file = |name: &str, octets, rate_hz| TrackFile {
+        name: format!("{name}.wav"),
+        octets,
+        rate_hz,
+        duration_ms: 60_000,
+        sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+        lost_ms: 0,
+    };
+    let leg = leg_id().to_string();
+    Recording {
+        id: RecordingId::new(ms, random),
+        room: Some(room_id()),
+        room_name: Some("board".to_owned()),
+        call: None,
+        leg: None,
+        state: RecordingState::Completed,
+        automatic: false,
+        format: RecordingFormat::Wav,
+        started_at: time(60),
+        ended_at: Some(time(120)),
+        duration_ms: 60_000,
+        end_reason: Some(RecordingEnd::Stopped),
+        detail: None,
+        tracks: vec![
+            Track {
+                name: "mix".to_owned(),
+                leg: None,
+                display_name: None,
+                file: Some(file("mix", 1_920_044, 16_000)),
+            },
+            Track {
+                name: leg.clone(),
+                leg: Some(leg_id()),
+                display_name: Some("Anna".to_owned()),
+                file: Some(file(&leg, 960_044, 8_000)),
+            },
+        ],
+        marks: vec![Mark {
+            at_ms: 12_340,
+            kind: MarkKind::TalkStarted,
+            leg: Some(leg_id()),
+            label: None,
+        }],
+        marks_dropped: 0,
+    }
+}
+
 /// A sound that somebody uploaded.
 pub fn media() -> Media {
     Media {
@@ -106,6 +157,7 @@ fn manners() -> RoomManners {
         music_held: String::new(),
         opens_at: None,
         closes_at: None,
+        recording: RoomRecording::default(),
         menu: RoomMenu::default(),
     }
 }

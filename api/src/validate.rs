@@ -3,13 +3,14 @@
 use crate::auth::Scope;
 use crate::error::{ApiError, FieldError};
 use crate::event::EventType;
-use crate::id::{DeliveryId, RoomId};
+use crate::id::{DeliveryId, RecordingId, RoomId};
 use crate::model::{
-    CallParty, CreateApiKey, CreateCall, CreatePlayback, CreateRoom, CreateRoomToken, CreateUser,
-    CreateWebhook, DeliveryQuery, EndRoom, Invite, PageQuery, Play, PlayMusic, RecordFormat,
-    RecordQuery, ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep,
-    SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey,
-    UpdateParticipant, UpdatePlayback, UpdateRoom, UpdateUser, UpdateWebhook,
+    CallParty, CreateApiKey, CreateCall, CreateMark, CreatePlayback, CreateRecording, CreateRoom,
+    CreateRoomToken, CreateUser, CreateWebhook, DeliveryQuery, EndRoom, Invite, PageQuery, Play,
+    PlayMusic, RecordFormat, RecordQuery, RecordingFormat, RecordingOptions, RecordingQuery,
+    ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
+    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
+    UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
 
@@ -87,6 +88,25 @@ impl Validate for CreatePlayback {
     fn validate(&self, faults: &mut Faults) {
         playing((&self.media, self.repeat), (self.gain_db, self.duck_db), faults);
         room(self.room.as_deref(), faults);
+    }
+}
+
+impl Validate for CreateRecording {
+    fn validate(&self, faults: &mut Faults) {
+        room(self.room.as_deref(), faults);
+        recording(&self.options(), "", faults);
+    }
+}
+
+impl Validate for UpdateRecording {
+    fn validate(&self, _: &mut Faults) {}
+}
+
+impl Validate for CreateMark {
+    fn validate(&self, faults: &mut Faults) {
+        let length = self.label.chars().count();
+        let detail = format!("expected 1 to {MAX_LABEL} characters, found {length}");
+        faults.expect((1..=MAX_LABEL).contains(&length), "/label", &detail);
     }
 }
 
@@ -303,6 +323,9 @@ impl Validate for TestRoutes {
 fn manners(settings: &RoomSettings, faults: &mut Faults) {
     faults.range("/settings/pin_attempts", settings.pin_attempts, (1, 10));
     faults.range("/settings/moderator_grace_s", settings.moderator_grace_s, (0, 3600));
+    if let Some(room) = &settings.recording {
+        recording(&room.options(), "/settings/recording", faults);
+    }
 }
 
 fn playing((media, repeat): (&[String], u32), (gain_db, duck_db): (f32, f32), faults: &mut Faults) {
@@ -444,6 +467,21 @@ impl PageQuery {
     }
 }
 
+impl RecordingQuery {
+    /// Checks the limit, the cursor and the state.
+    pub(crate) fn checked(self) -> Result<Self, ApiError> {
+        let (limit, cursor) = (self.limit, self.cursor.clone());
+        RecordQuery { limit, cursor, ..RecordQuery::default() }.checked::<RecordingId>(&[])?;
+        let states = ["recording", "paused", "finishing", "completed", "failed"];
+        let is_state = |state: &String| states.contains(&state.as_str());
+        let Some(state) = self.state.as_ref().filter(|state| !is_state(state)) else {
+            return Ok(self);
+        };
+        let detail = format!("expected one of {}, found {state:?}", states.join(", "));
+        Err(ApiError::Content(vec![FieldError::in_query("state", detail)]))
+    }
+}
+
 impl RecordQuery {
     /// Checks the limit, the cursor, and that only filters of these names are given.
     pub(crate) fn checked<I: std::str::FromStr>(self, filters: &[&str]) -> Result<Self, ApiError> {
@@ -572,6 +610,19 @@ const MAX_STEPS: usize = 10;
 const DEADLINE_S: (u32, u32) = (1, 30);
 const GAIN_DB: (f32, f32) = (-60.0, 30.0);
 const PLAY_DB: (f32, f32) = (-60.0, 12.0);
+/// What a recording may be like; `at` is where it is said.
+fn recording(options: &RecordingOptions, at: &str, faults: &mut Faults) {
+    let is_something = options.mix || options.tracks;
+    faults.expect(is_something, &format!("{at}/mix"), "expected a mix, tracks, or both");
+    let is_rate = options.rate_hz.is_none_or(|rate| matches!(rate, 8_000 | 16_000 | 48_000));
+    faults.expect(is_rate, &format!("{at}/rate_hz"), "expected 8000, 16000 or 48000");
+    let is_wav = options.format == RecordingFormat::Wav;
+    let fits = is_wav || options.rate_hz.is_none_or(|rate| rate == 48_000);
+    faults.expect(fits, &format!("{at}/rate_hz"), "expected none: Opus has 48000");
+}
+
+/// Characters of a mark.
+const MAX_LABEL: usize = 256;
 /// Sounds of a playback.
 const MAX_MEDIA: usize = 64;
 /// Most items on a page.

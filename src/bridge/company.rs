@@ -20,6 +20,8 @@ pub(super) struct Company {
     is_orphaned: bool,
     /// All were muted by a key.
     pub(super) is_hushed: bool,
+    /// It was recorded by itself since somebody came.
+    pub(super) was_recorded: bool,
 }
 
 impl Bridge {
@@ -47,6 +49,7 @@ impl Bridge {
         if is_moderator {
             self.moderator_is_there(id);
         }
+        self.record_company(id, leg);
         self.follow_company(id);
     }
 
@@ -56,6 +59,7 @@ impl Bridge {
         let (sound, ends) = (room.manners.leave_sound.clone(), room.manners.end_with_moderator);
         let grace = room.manners.moderator_grace;
         self.sound(id, sound);
+        self.record_alone(id);
         self.follow_company(id);
         let is_last = role == Role::Moderator && !self.has_moderator(id);
         let Some(room) = self.rooms.get_mut(&id).filter(|_| is_last && ends) else { return };
@@ -73,6 +77,7 @@ impl Bridge {
         }
         self.timers.retain(|(_, timer)| *timer != Timer::Orphaned(id));
         self.moderator_came(id);
+        self.record_by_itself(id);
     }
 
     /// No moderator has come back.

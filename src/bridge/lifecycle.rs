@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::event::{Data, EventType};
 use api::model::{
-    CallId, CallState, Direction, EarlyMedia, LeftReason, LegId, LegState, ParticipantState,
-    RoomEndReason, RoomId, RoomOrigin, SipFailure,
+    CallId, CallState, Direction, EarlyMedia, LeftReason, LegId, LegState, MarkKind,
+    ParticipantState, RoomEndReason, RoomId, RoomOrigin, SipFailure,
 };
 use mixer::codec::Format;
 use rand_core::Rng;
@@ -256,6 +256,7 @@ impl Bridge {
         let contributors = usize::try_from(contributors).unwrap_or(usize::MAX);
         let join = Command::Join { leg: leg.media, mix, contributors };
         self.tell_media(join);
+        self.record_seated(id, place);
         self.play_on(place.into());
         self.play_on(Hearer::Leg(id));
     }
@@ -276,6 +277,9 @@ impl Bridge {
     pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
         let wall = self.wall();
+        if let Some(from) = self.legs.get(&id).map(|leg| leg.place) {
+            self.record_left(id, from);
+        }
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let from = std::mem::replace(&mut leg.place, to);
         // Whoever is moved is let in.
@@ -329,6 +333,9 @@ impl Bridge {
     pub(super) fn end_leg(&mut self, id: LegId, reason: LeftReason, sip: Option<SipFailure>) {
         self.stop_talking(id);
         let Some(mut leg) = self.legs.remove(&id) else { return };
+        if leg.joined_at.is_some() {
+            self.record_left(id, leg.place);
+        }
         self.hearer_gone(Hearer::Leg(id));
         if let Some(dialog) = &leg.dialog {
             self.past.remember(dialog);
@@ -415,6 +422,7 @@ impl Bridge {
         if leg.talking {
             leg.talking = false;
             self.participant_happened(EventType::ParticipantTalkEnded, id, json!({}));
+            self.mark_leg(id, MarkKind::TalkEnded, None);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::model::{MenuAction, Role, RoomManners, RoomMenu, RoomSettings};
+use api::model::{MenuAction, Role, RoomManners, RoomMenu, RoomRecording, RoomSettings};
 use jiff::Timestamp;
 
 use super::Bridge;
@@ -31,6 +31,7 @@ pub(super) struct Manners {
     pub(super) music_held: String,
     pub(super) opens_at: Option<Timestamp>,
     pub(super) closes_at: Option<Timestamp>,
+    pub(super) recording: RoomRecording,
     pub(super) menu: RoomMenu,
 }
 
@@ -55,6 +56,7 @@ impl Default for Manners {
             music_held: String::new(),
             opens_at: None,
             closes_at: None,
+            recording: RoomRecording::default(),
             menu: RoomMenu::default(),
         }
     }
@@ -81,6 +83,7 @@ impl Manners {
             music_held: self.music_held.clone(),
             opens_at: self.opens_at,
             closes_at: self.closes_at,
+            recording: self.recording.clone(),
             menu: self.menu.clone(),
         }
     }
@@ -154,6 +157,9 @@ impl Bridge {
         if let Some(menu) = &body.menu {
             check_menu(menu)?;
             manners.menu = menu.clone();
+        }
+        if let Some(recording) = &body.recording {
+            manners.recording = recording.clone();
         }
         manners.take_plain(body);
         if let (Some(opens), Some(closes)) = (manners.opens_at, manners.closes_at)

@@ -47,6 +47,7 @@ mod playing;
 mod policy;
 mod presence;
 mod quality;
+mod recording;
 mod records;
 mod registrations;
 mod room;
@@ -71,6 +72,7 @@ use std::time::{Duration, Instant};
 
 use api::archive::{Change, Record, StoreFailure};
 use api::event::{Data, EventType, Happened, Level};
+use api::id::RecordingId;
 use api::model::{CallId, LegId, MessageId, NodeId, RoomEndReason, RoomId};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -80,6 +82,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::media::command::{self as media, MediaKey, MixKey};
+use crate::recorder::order::{Order, Report};
 use crate::sip::compositor::Compositor;
 use crate::sip::endpoint::{
     self, Endpoint, LocalAddress, Packet, ReferId, SessionId, SubscriptionId, Transmit,
@@ -94,6 +97,7 @@ pub use hep::HepSettings;
 pub use keeping::ChangeId;
 pub use library::{ConversionId, SoundSettings, keeps_sound};
 pub use policy::{Dtmf, MediaRules};
+pub use recording::RecordingSettings;
 pub use routes::{
     AskFault, AskSettings, AskUrl, MAX_ROUTES, Question, QuestionId, RouteFault, Rule,
 };
@@ -123,6 +127,7 @@ use messages::Messages;
 use metrics::Counters;
 use playing::{Hearer, Playings};
 use presence::{Presence, Said};
+use recording::Recordings;
 use room::Room;
 use routes::Questions;
 use takeover::Past;
@@ -153,6 +158,8 @@ pub enum Input {
     Command(api::control::Command),
     /// The answer to [`Output::Convert`]: the sound, which lies on the disk, or why there is none.
     Converted(ConversionId, Result<media::Clip, String>),
+    /// News of the recorder.
+    Recorder(Report),
     /// The answer to [`Output::Store`].
     Stored(ChangeId, Result<(), StoreFailure>),
     /// Take no more calls, end the others after the grace time, then say [`Output::Drained`].
@@ -192,6 +199,8 @@ pub enum Output {
     Discard(String),
     /// Tell the media threads.
     Media(media::Command),
+    /// Tell the recorder.
+    Recorder(Order),
     /// Keep this for good: [`Input::Stored`] follows.
     Store(ChangeId, Change),
     /// Remember this; nobody waits for it.
@@ -286,6 +295,7 @@ pub struct Bridge {
     history: History,
     library: Library,
     playings: Playings,
+    recordings: Recordings,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<Output>,
     keys: u64,
@@ -318,6 +328,8 @@ enum Timer {
     RoomEnd(RoomId),
     /// Somebody who is asked for a PIN presses no key.
     Gate(LegId),
+    /// A recording is as long as it may be, or its files are not closed.
+    Recording(RecordingId),
     /// The last moderator of a room has not come back.
     Orphaned(RoomId),
     /// A room closes.
@@ -407,6 +419,7 @@ impl Bridge {
             history,
             library: Library::default(),
             playings: Playings::default(),
+            recordings: Recordings::new(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             keys: 0,
@@ -453,6 +466,7 @@ impl Bridge {
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
             Input::Converted(upload, answer) => self.converted(upload, answer),
+            Input::Recorder(report) => self.recorder_told(report),
             Input::Stored(change, answer) => self.stored(change, answer),
             Input::Drain => self.drain(),
             Input::Timeout => self.handle_timeout(),
@@ -516,11 +530,12 @@ impl Bridge {
         }
     }
 
-    /// No leg is left, nobody waits for the end of a room, and every BYE has had its answer or its time.
+    /// No leg is left, nobody waits for the end of a room, every recording is on the disk, and every BYE has had its answer or its time.
     fn is_quiet(&self) -> bool {
         self.legs.is_empty()
             && self.endings.is_empty()
             && self.media.is_empty()
+            && self.recordings.is_empty()
             && self.endpoint.counts().sessions == 0
     }
 
@@ -543,6 +558,7 @@ impl Bridge {
                 Timer::RoomEnd(room) | Timer::Closes(room) => self.end_room(room, None),
                 Timer::ClosesSoon(room) => self.closes_soon(room),
                 Timer::Orphaned(room) => self.orphaned_too_long(room),
+                Timer::Recording(recording) => self.recording_due(recording),
                 Timer::Gate(leg) => self.gate_waited(leg),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),

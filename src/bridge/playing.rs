@@ -448,6 +448,7 @@ impl Bridge {
 
     /// Nobody hears any more what was played to this one: it has gone.
     pub(super) fn hearer_gone(&mut self, hearer: Hearer) {
+        self.recorded_gone(hearer);
         self.end_playbacks(hearer, &ALL, PlaybackEnd::NobodyLeft);
     }
 
@@ -517,7 +518,7 @@ impl Bridge {
     }
 
     /// Who may hear something: a room or call that is not over, or a leg that is up.
-    fn hearer(&self, audience: &model::Audience) -> Answer<Hearer> {
+    pub(super) fn hearer(&self, audience: &model::Audience) -> Answer<Hearer> {
         match audience {
             model::Audience::Room(room) => self.open_room(room).map(Hearer::Room),
             model::Audience::Call(call) if self.calls.contains_key(call) => Ok(Hearer::Call(*call)),

@@ -124,7 +124,11 @@ mod tests {
     fn legs(scene: &Scene) -> Vec<LegRecord> {
         let leg = |record: &Record| match record {
             Record::Leg(leg) => Some((**leg).clone()),
-            Record::Call(_) | Record::Room(_) | Record::Audit(_) | Record::Event(_) => None,
+            Record::Call(_)
+            | Record::Room(_)
+            | Record::Audit(_)
+            | Record::Recording(_)
+            | Record::Event(_) => None,
         };
         scene.records.iter().filter_map(leg).collect()
     }

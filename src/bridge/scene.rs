@@ -47,6 +47,8 @@ pub(super) struct Scene {
     pub(super) discarded: Vec<String>,
     /// What is to be remembered.
     pub(super) records: Vec<Record>,
+    /// What the recorder was told since the last input.
+    pub(super) recorder: Vec<crate::recorder::order::Order>,
     /// From of requests outside of dialogs, without its tag.
     pub(super) from: &'static str,
 }
@@ -87,6 +89,7 @@ impl Scene {
             conversions: Vec::new(),
             discarded: Vec::new(),
             records: Vec::new(),
+            recorder: Vec::new(),
             from: "<sip:phone@10.0.0.1>",
         };
         scene.drain();
@@ -98,6 +101,7 @@ impl Scene {
         self.happened.clear();
         self.asked.clear();
         self.told.clear();
+        self.recorder.clear();
         self.bridge.handle_input(self.now, input);
         self.drain();
     }
@@ -123,6 +127,7 @@ impl Scene {
                 Output::Ask(question) => self.asked.push(*question),
                 Output::Convert { id, file, .. } => self.conversions.push((id, file)),
                 Output::Discard(file) => self.discarded.push(file),
+                Output::Recorder(order) => self.recorder.push(order),
                 Output::Levels(_) | Output::Capture(_) | Output::Resolve { .. } => {}
             }
         }

@@ -9,6 +9,7 @@ use api::archive::Document;
 use api::model::TrunkConfig;
 use mixer::codec::{Format, OpusOptions};
 
+use super::recording::RecordingSettings;
 use super::{
     AccessSettings, AskSettings, CallerLimits, HepSettings, Prices, Rule, SoundSettings,
     TraceSettings, TrunkFault, TrunkSettings,
@@ -48,6 +49,8 @@ pub struct Settings {
     pub compositor: CompositorOptions,
     /// What is uploaded to be played.
     pub sounds: SoundSettings,
+    /// What may be recorded.
+    pub recordings: RecordingSettings,
     /// Carriers and PBXs.
     pub trunks: Vec<TrunkSettings>,
     /// What callers may do.

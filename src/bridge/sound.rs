@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use api::event::{EventType, Level};
-use api::model::{LeftReason, LegId, SipFailure};
+use api::model::{LeftReason, LegId, MarkKind, SipFailure};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -125,6 +125,7 @@ impl Bridge {
             return; // a PIN is nobody else's business
         }
         self.relay_digit(id, digit, duration);
+        self.mark_leg(id, MarkKind::Dtmf, Some(digit.encode_utf8(&mut [0; 4])));
         let data = json!({
             "digit": digit, "duration_ms": duration.as_millis(), "source": source.as_str(),
         });
@@ -149,6 +150,8 @@ impl Bridge {
             EventType::ParticipantTalkEnded
         };
         self.participant_happened(kind, id, json!({}));
+        let mark = if talking { MarkKind::TalkStarted } else { MarkKind::TalkEnded };
+        self.mark_leg(id, mark, None);
     }
 
     fn took_floor(&mut self, media: MediaKey, mix: MixKey) {

@@ -1,7 +1,7 @@
 //! The whole vocabulary between the bridge and the media threads: data only.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mixer::codec::Format;
 pub use mixer::play::{Clip, Play, PlayId, Steer};
@@ -20,6 +20,13 @@ pub struct MediaKey(pub u64);
 /// A mix (a room, or a two-party call), named by the bridge; never reused. It exists while a leg sits in it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct MixKey(pub u64);
+
+/// A track of a recording, named by the bridge; never reused.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct TapeKey(pub u64);
+
+/// Tapes of one mix at a time, at most.
+pub const MAX_TAPES: usize = 8;
 
 /// What the bridge asks. Commands for one leg take effect in order; those for an unknown leg are ignored.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +100,23 @@ pub enum Command {
         /// dB.
         gain_db: f32,
     },
+    /// Gives what a leg says, or what who says nothing in a mix hears, to whoever takes reels ([`super::Media::give_reels_to`]); again
+    /// after [`Self::Unrecord`] it goes on in the same track.
+    Record {
+        /// Whose voice. A mix is recorded whenever there is one.
+        of: Audience,
+        /// Its name.
+        tape: TapeKey,
+        /// The beginning of the track.
+        since: Instant,
+    },
+    /// Does so no more.
+    Unrecord {
+        /// Whose voice.
+        of: Audience,
+        /// Its name.
+        tape: TapeKey,
+    },
     /// How many are mixed at once in this mix from now on.
     Contributors {
         /// The mix.
@@ -112,7 +136,7 @@ pub enum Command {
     },
 }
 
-/// Who hears what is played.
+/// Who hears what is played, or whose voice is recorded.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Audience {
     /// A leg, wherever it sits.

@@ -5,17 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant, SystemTime};
 
+use mixer::room::Take;
 use mixer::rtcp::Contributors;
 use mixer::rtp::{HEADER_LEN, Ssrc, is_rtcp};
 use mixer::slot::{self, Slot};
 
-use super::command::{Event, MediaKey, MixKey, Statistics, Stream};
+use super::command::{Event, MediaKey, MixKey, Statistics, Stream, TapeKey};
 use super::latch::{Latch, Verdict};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::pool::PortPair;
 use super::secure::Secure;
 use super::socket::{Clock, Datagram, Inbox, Socket};
+use super::tape::Tape;
 use super::web::{Means, News, Web, Wire};
 use crate::webrtc::Kind;
 
@@ -40,6 +42,8 @@ pub(super) struct Leg {
     /// Here while in no mix.
     pub(super) slot: Option<Box<Slot>>,
     pub(super) mix: Option<MixKey>,
+    /// Where what it says goes, if it is recorded.
+    tapes: Vec<Tape>,
     /// Last RTP that counted, or since when some is expected.
     heard: Instant,
     /// The present silence was reported.
@@ -108,12 +112,32 @@ impl Leg {
             pace: Pace::default(),
             slot: Some(Box::new(slot)),
             mix: None,
+            tapes: Vec::new(),
             heard: now,
             silent: false,
             started: None,
             rejected: 0,
             unauthentic: 0,
             statistics_due: now + STATISTICS_EVERY,
+        }
+    }
+
+    /// Records what it says, beside what is recorded already.
+    pub(super) fn begin_track(&mut self, tape: Tape, slot: &mut Slot) {
+        self.tapes.push(tape);
+        slot.set_recorded(true);
+    }
+
+    /// Does so no more.
+    pub(super) fn end_track(&mut self, tape: TapeKey, slot: &mut Slot) {
+        self.tapes.retain(|recorded| recorded.key != tape);
+        slot.set_recorded(!self.tapes.is_empty());
+    }
+
+    /// Takes what it said in a tick.
+    pub(super) fn record(&mut self, take: &Take<'_>) {
+        for tape in &mut self.tapes {
+            tape.write(take);
         }
     }
 

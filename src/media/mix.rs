@@ -14,14 +14,15 @@
 
 use std::time::{Duration, Instant};
 
-use mixer::room::{Room, Sink, TICK};
+use mixer::room::{Room, Sink, SlotId, TICK, Take};
 
-use super::command::{Event, Levels};
+use super::command::{Event, Levels, TapeKey};
 use super::leg::Upkeep;
 use super::legs::Legs;
 use super::outbox::Outbox;
 use super::parts::{Link, Links, PATIENCE};
 use super::tally::Tally;
+use super::tape::Tape;
 use super::watch::Watch;
 use super::worker::Peer;
 
@@ -34,6 +35,8 @@ pub(super) struct Mix {
     /// The tick whose first half is done.
     begun: Option<Instant>,
     pub(super) links: Links,
+    /// Where what everybody hears goes, if it is recorded.
+    tapes: Vec<Tape>,
     ticks: u64,
     /// Last RTP packet from any leg, or order about one.
     heard: Instant,
@@ -59,6 +62,7 @@ impl Mix {
             due,
             begun: None,
             links: Links::default(),
+            tapes: Vec::new(),
             ticks: 0,
             heard: due,
             pace: Pace::Steady,
@@ -81,6 +85,18 @@ impl Mix {
     pub(super) fn link(&mut self, now: Instant, link: Link) {
         self.links.add(now, link, &mut self.room);
         self.wake(now);
+    }
+
+    /// Records what everybody hears, beside what is recorded already.
+    pub(super) fn record(&mut self, tape: Tape) {
+        self.tapes.push(tape);
+        self.room.set_recorded(true);
+    }
+
+    /// Does so no more.
+    pub(super) fn unrecord(&mut self, tape: TapeKey) {
+        self.tapes.retain(|recorded| recorded.key != tape);
+        self.room.set_recorded(!self.tapes.is_empty());
     }
 
     /// Brings it back to its ticks, for an order that concerns one of its legs.
@@ -198,7 +214,7 @@ impl Mix {
 
     fn end(&mut self, tick: Instant, sink: &mut impl Sink) {
         self.begun = None;
-        self.room.end_tick(tick, sink);
+        self.room.end_tick(tick, &mut Taped { sink, tapes: &mut self.tapes });
         self.links.end_tick(tick);
     }
 
@@ -261,6 +277,27 @@ impl Mix {
                 Some(leg) => watch.remove(leg.rtp_socket()),
                 None => {}
             }
+        }
+    }
+}
+
+/// A sink beside which a mix is recorded.
+struct Taped<'a, S> {
+    sink: &'a mut S,
+    tapes: &'a mut [Tape],
+}
+
+impl<S: Sink> Sink for Taped<'_, S> {
+    fn send(&mut self, slot: SlotId, header: &[u8], payload: &[u8]) {
+        self.sink.send(slot, header, payload);
+    }
+
+    fn record(&mut self, take: Take<'_>) {
+        if take.slot.is_some() {
+            return self.sink.record(take);
+        }
+        for tape in &mut *self.tapes {
+            tape.write(&take);
         }
     }
 }

@@ -22,6 +22,7 @@ mod secure;
 mod socket;
 mod system;
 mod tally;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -50,6 +51,9 @@ use self::router::{Order, Router};
 use self::system::Waker;
 pub use self::system::{DescriptorLimit, raise_descriptor_limit};
 use self::tally::Load;
+pub use self::tape::Reel;
+#[cfg(test)]
+pub(crate) use self::tape::TapeEnd;
 use self::watch::Watch;
 use self::worker::{Arrival, Links, Peer, Settings, Worker};
 use crate::webrtc::Identity;
@@ -113,6 +117,7 @@ pub struct Media {
     router: Router,
     workers: Vec<Handle>,
     failed: Receiver<MediaKey>,
+    reels: Option<SyncSender<Reel>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -153,7 +158,8 @@ impl Media {
         let mut queues = Vec::with_capacity(count);
         let (failed_sender, failed) = sync_channel(options.command_queue.max(1));
         let router = Router::new(count, options.spread_above);
-        let mut media = Self { router, workers: Vec::new(), failed, stop: Arc::default() };
+        let (workers, stop) = (Vec::new(), Arc::default());
+        let mut media = Self { router, workers, failed, reels: None, stop };
         let (peers, arrivals) = peers(count, options.command_queue)?;
         for (index, arrivals) in arrivals.into_iter().enumerate() {
             let (orders, taken) =
@@ -198,7 +204,10 @@ impl Media {
             return Err(QueueFull(Box::new(command)));
         }
         self.router.apply(&command);
-        for (worker, order) in orders {
+        for (worker, mut order) in orders {
+            if let Order::Tape { reel, .. } = &mut order {
+                self.give_reel(reel.take());
+            }
             let handle = &mut self.workers[worker];
             // There was room, and nobody else sends.
             if handle.orders.push(order).is_ok() {
@@ -206,6 +215,19 @@ impl Media {
             }
         }
         Ok(())
+    }
+
+    /// Has what is recorded read by whoever takes from the other end; without one, [`Command::Record`] leads nowhere.
+    pub fn give_reels_to(&mut self, reels: SyncSender<Reel>) {
+        self.reels = Some(reels);
+    }
+
+    fn give_reel(&self, reel: Option<Reel>) {
+        if let (Some(reels), Some(reel)) = (&self.reels, reel)
+            && let Err(error) = reels.try_send(reel)
+        {
+            tracing::error!(%error, "a track is not recorded: the recorder does not keep up");
+        }
     }
 
     /// How many workers there are.
@@ -265,5 +287,5 @@ fn spawn(
         .spawn(move || Worker::new(index, settings, pool, links).run())
 }
 
-/// Orders that one command can make for one worker, beside those that link it with every other.
-const ORDERS_OF_ONE: usize = 2;
+/// Orders that one command can make for one worker, beside those that link it with every other: a move, and the tapes of a mix.
+const ORDERS_OF_ONE: usize = 2 + command::MAX_TAPES;

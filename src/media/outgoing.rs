@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use mixer::room::{Sink, SlotId};
+use mixer::room::{Sink, SlotId, Take};
 use mixer::srtp::OVERHEAD_MAX;
 
 use super::legs::{Legs, place_of};
@@ -114,6 +114,12 @@ impl Sink for Collector<'_> {
         bytes.extend_from_slice(payload);
         outgoing.packets.push(Packet { slot, at: start..bytes.len() });
         bytes.extend_from_slice(&[0; OVERHEAD_MAX]);
+    }
+
+    fn record(&mut self, take: Take<'_>) {
+        if let Some(leg) = take.slot.and_then(|slot| self.legs.at_mut(slot)) {
+            leg.record(&take);
+        }
     }
 }
 

@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 
 use mixer::room::PartId;
 
-use super::command::{Audience, Command, MediaKey, MixKey};
+use std::time::Instant;
+
+use super::command::{Audience, Command, MediaKey, MixKey, TapeKey};
 use super::parts::{Link, link};
+use super::tape::{Reel, Tape, tape};
 
 /// What a worker is told.
 #[derive(Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are commands")]
 pub(super) enum Order {
     /// As the bridge asked.
     Command(Command),
@@ -31,6 +33,15 @@ pub(super) enum Order {
     },
     /// A part of a mix is to hear another.
     Link(Box<Link>),
+    /// Record.
+    Tape {
+        /// Whose voice.
+        of: Audience,
+        /// Where to.
+        tape: Tape,
+        /// The other end, on its way out of here.
+        reel: Option<Reel>,
+    },
 }
 
 /// Follows the commands.
@@ -41,6 +52,8 @@ pub(super) struct Router {
     spread_above: usize,
     legs: BTreeMap<MediaKey, (usize, Option<MixKey>)>,
     mixes: BTreeMap<MixKey, Seated>,
+    /// What is recorded of mixes, and since when.
+    recorded: BTreeMap<MixKey, Vec<(TapeKey, Instant)>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,7 +81,8 @@ impl Router {
     /// Routes to `workers` workers, of which one that has up to `spread_above` legs keeps its mixes together.
     pub(super) fn new(workers: usize, spread_above: usize) -> Self {
         let workers = vec![Worker::default(); workers];
-        Self { workers, spread_above, legs: BTreeMap::new(), mixes: BTreeMap::new() }
+        let (legs, mixes, recorded) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { workers, spread_above, legs, mixes, recorded }
     }
 
     /// Takes the share of its time that a worker works, 0 to 1.
@@ -96,7 +110,16 @@ impl Router {
             Command::Play { to: Audience::Mix(mix), .. } => {
                 self.parts(*mix).first().map(|part| (part.worker, order())).into_iter().collect()
             }
-            Command::Steer { to: Audience::Mix(mix), .. } => {
+            Command::Record { of: of @ Audience::Mix(mix), tape, since } => {
+                let parts = self.parts(*mix).iter();
+                parts.map(|part| (part.worker, record(*of, *tape, *since))).collect()
+            }
+            Command::Record { of: of @ Audience::Leg(leg), tape, since } => {
+                let worker = self.legs.get(leg).map(|&(worker, _)| worker);
+                worker.map(|worker| (worker, record(*of, *tape, *since))).into_iter().collect()
+            }
+            Command::Steer { to: Audience::Mix(mix), .. }
+            | Command::Unrecord { of: Audience::Mix(mix), .. } => {
                 self.parts(*mix).iter().map(|part| (part.worker, order())).collect()
             }
             Command::Join { leg, mix, .. } => self.plan_join(*leg, *mix, order()),
@@ -106,6 +129,7 @@ impl Router {
             | Command::SendDigits { leg, .. }
             | Command::Play { to: Audience::Leg(leg), .. }
             | Command::Steer { to: Audience::Leg(leg), .. }
+            | Command::Unrecord { of: Audience::Leg(leg), .. }
             | Command::Close { leg } => {
                 self.legs.get(leg).map(|&(worker, _)| (worker, order())).into_iter().collect()
             }
@@ -124,6 +148,12 @@ impl Router {
         } else {
             let moving = Order::Move { leg, to };
             orders.extend([(to, Order::Expect(leg)), (to, order), (from, moving)]);
+        }
+        if !self.parts(mix).iter().any(|part| part.worker == to) {
+            orders.extend(self.recorded.get(&mix).into_iter().flatten().map(|&(tape, since)| {
+                let of = Audience::Mix(mix);
+                (to, record(of, tape, since))
+            }));
         }
         orders
     }
@@ -166,12 +196,25 @@ impl Router {
             Command::Join { leg, mix, .. } => self.join(*leg, *mix),
             Command::Leave { leg } => self.leave(*leg),
             Command::Close { leg } => self.forget(*leg),
+            Command::Record { of: Audience::Mix(mix), tape, since } => {
+                self.recorded.entry(*mix).or_default().push((*tape, *since));
+            }
+            Command::Unrecord { of: Audience::Mix(mix), tape } => {
+                if let Some(tapes) = self.recorded.get_mut(mix) {
+                    tapes.retain(|(recorded, _)| recorded != tape);
+                    if tapes.is_empty() {
+                        self.recorded.remove(mix);
+                    }
+                }
+            }
             Command::Configure { .. }
             | Command::Seat { .. }
             | Command::SendDigits { .. }
             | Command::Play { .. }
             | Command::Steer { .. }
             | Command::Duck { .. }
+            | Command::Record { of: Audience::Leg(_), .. }
+            | Command::Unrecord { of: Audience::Leg(_), .. }
             | Command::Contributors { .. }
             | Command::Meters { .. } => {}
         }
@@ -224,6 +267,11 @@ impl Router {
     fn lightest(&self) -> usize {
         (0..self.workers.len()).min_by_key(|&worker| self.load(worker)).unwrap_or(0)
     }
+}
+
+fn record(of: Audience, key: TapeKey, since: Instant) -> Order {
+    let (tape, reel) = tape(key, since);
+    Order::Tape { of, tape, reel: Some(reel) }
 }
 
 impl Seated {

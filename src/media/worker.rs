@@ -39,6 +39,7 @@ use super::router::Order;
 use super::socket::{Clock, Inbox};
 use super::system::{Precedence, Waker};
 use super::tally::{Load, Tally};
+use super::tape::Tape;
 use super::watch::Watch;
 use super::web::Means;
 use crate::webrtc::Identity;
@@ -252,6 +253,7 @@ impl Worker {
             }
             Order::Move { leg, to } => self.hand_over(leg, to),
             Order::Link(link) => self.link(*link),
+            Order::Tape { of, tape, .. } => self.record(of, tape),
         }
     }
 
@@ -287,6 +289,15 @@ impl Worker {
                     mix.room.set_contributors(contributors);
                 }
             }
+            Command::Unrecord { of: Audience::Leg(leg), tape } => {
+                self.with_slot(leg, |leg, slot| leg.end_track(tape, slot));
+            }
+            Command::Unrecord { of: Audience::Mix(mix), tape } => {
+                if let Some(mix) = self.mixes.get_mut(&mix) {
+                    mix.unrecord(tape);
+                }
+            }
+            Command::Record { .. } => {} // It comes as an order of its own.
             Command::Close { leg } => self.close(leg),
             Command::Meters { on } => self.meters = on,
         }
@@ -414,6 +425,18 @@ impl Worker {
                     mix.wake(now);
                 }
             }
+        }
+    }
+
+    fn record(&mut self, of: Audience, tape: Tape) {
+        match of {
+            Audience::Leg(leg) => {
+                self.with_slot(leg, |leg, slot| leg.begin_track(tape, slot));
+            }
+            Audience::Mix(key) if self.mixes.contains_key(&key) || self.is_expected(key) => {
+                self.mix(key).record(tape);
+            }
+            Audience::Mix(_) => {} // Its next beginning brings another.
         }
     }
 
@@ -677,16 +700,22 @@ impl Order {
                 | Command::SendDigits { leg, .. }
                 | Command::Play { to: Audience::Leg(leg), .. }
                 | Command::Steer { to: Audience::Leg(leg), .. }
+                | Command::Record { of: Audience::Leg(leg), .. }
+                | Command::Unrecord { of: Audience::Leg(leg), .. }
                 | Command::Close { leg },
-            ) => Some(*leg),
+            )
+            | Self::Tape { of: Audience::Leg(leg), .. } => Some(*leg),
             Self::Command(
                 Command::Open { .. }
                 | Command::Contributors { .. }
                 | Command::Duck { .. }
                 | Command::Meters { .. }
                 | Command::Play { to: Audience::Mix(_), .. }
-                | Command::Steer { to: Audience::Mix(_), .. },
+                | Command::Steer { to: Audience::Mix(_), .. }
+                | Command::Record { of: Audience::Mix(_), .. }
+                | Command::Unrecord { of: Audience::Mix(_), .. },
             )
+            | Self::Tape { of: Audience::Mix(_), .. }
             | Self::Link(_) => None,
         }
     }

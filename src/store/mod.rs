@@ -10,6 +10,7 @@
 mod deliveries;
 mod events;
 mod open;
+mod recordings;
 mod records;
 mod writer;
 

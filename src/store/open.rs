@@ -148,12 +148,13 @@ async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {
 }
 
 /// In this order; none is ever changed, only more are added.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 6] = [
     ("documents", include_str!("migrations/0001_documents.sql")),
     ("records", include_str!("migrations/0002_records.sql")),
     ("events", include_str!("migrations/0003_events.sql")),
     ("rooms", include_str!("migrations/0004_rooms.sql")),
     ("deliveries", include_str!("migrations/0005_deliveries.sql")),
+    ("recordings", include_str!("migrations/0006_recordings.sql")),
 ];
 /// What a commit returns from is on the disk. Readers do not wait for the writer, nor it for them.
 const PRAGMAS: &str =

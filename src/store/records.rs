@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Row as _, Transaction};
 
-use super::{deliveries, events};
+use super::{deliveries, events, recordings};
 
 /// A kind of record and where it is.
 trait Shelved: DeserializeOwned + Serialize {
@@ -104,6 +104,7 @@ pub(super) async fn write(
                 .bind(entry.id.to_string())
                 .bind(entry.key.map(|key| key.to_string()))
                 .bind(json(entry)),
+            Record::Recording(recording) => recordings::put(recording),
             Record::Event(event) => events::put(event),
         };
         query.execute(&mut **transaction).await?;
@@ -124,6 +125,11 @@ pub(super) async fn answer(pool: &AnyPool, read: Read) {
         Read::Rooms(query, reply) => reply.send(listed(pool, &query).await),
         Read::Room(id, reply) => reply.send(one(pool, ("room", id.to_string())).await),
         Read::Audit(query, reply) => reply.send(listed(pool, &query).await),
+        Read::Recordings(query, reply) => reply.send(recordings::list(pool, query).await),
+        Read::Recording(id, reply) => {
+            let place = ("recording", recordings::TABLE, id.to_string());
+            reply.send(one_of(pool, place).await);
+        }
         Read::Leg(id, reply) => reply.send(one(pool, ("leg", id.to_string())).await),
         Read::Call(id, reply) => reply.send(one(pool, ("call", id.to_string())).await),
         Read::Deliveries(webhook, query, reply) => {
@@ -201,10 +207,17 @@ async fn one<T: Shelved>(
     pool: &AnyPool,
     (what, id): (&'static str, String),
 ) -> Result<T, ControlError> {
-    let sql = format!("SELECT id, body FROM {} WHERE id = $1", T::TABLE);
+    one_of(pool, (what, T::TABLE, id)).await
+}
+
+async fn one_of<T: DeserializeOwned>(
+    pool: &AnyPool,
+    (what, table, id): (&'static str, &'static str, String),
+) -> Result<T, ControlError> {
+    let sql = format!("SELECT id, body FROM {table} WHERE id = $1");
     let select = sqlx::query(AssertSqlSafe(sql)).bind(id.clone());
     let row = select.fetch_optional(pool).await.map_err(|error| unreadable(&error))?;
-    let found = row.as_ref().and_then(|row| record(T::TABLE, row));
+    let found = row.as_ref().and_then(|row| record(table, row));
     found.ok_or(ControlError::NotFound { what, name: id })
 }
 
@@ -237,6 +250,8 @@ pub struct Retention {
     pub most_events: u64,
     /// What webhooks were told.
     pub deliveries: u32,
+    /// Recordings.
+    pub recordings: u32,
 }
 
 /// Deletes what is too old, some at a time, so that nobody waits for long; true if there may be more.
@@ -253,6 +268,7 @@ pub(super) async fn forget(
         (retention.rooms, RoomRecord::TABLE, <RoomRecord as Shelved>::from),
         (retention.audit, AuditEntry::TABLE, <AuditEntry as Shelved>::from),
         (retention.deliveries, deliveries::TABLE, deliveries::from),
+        (retention.recordings, recordings::TABLE, recordings::from),
     ] {
         let Some(before) = (days > 0).then(|| old(days).ok()).flatten() else { continue };
         let sql = format!(

@@ -506,5 +506,13 @@ async fn no_database_is_said_in_words_that_help() {
     assert!(error.contains("--database"), "{error}");
 }
 
-const FOR_GOOD: Retention =
-    Retention { legs: 0, calls: 0, rooms: 0, audit: 0, events: 0, most_events: 0, deliveries: 0 };
+const FOR_GOOD: Retention = Retention {
+    legs: 0,
+    calls: 0,
+    rooms: 0,
+    audit: 0,
+    events: 0,
+    most_events: 0,
+    deliveries: 0,
+    recordings: 0,
+};

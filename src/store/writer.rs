@@ -19,7 +19,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::records::{self, Retention};
-use super::{Store, deliveries, in_words};
+use super::{Store, deliveries, in_words, recordings};
 
 /// Stores what comes over the desk, until every [`Desk`] is gone.
 #[derive(Debug)]
@@ -101,6 +101,7 @@ impl Writer {
             }
             self.backlog.extend(noted.drain(..));
             if !batch.is_empty() {
+                self.leave_forgotten(&batch);
                 let answer = self.store_all(&batch).await;
                 for order in batch.drain(..) {
                     drop(order.done.send(answer.clone())); // who asked may have gone
@@ -113,6 +114,21 @@ impl Writer {
             }
         }
         self.finish().await;
+    }
+
+    /// What waits to be written of a recording that is to be forgotten is not.
+    fn leave_forgotten(&mut self, batch: &[Order]) {
+        let forgotten = |order: &Order| match &order.deed {
+            Deed::Forget(recording) => Some(*recording),
+            Deed::Change(_) | Deed::Progress(_) => None,
+        };
+        for id in batch.iter().filter_map(forgotten) {
+            while let Ok(record) = self.records.try_recv() {
+                self.backlog.push_back(record);
+            }
+            let is_it = |record: &Record| matches!(record, Record::Recording(it) if it.id == id);
+            self.backlog.retain(|record| !is_it(record));
+        }
     }
 
     /// Every desk is gone: what they left is written.
@@ -219,6 +235,9 @@ async fn write(pool: &AnyPool, batch: &[Order]) -> Result<(), Failed> {
         let made = match &order.deed {
             Deed::Change(change) => make(&mut transaction, change).await,
             Deed::Progress(progress) => advance(&mut transaction, progress).await,
+            Deed::Forget(recording) => {
+                recordings::remove(*recording).execute(&mut *transaction).await.map(drop)
+            }
         };
         made.map_err(Failed::Surely)?;
     }

@@ -49,6 +49,7 @@ mod messages;
 mod operation;
 mod peers;
 mod proxy;
+mod recordings;
 mod refusals;
 mod registration;
 mod secure;

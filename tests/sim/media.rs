@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plenary::media::command::{Command, Event, MediaKey, MixKey, Statistics};
+use plenary::media::command::{Audience, Command, Event, MediaKey, MixKey, Statistics};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
@@ -60,7 +60,15 @@ impl Media {
             Command::Play { id, ref play, .. } if play.times.is_some() => {
                 vec![Event::Played { id, cut: false }]
             }
-            Command::Play { .. } | Command::Steer { .. } => Vec::new(),
+            Command::Record { of: Audience::Leg(leg), .. }
+            | Command::Unrecord { of: Audience::Leg(leg), .. } => {
+                self.seat(leg, "recorded");
+                Vec::new()
+            }
+            Command::Play { .. }
+            | Command::Steer { .. }
+            | Command::Record { .. }
+            | Command::Unrecord { .. } => Vec::new(),
             Command::Close { leg } => {
                 // A leg whose ports never came is closed too.
                 self.legs.remove(&leg);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use api::control::{Command, ControlError, IfMatch, Reply};
 use api::model::{
-    Audience, CallParty, CreateCall, CreateRoom, EndRoom, Invite, Leg, LegId, Page, PageQuery,
-    Participant, Play, PlayMode, PlayMusic, RoomId, RoomSettings, Transfer, TransferMode,
-    TrunkConfig, UpdateParticipant, UpdateRoom,
+    Audience, CallParty, CreateCall, CreateRecording, CreateRoom, EndRoom, Invite, Leg, LegId,
+    Page, PageQuery, Participant, Play, PlayMode, PlayMusic, RecordingId, RoomId, RoomSettings,
+    Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRecording, UpdateRoom,
 };
 use bytes::Bytes;
 use plenary::bridge::{
@@ -19,6 +19,7 @@ use plenary::bridge::{
 use plenary::bridge_settings;
 use plenary::config::Config;
 use plenary::media::command::{Cause, EchoPath, Event as MediaEvent, Statistics};
+use plenary::recorder::order::{Facts, Order, Report};
 use plenary::sip::endpoint::{self, Packet, Transmit};
 use plenary::sip::locate::{Answer, Question};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,7 @@ enum Arrival {
     Resolved(ResolveId, Question),
     Told(QuestionId, Result<Bytes, AskFault>),
     Stored(ChangeId),
+    Recorded(RecordingId),
 }
 
 /// The whole world.
@@ -79,6 +81,8 @@ pub struct World {
     media: Media,
     phones: Vec<Phone>,
     wire: BTreeMap<(Instant, u64), Arrival>,
+    /// Names of the tracks of recordings that go on.
+    tracks: BTreeMap<RecordingId, Vec<String>>,
     sent: u64,
     pub ledger: Ledger,
     drained: bool,
@@ -110,6 +114,7 @@ impl World {
             media: Media::default(),
             phones: phones.collect(),
             wire: BTreeMap::new(),
+            tracks: BTreeMap::new(),
             sent: 0,
             ledger: Ledger::default(),
             drained: false,
@@ -329,7 +334,8 @@ impl World {
 
     fn steer_room(&mut self) {
         let room = pick(&mut self.dice, &ROOMS).unwrap().to_owned();
-        match self.dice.next_u32() % 8 {
+        match self.dice.next_u32() % 9 {
+            8 => self.steer_recording(room),
             7 => drop(self.ask(|reply| Command::AdmitAll { room, reply })),
             5 => {
                 let (to, body) = (Audience::Room(room), announcement());
@@ -378,6 +384,28 @@ impl World {
                 drop(self.ask(|reply| Command::EndRoom { room, body, reply }));
             }
             _ => drop(self.ask(|reply| Command::DeleteRoom { room, reply })),
+        }
+    }
+
+    /// Begins a recording, or has one pause, go on or end.
+    fn steer_recording(&mut self, room: String) {
+        let live = self.ask(|reply| Command::LiveRecordings { reply }).unwrap_or_default();
+        let live: Vec<_> = live.iter().map(|live| live.id).collect();
+        let recording = pick(&mut self.dice, &live);
+        match (recording, self.dice.next_u32() % 4) {
+            (None, _) | (_, 0) => {
+                let (of, tracks) = (Audience::Room(room), one_in(&mut self.dice, 2));
+                let options = CreateRecording { tracks: Some(tracks), ..Default::default() };
+                let options = options.options();
+                drop(self.ask(|reply| Command::CreateRecording { of, options, reply }));
+            }
+            (Some(recording), 1) => {
+                drop(self.ask(|reply| Command::StopRecording { recording, reply }));
+            }
+            (Some(recording), other) => {
+                let body = UpdateRecording { paused: Some(other == 2), notice: None };
+                drop(self.ask(|reply| Command::UpdateRecording { recording, body, reply }));
+            }
         }
     }
 
@@ -486,6 +514,7 @@ impl World {
                 }
                 Arrival::Told(id, answer) => self.input(Input::Told(id, answer)),
                 Arrival::Stored(id) => self.input(Input::Stored(id, Ok(()))),
+                Arrival::Recorded(recording) => self.close_recording(recording),
                 Arrival::Phone(phone, packet) => {
                     self.phones[phone].receive(self.now, packet);
                     self.flush_phone(phone);
@@ -521,7 +550,14 @@ impl World {
                 Output::Store(id, _) => {
                     self.post(Duration::from_millis(20), Arrival::Stored(id));
                 }
+                Output::Recorder(Order::Finish { recording, .. }) => {
+                    self.post(Duration::from_millis(200), Arrival::Recorded(recording));
+                }
+                Output::Recorder(Order::Track { recording, name, .. }) => {
+                    self.tracks.entry(recording).or_default().push(name);
+                }
                 Output::Levels(_)
+                | Output::Recorder(_)
                 | Output::Capture(_)
                 | Output::Record(_)
                 | Output::Convert { .. }
@@ -533,6 +569,22 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The files of a recording are closed; now and then the disk has failed.
+    fn close_recording(&mut self, recording: RecordingId) {
+        let names = self.tracks.remove(&recording).unwrap_or_default();
+        let is_lost = one_in(&mut self.dice, 5);
+        let facts = |name: String| Facts {
+            file: format!("{name}.wav"),
+            octets: 44,
+            rate: 8_000,
+            duration_ms: 0,
+            sha256: String::new(),
+            lost_ms: 0,
+        };
+        let tracks = names.into_iter().filter(|_| !is_lost).map(facts).collect();
+        self.input(Input::Recorder(Report::Finished { recording, tracks }));
     }
 
     /// An endpoint answers a question, or fails, or says nothing.

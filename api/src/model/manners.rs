@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::RoomRecording;
 use super::object::kept_objects;
 
 /// The manners of a room, as they are. PINs are not shown.
@@ -46,6 +47,8 @@ pub struct RoomManners {
     pub opens_at: Option<Timestamp>,
     /// When the room ends.
     pub closes_at: Option<Timestamp>,
+    /// When the room is recorded by itself, and how.
+    pub recording: RoomRecording,
     /// What keys do in the room.
     pub menu: RoomMenu,
 }
@@ -109,6 +112,9 @@ pub struct RoomSettings {
     #[serde(skip_serializing_if = "Edit::keeps")]
     #[schema(value_type = Option<Timestamp>)]
     pub closes_at: Edit<Timestamp>,
+    /// When the room is recorded by itself, and how, instead of what was said before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RoomRecording>,
     /// What keys do in the room, instead of what they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub menu: Option<RoomMenu>,

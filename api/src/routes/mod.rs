@@ -13,6 +13,7 @@ mod page;
 mod participants;
 mod playbacks;
 mod presence;
+mod recordings;
 mod records;
 mod registrations;
 mod rooms;
@@ -22,6 +23,9 @@ mod tokens;
 mod trunks;
 mod users;
 mod webhooks;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
@@ -88,6 +92,8 @@ pub struct Settings {
     pub open_metrics: bool,
     /// Octets of a sound that is uploaded. Default 20 MiB.
     pub max_upload: usize,
+    /// The folder of recordings; each has one of its own in it.
+    pub recordings: PathBuf,
 }
 
 impl Default for Settings {
@@ -101,6 +107,7 @@ impl Default for Settings {
             idempotency_keys: 10_000,
             open_metrics: false,
             max_upload: 20 * 1024 * 1024,
+            recordings: PathBuf::from("recordings"),
         }
     }
 }
@@ -116,8 +123,13 @@ pub(crate) struct Shared {
     signer: Signer,
     streams: Streams,
     max_upload: MaxUpload,
+    recordings: Recordings,
     origins: Origins,
 }
+
+/// The folder of recordings.
+#[derive(Clone, Debug)]
+pub(crate) struct Recordings(Arc<Path>);
 
 /// Every route of the API and the operator page, ready to serve or to call in a test.
 pub fn router(api: Api) -> Router {
@@ -140,6 +152,7 @@ pub fn router(api: Api) -> Router {
         signer,
         streams,
         max_upload,
+        recordings: Recordings(settings.recordings.as_path().into()),
         origins: origins.clone(),
     };
     let answers = Answers::new(settings.idempotency_keys);
@@ -188,6 +201,7 @@ fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
         .merge(messages::routes())
         .merge(playbacks::routes())
         .merge(media::routes(settings.max_upload))
+        .merge(recordings::routes())
         .merge(records::routes())
         .merge(api_keys::routes())
         .merge(users::routes())

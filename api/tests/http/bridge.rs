@@ -12,7 +12,7 @@ use api::control::{self, Command, ControlError};
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
 use api::id::RoomId;
-use api::model::{Admitted, Page, Pcm, Readiness};
+use api::model::{Admitted, Page, Pcm, Readiness, Recording, RecordingState};
 use api::webhooks::{self, Errand};
 use api::{Api, Settings, samples};
 use axum::Router;
@@ -108,6 +108,8 @@ async fn store(mut work: Work, noted: Arc<Mutex<Vec<Record>>>) {
                 Read::Rooms(_, reply) => reply.send(Ok(page(samples::room_record()))),
                 Read::Room(_, reply) => reply.send(Ok(samples::room_record())),
                 Read::Audit(_, reply) => reply.send(Ok(page(samples::audit_entry()))),
+                Read::Recordings(_, reply) => reply.send(Ok(page(samples::recording()))),
+                Read::Recording(_, reply) => reply.send(Ok(samples::recording())),
                 Read::Deliveries(_, _, reply) => reply.send(Ok(page(samples::delivery()))),
                 Read::Delivery(_, reply) => reply.send(Ok(kept_delivery())),
                 Read::Unfinished(_, reply) => reply.send(Ok(Unfinished::default())),
@@ -189,8 +191,18 @@ fn answer(command: Command) {
         | Command::Playback { reply, .. }
         | Command::UpdatePlayback { reply, .. } => reply.send(Ok(samples::playback())),
         Command::ListPlaybacks { reply, .. } => reply.send(Ok(page(samples::playback()))),
+        Command::CreateRecording { reply, .. }
+        | Command::Recording { reply, .. }
+        | Command::UpdateRecording { reply, .. }
+        | Command::MarkRecording { reply, .. }
+        | Command::StopRecording { reply, .. } => {
+            let state = RecordingState::Recording;
+            reply.send(Ok(Recording { state, ..samples::recording() }));
+        }
+        Command::LiveRecordings { reply } => reply.send(Ok(Vec::new())),
         Command::StopMusic { reply, .. }
         | Command::StopPlayback { reply, .. }
+        | Command::DiscardRecording { reply, .. }
         | Command::DeleteMedia { reply, .. } => reply.send(Ok(())),
         Command::ListMedia { reply, .. } => reply.send(Ok(page(samples::media()))),
         Command::Media { reply, .. } | Command::PutMedia { reply, .. } => {

@@ -109,6 +109,14 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/playbacks/PLAYBACK", "", 200, "Playback {"),
     ("PATCH", "/v1/playbacks/PLAYBACK", r#"{"position_ms":5}"#, 200, "UpdatePlayback {"),
     ("DELETE", "/v1/playbacks/PLAYBACK", "", 204, "StopPlayback {"),
+    ("GET", "/v1/recordings?room=board", "", 200, "LiveRecordings"),
+    ("POST", "/v1/recordings", r#"{"room":"board"}"#, 202, "CreateRecording { of: Room("),
+    ("GET", "/v1/recordings/RECORDING", "", 200, "Recording {"),
+    ("PATCH", "/v1/recordings/RECORDING", r#"{"paused":true}"#, 200, "Recording {"),
+    ("POST", "/v1/recordings/RECORDING/marks", r#"{"label":"x"}"#, 200, "Recording {"),
+    ("POST", "/v1/recordings/RECORDING/stop", "", 202, "Recording {"),
+    ("DELETE", "/v1/recordings/RECORDING", "", 409, "Recording {"),
+    ("GET", "/v1/recordings/RECORDING/content", "", 409, "Recording {"),
     ("POST", "/v1/rooms/board/announcements", r#"{"media":["a"]}"#, 202, "Play { to: Room("),
     ("PUT", "/v1/rooms/board/music", "", 200, "PlayMusic { room: \"board\""),
     ("DELETE", "/v1/rooms/board/music", "", 204, "StopMusic { room: \"board\""),
@@ -188,6 +196,7 @@ fn with_ids(path: &str) -> String {
     let message = samples::message().id.to_string();
     let path = path.replace("MESSAGE", &message);
     let path = path.replace("PLAYBACK", &samples::playback().id.to_string());
+    let path = path.replace("RECORDING", &samples::recording().id.to_string());
     let path = path.replace("KEY", &samples::api_key().id.to_string());
     let path = path.replace("WEBHOOK", &samples::webhook().id.to_string());
     let path = path.replace("DELIVERY", &samples::delivery().id.to_string());
@@ -234,6 +243,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
                 .replace("anna", "{user}")
                 .replace("carrier", "{trunk}")
                 .replace("PLAYBACK", "{playback}")
+                .replace("RECORDING", "{recording}")
                 .replace("jingle", "{media}")
                 .replace("ROUTE", "{route}");
             let path = path.replace("REGISTRATION", "{registration}");
@@ -265,7 +275,7 @@ async fn every_example_of_a_body_is_accepted() {
             assert!(example.is_object(), "{method} {path} has no example");
             let path = path.replace("{room}", "board").replace("{leg}", "LEG");
             let path = path.replace("{key}", "KEY").replace("{playback}", "PLAYBACK");
-            let path = path.replace("{call}", "CALL");
+            let path = path.replace("{call}", "CALL").replace("{recording}", "RECORDING");
             let path = path.replace("{webhook}", "WEBHOOK");
             let method: Method = method.to_uppercase().parse().unwrap();
 
@@ -277,7 +287,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 30);
+    assert_eq!(tried, 33);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod page;
+mod recordings;
 mod serve;
 mod socket;
 mod stream;

@@ -130,6 +130,23 @@ impl Bridge {
             Command::StopPlayback { playback, reply } => {
                 reply.send(self.api_stop_playback(playback));
             }
+            Command::CreateRecording { of, options, reply } => {
+                reply.send(self.api_create_recording(&of, options));
+            }
+            Command::LiveRecordings { reply } => reply.send(Ok(self.api_live_recordings())),
+            Command::Recording { recording, reply } => reply.send(self.api_recording(recording)),
+            Command::UpdateRecording { recording, body, reply } => {
+                reply.send(self.api_update_recording(recording, body));
+            }
+            Command::MarkRecording { recording, body, reply } => {
+                reply.send(self.api_mark_recording(recording, body));
+            }
+            Command::StopRecording { recording, reply } => {
+                reply.send(self.api_stop_recording(recording));
+            }
+            Command::DiscardRecording { recording, reply } => {
+                reply.send(self.api_discard_recording(recording));
+            }
             Command::ListMedia { query, reply } => reply.send(self.api_list_media(&query)),
             Command::Media { media, reply } => reply.send(self.api_media(&media)),
             Command::MediaContent { media, reply } => reply.send(self.api_media_content(&media)),

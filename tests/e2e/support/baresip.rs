@@ -177,6 +177,17 @@ impl Tape {
         Self { rate, samples: pairs.map(sample).collect() }
     }
 
+    /// How long it is, milliseconds.
+    pub fn duration_ms(&self) -> usize {
+        self.samples.len() * 1_000 / self.rate as usize
+    }
+
+    /// What was heard from one millisecond to another.
+    pub fn part(&self, from_ms: usize, to_ms: usize) -> Self {
+        let at = |ms: usize| (ms * self.rate as usize / 1_000).min(self.samples.len());
+        Self { rate: self.rate, samples: self.samples[at(from_ms)..at(to_ms)].to_vec() }
+    }
+
     /// Level of a tone in the loudest half second of the recording, dB below a full-scale sine.
     pub fn level_db(&self, hz: u32) -> f64 {
         let level = |part: &[f64]| {

@@ -21,7 +21,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-pub use baresip::Baresip;
+pub use baresip::{Baresip, Tape};
 pub use bridge::{Bridge, Options, binary, free_port, fresh_folder};
 pub use certificates::Authority;
 pub use client::Response;

@@ -350,7 +350,6 @@ impl Phone {
     }
 
     /// Level of a tone in the last half second, dB relative to what [`tone`] makes.
-    #[expect(clippy::cast_precision_loss, reason = "half a second of samples")]
     pub(super) fn level_of(&self, hz: f32) -> f64 {
         let rate = self.encoding.format.sample_rate();
         level(&self.heard[self.heard.len() - rate as usize / 2..], rate, hz)
@@ -392,6 +391,7 @@ pub(super) fn linear(rate: u32) -> Encoding {
 }
 
 /// How loud a tone is, dB; 0 is as loud as the phones say theirs.
+#[expect(clippy::cast_precision_loss, reason = "seconds of samples")]
 pub(super) fn level(heard: &[i16], rate: u32, hz: f32) -> f64 {
     let (mut real, mut imaginary, mut weights) = (0.0, 0.0, 0.0);
     for (i, &sample) in heard.iter().enumerate() {
