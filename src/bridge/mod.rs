@@ -419,7 +419,7 @@ impl Bridge {
             history,
             library: Library::default(),
             playings: Playings::default(),
-            recordings: Recordings::new(),
+            recordings: Recordings::default(),
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
             keys: 0,
@@ -535,7 +535,7 @@ impl Bridge {
         self.legs.is_empty()
             && self.endings.is_empty()
             && self.media.is_empty()
-            && self.recordings.is_empty()
+            && self.recordings.are_over()
             && self.endpoint.counts().sessions == 0
     }
 

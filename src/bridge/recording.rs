@@ -45,8 +45,20 @@ impl Default for RecordingSettings {
     }
 }
 
-/// Recordings that are not over.
-pub(super) type Recordings = BTreeMap<RecordingId, Ongoing>;
+/// Recordings that are not over, and those that were until a moment ago.
+#[derive(Debug, Default)]
+pub(super) struct Recordings {
+    ongoing: BTreeMap<RecordingId, Ongoing>,
+    /// Until the store surely knows them as they are.
+    over: BTreeMap<RecordingId, Recording>,
+}
+
+impl Recordings {
+    /// True once the files of all of them are closed.
+    pub(super) fn are_over(&self) -> bool {
+        self.ongoing.is_empty()
+    }
+}
 
 /// A recording that goes on, or whose files are being closed.
 #[derive(Debug)]
@@ -110,7 +122,7 @@ impl Bridge {
     ) -> Answer<Recording> {
         let of = self.hearer(of)?;
         let most = self.settings.recordings.at_once;
-        let going_on = self.recordings.values().filter(|ongoing| ongoing.is_going_on());
+        let going_on = self.recordings.ongoing.values().filter(|ongoing| ongoing.is_going_on());
         if going_on.clone().count() >= most {
             let detail = format!("{most} recordings go on; stop some, or raise recordings.at_once");
             return Err(ControlError::Busy { detail, retry_after_s: 10 });
@@ -124,12 +136,18 @@ impl Bridge {
     }
 
     pub(super) fn api_live_recordings(&self) -> Vec<Recording> {
-        self.recordings.values().rev().map(|ongoing| ongoing.told(self.now)).collect()
+        let told = |view: &Recording| Recording { marks: Vec::new(), ..view.clone() };
+        let over = self.recordings.over.values().map(told);
+        let ongoing = self.recordings.ongoing.values().map(|ongoing| ongoing.told(self.now));
+        let mut all: Vec<Recording> = over.chain(ongoing).collect();
+        all.sort_by_key(|recording| std::cmp::Reverse(recording.id));
+        all
     }
 
     pub(super) fn api_recording(&self, id: RecordingId) -> Answer<Recording> {
-        let ongoing = self.recordings.get(&id).ok_or_else(|| no_such("recording", id))?;
-        Ok(ongoing.shown(self.now))
+        let ongoing = self.recordings.ongoing.get(&id).map(|ongoing| ongoing.shown(self.now));
+        let over = || self.recordings.over.get(&id).cloned();
+        ongoing.or_else(over).ok_or_else(|| no_such("recording", id))
     }
 
     pub(super) fn api_update_recording(
@@ -164,7 +182,8 @@ impl Bridge {
     }
 
     pub(super) fn api_discard_recording(&mut self, id: RecordingId) -> Answer<()> {
-        if self.recordings.contains_key(&id) {
+        self.recordings.over.remove(&id);
+        if self.recordings.ongoing.contains_key(&id) {
             return Err(conflict("recording_goes_on", "the recording goes on; stop it first"));
         }
         self.outputs.push_back(Output::Recorder(Order::Discard(id)));
@@ -172,7 +191,8 @@ impl Bridge {
     }
 
     fn going_on(&mut self, id: RecordingId) -> Answer<&mut Ongoing> {
-        let ongoing = self.recordings.get_mut(&id).ok_or_else(|| no_such("recording", id))?;
+        let ongoing =
+            self.recordings.ongoing.get_mut(&id).ok_or_else(|| no_such("recording", id))?;
         if ongoing.is_going_on() {
             return Ok(ongoing);
         }
@@ -213,7 +233,7 @@ impl Bridge {
         let (since, voices) = (self.now, BTreeMap::new());
         let body = description(&view);
         let ongoing = Ongoing { view, of, options, since, mix: None, voices };
-        self.recordings.insert(id, ongoing);
+        self.recordings.ongoing.insert(id, ongoing);
         self.outputs.push_back(Output::Recorder(Order::Begin { recording: id, since, body }));
         if let Some(mix) = self.mix_recorded(of).filter(|_| options.mix) {
             self.begin_mix(id, mix);
@@ -251,7 +271,7 @@ impl Bridge {
 
     fn begin_mix(&mut self, id: RecordingId, of: Audience) {
         let tape = TapeKey(self.next_key());
-        let Some(ongoing) = self.recordings.get_mut(&id) else { return };
+        let Some(ongoing) = self.recordings.ongoing.get_mut(&id) else { return };
         let is_wav = ongoing.options.format == RecordingFormat::Wav;
         let rate = is_wav.then(|| ongoing.options.rate_hz.unwrap_or(MIX_HZ));
         let shape = Shape { format: ongoing.options.format, rate };
@@ -270,7 +290,8 @@ impl Bridge {
     /// Writes what a leg says, if that is wanted, onto the track it has, or one of its own.
     fn begin_voice(&mut self, id: RecordingId, leg: LegId) {
         let key = TapeKey(self.next_key());
-        let Some(ongoing) = self.recordings.get_mut(&id).filter(|ongoing| ongoing.is_going_on())
+        let Some(ongoing) =
+            self.recordings.ongoing.get_mut(&id).filter(|ongoing| ongoing.is_going_on())
         else {
             return;
         };
@@ -316,7 +337,7 @@ impl Bridge {
         let media = self.legs.get(&leg).map(|leg| leg.media);
         for id in self.recordings_of(of) {
             self.mark_recording(id, (MarkKind::Left, Some(leg), None));
-            let Some(ongoing) = self.recordings.get_mut(&id) else { continue };
+            let Some(ongoing) = self.recordings.ongoing.get_mut(&id) else { continue };
             let Some((tape, is_here)) = ongoing.voices.get_mut(&leg) else { continue };
             let (tape, was_here) = (*tape, std::mem::replace(is_here, false));
             if let Some(media) = media.filter(|_| was_here) {
@@ -327,7 +348,7 @@ impl Bridge {
 
     /// Something happened to a leg that recordings remember: those of itself, and of where it sits.
     pub(super) fn mark_leg(&mut self, leg: LegId, kind: MarkKind, label: Option<&str>) {
-        if self.recordings.is_empty() {
+        if self.recordings.ongoing.is_empty() {
             return;
         }
         let place = self.legs.get(&leg).map(|leg| Hearer::from(leg.place));
@@ -340,21 +361,24 @@ impl Bridge {
 
     fn mark_recording(&mut self, id: RecordingId, mark: (MarkKind, Option<LegId>, Option<String>)) {
         let (now, most) = (self.now, self.settings.recordings.marks);
-        if let Some(ongoing) = self.recordings.get_mut(&id) {
+        if let Some(ongoing) = self.recordings.ongoing.get_mut(&id) {
             ongoing.mark(now, mark, most);
         }
     }
 
     fn recordings_of(&self, of: Hearer) -> Vec<RecordingId> {
-        let going_on =
-            self.recordings.iter().filter(|(_, ongoing)| ongoing.of == of && ongoing.is_going_on());
+        let going_on = self
+            .recordings
+            .ongoing
+            .iter()
+            .filter(|(_, ongoing)| ongoing.of == of && ongoing.is_going_on());
         going_on.map(|(&id, _)| id).collect()
     }
 
     fn pause_recording(&mut self, id: RecordingId) {
         self.stop_writing(id);
         self.mark_recording(id, (MarkKind::Paused, None, None));
-        if let Some(ongoing) = self.recordings.get_mut(&id) {
+        if let Some(ongoing) = self.recordings.ongoing.get_mut(&id) {
             ongoing.view.state = RecordingState::Paused;
         }
         self.recording_happened(EventType::RecordingPaused, id);
@@ -362,7 +386,7 @@ impl Bridge {
     }
 
     fn resume_recording(&mut self, id: RecordingId) {
-        let Some(ongoing) = self.recordings.get_mut(&id) else { return };
+        let Some(ongoing) = self.recordings.ongoing.get_mut(&id) else { return };
         ongoing.view.state = RecordingState::Recording;
         let (of, mix, since) = (ongoing.of, ongoing.mix, ongoing.since);
         let here = ongoing.voices.iter().filter(|(_, (_, is_here))| *is_here);
@@ -383,7 +407,7 @@ impl Bridge {
 
     /// Takes every voice off its track.
     fn stop_writing(&mut self, id: RecordingId) {
-        let Some(ongoing) = self.recordings.get(&id) else { return };
+        let Some(ongoing) = self.recordings.ongoing.get(&id) else { return };
         let mix = self.mix_recorded(ongoing.of).zip(ongoing.mix);
         let voices = ongoing.voices.iter().filter(|(_, (_, is_here))| *is_here);
         let voices = voices
@@ -395,12 +419,12 @@ impl Bridge {
 
     /// Ends it; once its files are closed it is over.
     pub(super) fn end_recording(&mut self, id: RecordingId, why: RecordingEnd) {
-        if !self.recordings.get(&id).is_some_and(Ongoing::is_going_on) {
+        if !self.recordings.ongoing.get(&id).is_some_and(Ongoing::is_going_on) {
             return;
         }
         self.stop_writing(id);
         let (now, wall) = (self.now, self.wall());
-        let Some(ongoing) = self.recordings.get_mut(&id) else { return };
+        let Some(ongoing) = self.recordings.ongoing.get_mut(&id) else { return };
         ongoing.view.duration_ms = in_ms(ongoing.length(now));
         ongoing.view.ended_at = Some(wall);
         ongoing.view.end_reason = Some(why);
@@ -418,7 +442,8 @@ impl Bridge {
 
     /// It is as long as it may be, or nobody has closed its files.
     pub(super) fn recording_due(&mut self, id: RecordingId) {
-        let Some(ongoing) = self.recordings.get(&id) else { return };
+        self.recordings.over.remove(&id);
+        let Some(ongoing) = self.recordings.ongoing.get(&id) else { return };
         if ongoing.is_going_on() {
             return self.end_recording(id, RecordingEnd::TooLong);
         }
@@ -444,7 +469,7 @@ impl Bridge {
                     }
                 };
                 self.end_recording(recording, why);
-                if let Some(ongoing) = self.recordings.get_mut(&recording) {
+                if let Some(ongoing) = self.recordings.ongoing.get_mut(&recording) {
                     ongoing.view.detail.get_or_insert(detail);
                 }
             }
@@ -454,7 +479,7 @@ impl Bridge {
     }
 
     fn finished(&mut self, id: RecordingId, tracks: &[Facts]) {
-        let Some(Ongoing { mut view, .. }) = self.recordings.remove(&id) else { return };
+        let Some(Ongoing { mut view, .. }) = self.recordings.ongoing.remove(&id) else { return };
         self.timers.retain(|(_, timer)| *timer != Timer::Recording(id));
         take_facts(&mut view, tracks);
         let fell_short = view.tracks.iter().any(|track| track.file.is_none());
@@ -498,13 +523,15 @@ impl Bridge {
             EventType::RecordingFailed
         };
         let told = Recording { marks: Vec::new(), ..view.clone() };
+        self.recordings.over.insert(view.id, view.clone());
+        self.set_timer(SETTLED_AFTER, Timer::Recording(view.id));
         self.outputs.push_back(Output::Record(Record::Recording(Box::new(view))));
         self.happened(kind, subject(&told), Data::of(&told));
     }
 
     /// Tells of a change, and has it remembered.
     fn recording_happened(&mut self, kind: EventType, id: RecordingId) {
-        let Some(ongoing) = self.recordings.get(&id) else { return };
+        let Some(ongoing) = self.recordings.ongoing.get(&id) else { return };
         let (subject, data) = (ongoing.subject(), Data::of(&ongoing.told(self.now)));
         let record = Record::Recording(Box::new(ongoing.shown(self.now)));
         self.outputs.push_back(Output::Record(record));
@@ -513,14 +540,15 @@ impl Bridge {
     }
 
     fn describe(&mut self, recording: RecordingId) {
-        let Some(ongoing) = self.recordings.get(&recording) else { return };
+        let Some(ongoing) = self.recordings.ongoing.get(&recording) else { return };
         let body = description(&ongoing.view);
         self.outputs.push_back(Output::Recorder(Order::Describe { recording, body }));
     }
 
     /// Tells everybody who is recorded, if that is wanted.
     fn give_notice(&mut self, id: RecordingId, prompt: &str) {
-        let Some(ongoing) = self.recordings.get(&id).filter(|ongoing| ongoing.options.notice)
+        let Some(ongoing) =
+            self.recordings.ongoing.get(&id).filter(|ongoing| ongoing.options.notice)
         else {
             return;
         };
@@ -539,6 +567,7 @@ impl Bridge {
         let has_begun = self.record_by_itself(id);
         let is_told = |id: &RecordingId| {
             self.recordings
+                .ongoing
                 .get(id)
                 .is_some_and(|ongoing| ongoing.options.notice && ongoing.is_written())
         };
@@ -576,7 +605,8 @@ impl Bridge {
             room.company.was_recorded = false;
         }
         for recording in self.recordings_of(Hearer::Room(id)) {
-            if self.recordings.get(&recording).is_some_and(|ongoing| ongoing.view.automatic) {
+            if self.recordings.ongoing.get(&recording).is_some_and(|ongoing| ongoing.view.automatic)
+            {
                 self.end_recording(recording, RecordingEnd::Ended);
             }
         }
@@ -617,6 +647,8 @@ fn in_ms(duration: Duration) -> u64 {
 const MIX: &str = "mix";
 /// Of a mix in WAV, Hz, unless it was said.
 const MIX_HZ: u32 = 16_000;
+/// How long a recording is remembered here once it is over.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// How long files are waited for.
 const FINISH_PATIENCE: Duration = Duration::from_mins(10);
 

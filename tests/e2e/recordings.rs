@@ -185,11 +185,9 @@ fn a_kill_leaves_what_was_said_and_the_next_start_tells_of_it() {
     scene.bridge.kill();
     let bridge = Bridge::start(options());
 
-    let told =
-        bridge.wait("recording.completed", |event| event["data"]["id"] == recording.as_str());
-    assert_eq!(told["data"]["end_reason"], "interrupted");
-    let shown = bridge.get(&format!("/v1/recordings/{recording}"));
-    assert_eq!(shown["state"], "completed");
+    let path = format!("/v1/recordings/{recording}");
+    let shown = bridge.get_until(&path, |shown| shown["state"] == "completed");
+    assert_eq!(shown["end_reason"], "interrupted");
     assert!(shown["duration_ms"].as_u64().unwrap() >= 3_500, "{shown}");
     for (track, hz) in [("mix", 440), (leg.as_str(), 880)] {
         assert!(listen(&bridge, &recording, track).part(300, 3_400).holds(hz), "{track}");

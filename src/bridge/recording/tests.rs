@@ -127,6 +127,8 @@ fn a_recording_has_a_mix_and_a_track_for_each_and_ends_once_its_files_are_closed
     assert_eq!((over.state, over.duration_ms), (RecordingState::Completed, 1_000));
     assert_eq!(over.end_reason, Some(RecordingEnd::Stopped));
     assert!(over.tracks.iter().all(|track| track.file.is_some()), "{over:?}");
+    assert_eq!(shown(&mut scene, recording.id).unwrap(), over, "who asks before the store knows");
+    scene.wait(Duration::from_secs(10));
     assert!(matches!(shown(&mut scene, recording.id), Err(ControlError::NotFound { .. })));
 }
 
@@ -248,7 +250,7 @@ fn a_room_is_recorded_by_itself_once_a_moderator_is_there_and_no_more_with_the_l
     let body = CreateRoom { name: Some("standup".to_owned()), settings, ..Default::default() };
     scene.ask(|reply| Ask::CreateRoom { body, reply }).unwrap();
     let talk = scene.joined("standup");
-    assert_eq!(scene.bridge().recordings.len(), 0);
+    assert_eq!(scene.bridge().recordings.ongoing.len(), 0);
 
     let (room, leg) = ("standup".to_owned(), leg(&mut scene));
     let body = UpdateParticipant { role: Some(api::model::Role::Moderator), ..Default::default() };
@@ -257,12 +259,12 @@ fn a_room_is_recorded_by_itself_once_a_moderator_is_there_and_no_more_with_the_l
 
     assert!(scene.names().contains(&"recording.started"), "{:?}", scene.names());
     assert!(scene.names().contains(&"playback.started"), "everybody is told of it");
-    let recording = *scene.bridge().recordings.keys().next().unwrap();
+    let recording = *scene.bridge().recordings.ongoing.keys().next().unwrap();
     assert!(shown(&mut scene, recording).unwrap().automatic);
     stop(&mut scene, recording).unwrap();
     close(&mut scene, recording, &["mix"]);
     scene.joined("standup");
-    assert_eq!(scene.bridge().recordings.len(), 0, "who stopped it does not want it again");
+    assert_eq!(scene.bridge().recordings.ongoing.len(), 0, "who stopped it does not want it again");
     let other = leg_of_second(&mut scene, leg);
     drop((talk, other));
 }
