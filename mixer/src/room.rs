@@ -8,6 +8,7 @@
 //! listener can take. A room of telephones never resamples. When that rate changes, one tick fades
 //! out and the next fades in.
 
+mod groups;
 mod outlets;
 mod parts;
 #[cfg(test)]
@@ -16,9 +17,11 @@ mod tests;
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
+pub use groups::{GROUPS, GroupId, Hearing};
+use groups::{Groups, Way, WayId, add_to_group};
 use outlets::{Entry, OutletId, Outlets};
+use parts::{GroupShare, Parts, Rival};
 pub use parts::{PartId, Share};
-use parts::{Parts, Rival};
 
 use crate::echo::Envelope;
 use crate::floor::{Activity, Floor};
@@ -112,6 +115,8 @@ pub struct Room {
     /// What a newcomer has to reach, dBov.
     bar: f32,
     mix: Mix,
+    /// Who does not hear all.
+    groups: Groups,
     /// What everybody hears beside each other.
     players: Players,
     /// The factor of every voice while something else is to be understood.
@@ -171,6 +176,9 @@ struct Seated {
     outlet: Option<OutletId>,
     /// Where its voice in this tick's mix is.
     voice: Option<Voice>,
+    group: GroupId,
+    way: WayId,
+    hears_main: bool,
     /// Ticks since it had one.
     ticks_without_voice: u8,
     /// Its place among the sources.
@@ -245,6 +253,7 @@ impl Room {
             names: Names::default(),
             news: Vec::new(),
             mix: Mix::new(8_000),
+            groups: Groups::default(),
             players: Players::default(),
             duck: 1.0,
             is_recorded: false,
@@ -308,8 +317,9 @@ impl Room {
             self.outlets.leave(outlet);
         }
         self.floor.leave(id);
+        self.groups.leave(seat.way);
         let mut slot = seat.slot;
-        if seat.role != Role::Listener {
+        if seat.role != Role::Listener && seat.group == GroupId::MAIN {
             self.mix.say_farewell(&mut slot.receiver, self.rate);
         }
         if self.seats.is_empty() {
@@ -401,6 +411,7 @@ impl Room {
         self.add_parts();
         self.names.keep(&self.sources);
         self.mix.finish();
+        self.groups.finish((&self.mix.sum, self.mix.count + self.mix.others));
         self.follow_loss();
         self.feed();
         self.send(now, sink);
@@ -426,6 +437,8 @@ impl Room {
         share.held = self.floor.held_here();
         share.voices = self.mix.count;
         share.sum[..self.mix.frame].copy_from_slice(&self.mix.sum[..self.mix.frame]);
+        share.groups.clear();
+        share.groups.extend(self.groups.told().map(GroupShare::of));
     }
 
     /// Takes what the part `from` tells of its tick, while this one, `own`, is between the halves of the tick of `now`.
@@ -480,7 +493,9 @@ impl Room {
                 self.candidates.push(Candidate { rival, weight, part, seat: Some(at) });
             }
             seat.step_down();
-            self.floor.consider(seat.id, seat.activity);
+            let has_floor = seat.group == GroupId::MAIN;
+            let activity = if has_floor { seat.activity } else { Activity::default() };
+            self.floor.consider(seat.id, activity);
         }
         if let Some(parts) = &self.parts {
             let elsewhere = |(part, rival): (_, Rival)| Candidate {
@@ -498,7 +513,10 @@ impl Room {
     fn choose(&mut self, now: Instant) {
         self.give_floor(now);
         let places = self.options.contributors;
-        if self.candidates.len() > places {
+        let is_one_group = self.groups.are_none();
+        if !is_one_group {
+            self.choose_by_group(places);
+        } else if self.candidates.len() > places {
             self.candidates.select_nth_unstable_by(places, Candidate::order);
             self.candidates.truncate(places);
         }
@@ -509,10 +527,23 @@ impl Room {
                 seat.step_up(self.duck);
             }
         }
-        if self.candidates.len() == places {
+        if self.candidates.len() == places && is_one_group {
             let loudness = self.candidates.iter().map(|candidate| candidate.rival.loudness);
             self.bar = loudness.fold(0.0, f32::min) + ADVANTAGE - DECAY;
         }
+    }
+
+    /// Each group has as many places.
+    fn choose_by_group(&mut self, places: usize) {
+        self.candidates.sort_unstable_by(|one, other| {
+            one.rival.group.cmp(&other.rival.group).then(one.order(other))
+        });
+        let mut taken = [0; GROUPS];
+        self.candidates.retain(|candidate| {
+            let taken = &mut taken[candidate.rival.group.index()];
+            *taken += 1;
+            *taken <= places
+        });
     }
 
     fn is_crowded(&self) -> bool {
@@ -563,30 +594,41 @@ impl Room {
     /// Sums the voices of this tick, notes whose they are, and sees to it that everyone who is sent to has an outlet.
     fn speak(&mut self) {
         self.mix.begin();
+        self.groups.begin(self.mix.frame);
         self.sources.clear();
         // Between the halves of a tick that other parts have to hear of, a slot may change.
         let is_plain = self.fade == Fade::None && self.parts.is_none();
         for seat in &mut self.seats {
             seat.voice = None;
+            if let Some(company) = seat.slot.take_company() {
+                let was_main = seat.group == GroupId::MAIN;
+                if was_main && company.0 != GroupId::MAIN && seat.role != Role::Listener {
+                    self.mix.say_farewell(&mut seat.slot.receiver, self.rate);
+                }
+                seat.regroup(company, &mut self.groups);
+            }
             if seat.role == Role::Listener {
                 seat.name(&mut self.sources, &mut self.names);
                 seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
                 continue;
             }
             if is_plain && let Some(voice) = seat.slot.receiver.plain(self.mix.frame) {
-                self.mix.add(voice);
+                add_to_group(&mut self.mix, &mut self.groups, seat.group, voice);
                 seat.voice = Some(Voice::Plain);
             } else {
-                seat.voice = self.mix.make(&mut seat.slot.receiver, (self.rate, self.fade));
+                let shape = (self.rate, self.fade);
+                let company = (&mut self.groups, seat.group);
+                seat.voice = self.mix.make(&mut seat.slot.receiver, shape, company);
             }
             seat.name(&mut self.sources, &mut self.names);
             seat.assign(&mut self.outlets, (self.rate, self.ticks), &self.mix.limiter);
         }
         if !self.players.is_empty() {
-            let (mix, fade) = (&mut self.mix, self.fade);
+            let (mix, groups, fade) = (&mut self.mix, &mut self.groups, self.fade);
             self.players.speak(self.rate, |heard| {
                 fade.apply(heard);
                 mix.add(heard);
+                groups.add_played(heard);
             });
         }
     }
@@ -594,7 +636,11 @@ impl Room {
     /// Adds what is said in the other parts of the room.
     fn add_parts(&mut self) {
         if let Some(parts) = &mut self.parts
-            && !parts.add_to(&mut self.mix, (&mut self.sources, &mut self.names), self.rate)
+            && !parts.add_to(
+                (&mut self.mix, &mut self.groups),
+                (&mut self.sources, &mut self.names),
+                self.rate,
+            )
         {
             self.parts = None;
         }
@@ -612,9 +658,9 @@ impl Room {
 
     /// Encodes the common mix once for each group.
     fn feed(&mut self) {
-        let common = self.mix.common();
+        let main = self.mix.common();
         for entry in self.outlets.used().filter(|entry| entry.shared) {
-            entry.outlet.feed(common);
+            entry.outlet.feed(self.groups.way(entry.way).map_or(main, Way::common));
         }
     }
 
@@ -632,7 +678,12 @@ impl Room {
             if let Some(id) = seat.outlet {
                 let entry = self.outlets.get_mut(id);
                 let shape = (self.rate, self.fade);
-                sent = if entry.shared { common } else { seat.feed(entry, &mut self.mix, shape) };
+                sent = if entry.shared {
+                    let way = self.groups.way(entry.way).filter(|_| seat.slot.echo.is_awake());
+                    way.map_or(common, |way| way.common().map_or(0.0, root))
+                } else {
+                    seat.feed(entry, (&mut self.mix, &self.groups), shape)
+                };
                 seat.send(now, &entry.outlet, &self.sources, sink);
             }
             if seat.slot.echo.is_awake() {
@@ -655,6 +706,9 @@ impl Seated {
             role: Role::Listener,
             outlet: None,
             voice: None,
+            group: GroupId::MAIN,
+            way: 0,
+            hears_main: true,
             ticks_without_voice: LONGEST_PACKET,
             source: None,
             audible: true, // Who comes in the middle of a word is faded in.
@@ -692,7 +746,7 @@ impl Seated {
         let advantage = if holds { ADVANTAGE } else { 0.0 };
         let wants = self.pause == 0 || (holds && self.pause < HOLD);
         let loudness = receiver.loudness();
-        wants.then_some(Rival { weight: loudness + advantage, loudness })
+        wants.then_some(Rival { weight: loudness + advantage, loudness, group: self.group })
     }
 
     /// Sees to it that it has an outlet if it is sent to: the group's, or one of its own. `limiter` is that of the common
@@ -706,7 +760,10 @@ impl Seated {
             self.outlet = None;
         }
         let Some(wanted) = wanted else { return };
-        let Some(id) = self.outlet.or_else(|| outlets.join(wanted, rate, ticks)) else { return };
+        let Some(id) = self.outlet.or_else(|| outlets.join(wanted, self.way, (rate, ticks))) else {
+            return;
+        };
+        let id = outlets.follow(id, self.way, limiter);
         let own_mix = self.role != Role::Listener
             || !self.slot.gain_out.is_unity()
             || self.slot.has_players();
@@ -722,10 +779,24 @@ impl Seated {
     }
 
     /// Encodes its private mix; gives the √amplitude of that, if somebody wants to know.
-    fn feed(&mut self, entry: &mut Entry, mix: &mut Mix, (rate, fade): (u32, Fade)) -> f32 {
+    fn feed(
+        &mut self,
+        entry: &mut Entry,
+        (mix, groups): (&mut Mix, &Groups),
+        (rate, fade): (u32, Fade),
+    ) -> f32 {
         let Slot { receiver, gain_out: gain, players, echo, .. } = &mut *self.slot;
-        let mut is_heard =
-            !gain.is_zero() && mix.make_own(self.voice, receiver, &mut entry.limiter);
+        let mut is_heard = !gain.is_zero()
+            && match groups.way(self.way) {
+                Some(way) => {
+                    let own = (self.voice, &*receiver, self.group);
+                    mix.make_own_way(own, way, &mut entry.limiter)
+                }
+                None => {
+                    let voice = self.voice.filter(|_| self.group == GroupId::MAIN);
+                    mix.make_own(voice, receiver, &mut entry.limiter)
+                }
+            };
         if is_heard {
             gain.apply(&mut mix.own);
         } else {
@@ -747,7 +818,7 @@ impl Seated {
 
     fn send(&mut self, now: Instant, outlet: &Outlet, sources: &Sources, sink: &mut impl Sink) {
         let is_deaf = self.slot.gain_out.is_zero();
-        let heard = (!is_deaf).then(|| sources.without(self.source));
+        let heard = (!is_deaf && self.hears_main).then(|| sources.without(self.source));
         for payload in outlet.packets() {
             let to = self.id;
             let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
@@ -768,6 +839,7 @@ impl Seated {
             None => self.ticks_without_voice += 1,
         }
         if self.ticks_without_voice < LONGEST_PACKET
+            && self.group == GroupId::MAIN
             && let Some((ssrc, level)) = self.slot.source()
         {
             let level = if self.voice.is_some() { level } else { AudioLevel::SILENCE };
@@ -778,7 +850,7 @@ impl Seated {
 
     /// Of those who are named in the room, whom it is told of.
     fn contributors<'a>(&self, names: &'a Names) -> Contributors<'a> {
-        let is_told = self.slot.sender.names() && !self.slot.gain_out.is_zero();
+        let is_told = self.slot.sender.names() && !self.slot.gain_out.is_zero() && self.hears_main;
         if is_told {
             names.to(self.slot.source().map(|(ssrc, _)| ssrc))
         } else {
@@ -789,6 +861,18 @@ impl Seated {
     /// Nobody has talked here for a while.
     fn is_quiet(&self) -> bool {
         self.slot.receiver.ticks_without_talk() > NOISE_AFTER
+    }
+
+    /// Speaks to others, or hears others, from now on; comes in by a ramp.
+    fn regroup(&mut self, (group, hearing): (GroupId, Hearing), groups: &mut Groups) {
+        groups.leave(self.way);
+        self.way = groups.join(&hearing);
+        self.hears_main = hearing.hears(GroupId::MAIN);
+        if self.group != group {
+            self.group = group;
+            self.slot.receiver.gain.jump(0.0);
+            self.slot.receiver.gain.aim(self.slot.factor_in());
+        }
     }
 
     /// Leaves the mix, unless [`Self::step_up`] follows.
@@ -867,7 +951,12 @@ impl Mix {
     }
 
     /// Makes the voice of a receiver and adds it; `None` if that is silent.
-    fn make(&mut self, receiver: &mut Receiver, (rate, fade): (u32, Fade)) -> Option<Voice> {
+    fn make(
+        &mut self,
+        receiver: &mut Receiver,
+        (rate, fade): (u32, Fade),
+        (groups, group): (&mut Groups, GroupId),
+    ) -> Option<Voice> {
         let from = self.made * self.frame;
         if self.voices.len() < from + self.frame {
             self.voices.resize(from + self.frame, 0);
@@ -878,8 +967,13 @@ impl Mix {
             return None;
         }
         fade.apply(voice);
-        add_to(&mut self.sum, voice);
-        (self.made, self.count) = (self.made + 1, self.count + 1);
+        if group == GroupId::MAIN {
+            add_to(&mut self.sum, voice);
+            self.count += 1;
+        } else {
+            groups.add(group, voice);
+        }
+        self.made += 1;
         Some(Voice::Made(self.made - 1))
     }
 
@@ -931,6 +1025,21 @@ impl Mix {
             None => self.own.copy_from_slice(&self.common),
         }
         true
+    }
+
+    /// The same for who hears otherwise than most.
+    fn make_own_way(
+        &mut self,
+        (voice, receiver, group): (Option<Voice>, &Receiver, GroupId),
+        way: &Way,
+        limiter: &mut Limiter,
+    ) -> bool {
+        let voice = match voice {
+            Some(Voice::Made(at)) => Some(&self.voices[at * self.frame..][..self.frame]),
+            Some(Voice::Plain) => receiver.plain(self.frame),
+            None => None,
+        };
+        way.make_own(voice, group, &mut self.own, limiter)
     }
 
     /// Adds what only one hears to [`Self::own`], if there is something in that.

@@ -24,6 +24,7 @@ use crate::gain::Gain;
 use crate::jitter::JitterOptions;
 use crate::play::{Play, PlayId, Players, Steer};
 use crate::quality::AlarmOptions;
+use crate::room::{GroupId, Hearing};
 use crate::rtcp::{Contributors, Named, Session};
 use crate::rtp::{AudioLevel, Naming, RtpTimestamp, Sequence, Ssrc};
 
@@ -116,6 +117,10 @@ pub struct Seat {
     pub noise_suppression: bool,
     /// What it says is held back while it is only the echo of what it hears.
     pub echo_suppression: bool,
+    /// To whom it speaks.
+    pub group: GroupId,
+    /// Whom it hears.
+    pub hearing: Hearing,
 }
 
 impl Default for Seat {
@@ -129,6 +134,8 @@ impl Default for Seat {
             agc: false,
             noise_suppression: false,
             echo_suppression: false,
+            group: GroupId::MAIN,
+            hearing: Hearing::MAIN,
         }
     }
 }
@@ -224,6 +231,8 @@ pub struct Slot {
     watch: Watch,
     seat: Seat,
     is_recorded: bool,
+    /// Its group or whom it hears is not what its room knows.
+    is_regrouped: bool,
     /// Of what the leg says, unless muted.
     factor_in: f32,
     events: VecDeque<Event>,
@@ -259,6 +268,7 @@ impl Slot {
             watch: Watch::new(options.alarm, options.max_delay),
             seat: Seat::default(),
             is_recorded: false,
+            is_regrouped: false,
             factor_in: 1.0,
             events: VecDeque::with_capacity(8),
         }
@@ -274,6 +284,8 @@ impl Slot {
 
     /// Changes how the leg takes part; everything moves by a ramp of one tick. Allocates what `seat` turns on.
     pub fn set_seat(&mut self, seat: Seat) {
+        let company = |seat: &Seat| (seat.group, seat.hearing);
+        self.is_regrouped |= company(&seat) != company(&self.seat);
         self.seat = seat;
         self.receiver.set_polish(seat.agc, seat.noise_suppression);
         self.echo.set_suppression(seat.echo_suppression);
@@ -480,9 +492,15 @@ impl Slot {
 
     /// What it is sent from now on has nothing to do with what it was sent.
     pub(crate) fn leave_room(&mut self) {
+        self.is_regrouped = true;
         if self.echo.restart() {
             self.note(Event::Echo(None));
         }
+    }
+
+    /// To whom it speaks, and whom it hears, if that is not what its room knows.
+    pub(crate) fn take_company(&mut self) -> Option<(GroupId, Hearing)> {
+        std::mem::take(&mut self.is_regrouped).then_some((self.seat.group, self.seat.hearing))
     }
 
     /// Takes the √amplitude of what it was sent in this tick, if [`Echo::is_awake`]; `common` is what everybody was sent before.

@@ -1,5 +1,6 @@
 //! The encoders of a room: one for each encoding that silent listeners share, one for each who talks.
 
+use super::groups::WayId;
 use crate::codec::Encoding;
 use crate::limiter::Limiter;
 use crate::outlet::Outlet;
@@ -21,6 +22,8 @@ pub(super) struct Entry {
     /// The worst loss a member reported, percent.
     pub(super) loss: u8,
     pub(super) shared: bool,
+    /// How its members hear.
+    pub(super) way: WayId,
 }
 
 impl Outlets {
@@ -63,20 +66,35 @@ impl Outlets {
     }
 
     /// Joins the group of an encoding, or begins it; `None` if there is no such encoder.
-    pub(super) fn join(&mut self, encoding: &Encoding, rate: u32, ticks: u64) -> Option<OutletId> {
-        if let Some(id) = self.find_shared(encoding) {
+    pub(super) fn join(
+        &mut self,
+        encoding: &Encoding,
+        way: WayId,
+        (rate, ticks): (u32, u64),
+    ) -> Option<OutletId> {
+        if let Some(id) = self.find_shared(encoding, way) {
             self.0[id].members += 1;
             return Some(id);
         }
         let outlet = Outlet::new(*encoding, rate, ticks).ok()?;
         let entry =
-            Entry { outlet, limiter: Limiter::default(), members: 1, loss: 0, shared: true };
+            Entry { outlet, limiter: Limiter::default(), members: 1, loss: 0, shared: true, way };
         Some(self.place(entry))
     }
 
     /// Leaves; an outlet without members makes nothing.
     pub(super) fn leave(&mut self, id: OutletId) {
         self.0[id].members -= 1;
+    }
+
+    /// Sees to it that a member is sent what it hears now: it leaves those who hear as it did, and their stream goes on for it.
+    pub(super) fn follow(&mut self, id: OutletId, way: WayId, limiter: &Limiter) -> OutletId {
+        if self.0[id].way == way {
+            return id;
+        }
+        let id = if self.0[id].shared { self.split(id, limiter) } else { id };
+        self.0[id].way = way;
+        id
     }
 
     /// Takes a member out of its group together with a copy of the group's stream.
@@ -88,23 +106,24 @@ impl Outlets {
             return id;
         }
         entry.members -= 1;
-        let encoding = *entry.outlet.encoding();
+        let (encoding, way) = (*entry.outlet.encoding(), entry.way);
         if let Some(spare) = self.spare(&encoding)
             && let Ok([spare_entry, entry]) = self.0.get_disjoint_mut([spare, id])
         {
             spare_entry.outlet.clone_from(&entry.outlet);
             spare_entry.limiter = limiter.clone();
-            (spare_entry.members, spare_entry.shared) = (1, false);
+            (spare_entry.members, spare_entry.shared, spare_entry.way) = (1, false, way);
             return spare;
         }
         let outlet = self.0[id].outlet.clone();
-        self.place(Entry { outlet, limiter: limiter.clone(), members: 1, loss: 0, shared: false })
+        let limiter = limiter.clone();
+        self.place(Entry { outlet, limiter, members: 1, loss: 0, shared: false, way })
     }
 
     /// Puts a member that hears the common mix again back into its group, or makes it one.
     pub(super) fn rejoin(&mut self, id: OutletId) -> OutletId {
-        let encoding = *self.0[id].outlet.encoding();
-        let Some(group) = self.find_shared(&encoding) else {
+        let (encoding, way) = (*self.0[id].outlet.encoding(), self.0[id].way);
+        let Some(group) = self.find_shared(&encoding, way) else {
             self.0[id].shared = true;
             return id;
         };
@@ -113,9 +132,12 @@ impl Outlets {
         group
     }
 
-    fn find_shared(&self, encoding: &Encoding) -> Option<OutletId> {
+    fn find_shared(&self, encoding: &Encoding, way: WayId) -> Option<OutletId> {
         self.0.iter().position(|entry| {
-            entry.members > 0 && entry.shared && entry.outlet.encoding() == encoding
+            entry.members > 0
+                && entry.shared
+                && entry.way == way
+                && entry.outlet.encoding() == encoding
         })
     }
 

@@ -15,7 +15,8 @@
 
 use std::time::Instant;
 
-use super::{MAX_FRAME, Mix};
+use super::groups::Groups;
+use super::{GroupId, MAX_FRAME, Mix};
 use crate::floor::Held;
 use crate::rtcp::{Named, Names};
 use crate::rtp::Sources;
@@ -44,6 +45,24 @@ pub struct Share {
     /// How many voices `sum` is made of.
     pub(super) voices: usize,
     pub(super) sum: [i32; MAX_FRAME],
+    /// The same for the groups beside the main one in which somebody speaks; most rooms have none.
+    pub(super) groups: Vec<GroupShare>,
+}
+
+/// What is said in a group of a part.
+#[derive(Clone, Debug)]
+pub(super) struct GroupShare {
+    group: GroupId,
+    voices: usize,
+    sum: [i32; MAX_FRAME],
+}
+
+impl GroupShare {
+    pub(super) fn of((group, samples, voices): (GroupId, &[i32], usize)) -> Self {
+        let mut sum = [0; MAX_FRAME];
+        sum[..samples.len()].copy_from_slice(samples);
+        Self { group, voices, sum }
+    }
 }
 
 /// Somebody who is heard.
@@ -53,6 +72,8 @@ pub(super) struct Rival {
     pub(super) weight: f32,
     /// dBov.
     pub(super) loudness: f32,
+    /// Whom it has to be louder than.
+    pub(super) group: GroupId,
 }
 
 /// Those who are heard at a part; beyond [`Self::MOST`] nobody counts them.
@@ -65,7 +86,10 @@ pub(super) struct Rivals {
 impl Rivals {
     const MOST: usize = 64;
 
-    const NONE: Self = Self { all: [Rival { weight: 0.0, loudness: 0.0 }; Self::MOST], count: 0 };
+    const NONE: Self = Self {
+        all: [Rival { weight: 0.0, loudness: 0.0, group: GroupId::MAIN }; Self::MOST],
+        count: 0,
+    };
 
     pub(super) fn clear(&mut self) {
         self.count = 0;
@@ -99,6 +123,7 @@ impl Share {
             held: None,
             voices: 0,
             sum: [0; MAX_FRAME],
+            groups: Vec::new(),
         }
     }
 }
@@ -193,7 +218,7 @@ impl Parts {
     /// Adds what the others say in this tick; who is missed ends by a ramp. False once there are no others.
     pub(super) fn add_to(
         &mut self,
-        mix: &mut Mix,
+        (mix, groups): (&mut Mix, &mut Groups),
         (sources, names): (&mut Sources, &mut Names),
         rate: u32,
     ) -> bool {
@@ -210,6 +235,9 @@ impl Parts {
                 sources.append(&other.told.sources);
                 other.told.named.iter().for_each(|named| names.note(named));
                 mix.add_sum(sum, other.told.voices);
+                for share in &other.told.groups {
+                    groups.add_told(share.group, &share.sum[..mix.frame], share.voices);
+                }
             } else if before == Before::Heard && other.told.rate == rate {
                 lead_out(sum);
                 mix.add_sum(sum, 1);

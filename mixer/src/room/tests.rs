@@ -1,6 +1,7 @@
 //! What is heard in a room, asserted at the far side of real codecs.
 
 mod comfort;
+mod groups;
 mod hall;
 mod levels;
 mod parts;

@@ -388,3 +388,25 @@ fn a_part_that_ends_in_the_middle_of_a_word_fades_out() {
     assert!(parts.halls[0].room.parts.is_none(), "it is whole again");
     assert!(phone.level_of(400.0).abs() < 0.1);
 }
+
+#[test]
+fn a_group_reaches_over_parts_and_stays_among_its_own() {
+    let mut parts = Parts::new(2, 4);
+    let aside = GroupId::new(1).unwrap();
+    let hearing = Hearing::NOTHING.with(aside, 0.0);
+    for (at, hz) in [(0, 440.0), (1, 900.0), (0, 1_500.0), (1, 2_100.0)] {
+        parts.halls[at].admit(fine(Codec::Pcmu), Voice::Tone(hz));
+    }
+    for hall in &mut parts.halls {
+        hall.slot_mut(1).set_seat(Seat { group: aside, hearing, ..Seat::default() });
+    }
+
+    parts.run(100);
+
+    let heard = |at: usize, phone: usize, hz: f32| parts.halls[at].phones[phone].level_of(hz);
+    assert!(heard(0, 0, 900.0).abs() < 0.5 && heard(1, 0, 440.0).abs() < 0.5);
+    assert!(heard(0, 1, 2_100.0).abs() < 0.5 && heard(1, 1, 1_500.0).abs() < 0.5);
+    for (at, phone, hz) in [(0, 0, 1_500.0), (0, 0, 2_100.0), (1, 1, 440.0), (0, 1, 900.0)] {
+        assert!(heard(at, phone, hz) < -45.0, "{at} {phone} {hz}");
+    }
+}
