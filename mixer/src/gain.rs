@@ -39,6 +39,11 @@ impl Gain {
         *self = Self::at(target);
     }
 
+    /// Comes from silence to its target.
+    pub(crate) fn restart(&mut self) {
+        self.now = 0.0;
+    }
+
     /// Is at its target: nothing was to be heard on the way.
     pub(crate) fn settle(&mut self) {
         self.now = self.target;

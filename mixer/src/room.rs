@@ -17,11 +17,11 @@ mod tests;
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
+use groups::{Farewell, Groups, Way, WayId, add_to_group, say_farewell};
 pub use groups::{GROUPS, GroupId, Hearing};
-use groups::{Groups, Way, WayId, add_to_group};
 use outlets::{Entry, OutletId, Outlets};
+pub use parts::{GroupMemory, PartId, Share};
 use parts::{GroupShare, Parts, Rival};
-pub use parts::{PartId, Share};
 
 use crate::echo::Envelope;
 use crate::floor::{Activity, Floor};
@@ -178,7 +178,8 @@ struct Seated {
     voice: Option<Voice>,
     group: GroupId,
     way: WayId,
-    hears_main: bool,
+    /// In the last tick it faded out for those whom it leaves.
+    fades: bool,
     /// Ticks since it had one.
     ticks_without_voice: u8,
     /// Its place among the sources.
@@ -228,7 +229,7 @@ struct Mix {
     /// Samples of a tick.
     frame: usize,
     /// Last words of who has left since the last tick, as a voice of the next.
-    farewell: Option<Box<[i16; MAX_FRAME]>>,
+    farewell: Farewell,
 }
 
 impl Room {
@@ -319,11 +320,12 @@ impl Room {
         self.floor.leave(id);
         self.groups.leave(seat.way);
         let mut slot = seat.slot;
-        if seat.role != Role::Listener && seat.group == GroupId::MAIN {
-            self.mix.say_farewell(&mut slot.receiver, self.rate);
+        if seat.role != Role::Listener {
+            let farewell = self.groups.farewell_in(seat.group, &mut self.mix.farewell);
+            say_farewell(farewell, &mut slot.receiver, self.rate);
         }
         if self.seats.is_empty() {
-            self.mix.forget_farewell();
+            self.forget_farewells();
         }
         slot.leave_room();
         slot.receiver.gain.jump(0.0);
@@ -457,6 +459,11 @@ impl Room {
         }
     }
 
+    fn forget_farewells(&mut self) {
+        self.mix.farewell = None;
+        self.groups.forget_farewells();
+    }
+
     fn position(&self, id: SlotId) -> Option<usize> {
         self.seats.binary_search_by_key(&id, |seat| seat.id).ok()
     }
@@ -471,7 +478,7 @@ impl Room {
         } else if self.next_rate != self.rate {
             self.rate = self.next_rate;
             self.mix.set_rate(self.rate);
-            self.mix.forget_farewell();
+            self.forget_farewells();
             self.outlets.set_rate(self.rate);
             self.fade = Fade::In;
         }
@@ -600,12 +607,8 @@ impl Room {
         let is_plain = self.fade == Fade::None && self.parts.is_none();
         for seat in &mut self.seats {
             seat.voice = None;
-            if let Some(company) = seat.slot.take_company() {
-                let was_main = seat.group == GroupId::MAIN;
-                if was_main && company.0 != GroupId::MAIN && seat.role != Role::Listener {
-                    self.mix.say_farewell(&mut seat.slot.receiver, self.rate);
-                }
-                seat.regroup(company, &mut self.groups);
+            if seat.slot.is_regrouped() {
+                seat.regroup(&mut self.groups);
             }
             if seat.role == Role::Listener {
                 seat.name(&mut self.sources, &mut self.names);
@@ -708,7 +711,7 @@ impl Seated {
             voice: None,
             group: GroupId::MAIN,
             way: 0,
-            hears_main: true,
+            fades: false,
             ticks_without_voice: LONGEST_PACKET,
             source: None,
             audible: true, // Who comes in the middle of a word is faded in.
@@ -787,15 +790,12 @@ impl Seated {
     ) -> f32 {
         let Slot { receiver, gain_out: gain, players, echo, .. } = &mut *self.slot;
         let mut is_heard = !gain.is_zero()
-            && match groups.way(self.way) {
-                Some(way) => {
-                    let own = (self.voice, &*receiver, self.group);
-                    mix.make_own_way(own, way, &mut entry.limiter)
-                }
-                None => {
-                    let voice = self.voice.filter(|_| self.group == GroupId::MAIN);
-                    mix.make_own(voice, receiver, &mut entry.limiter)
-                }
+            && if let Some(way) = groups.way(self.way) {
+                let own = (self.voice, &*receiver, self.group);
+                mix.make_own_way(own, way, &mut entry.limiter)
+            } else {
+                let voice = self.voice.filter(|_| self.group == GroupId::MAIN);
+                mix.make_own(voice, receiver, &mut entry.limiter)
             };
         if is_heard {
             gain.apply(&mut mix.own);
@@ -818,7 +818,8 @@ impl Seated {
 
     fn send(&mut self, now: Instant, outlet: &Outlet, sources: &Sources, sink: &mut impl Sink) {
         let is_deaf = self.slot.gain_out.is_zero();
-        let heard = (!is_deaf && self.hears_main).then(|| sources.without(self.source));
+        let heard =
+            (!is_deaf && self.slot.hears(GroupId::MAIN)).then(|| sources.without(self.source));
         for payload in outlet.packets() {
             let to = self.id;
             let send = |header: &[u8], payload: &[u8]| sink.send(to, header, payload);
@@ -850,7 +851,9 @@ impl Seated {
 
     /// Of those who are named in the room, whom it is told of.
     fn contributors<'a>(&self, names: &'a Names) -> Contributors<'a> {
-        let is_told = self.slot.sender.names() && !self.slot.gain_out.is_zero() && self.hears_main;
+        let is_told = self.slot.sender.names()
+            && !self.slot.gain_out.is_zero()
+            && self.slot.hears(GroupId::MAIN);
         if is_told {
             names.to(self.slot.source().map(|(ssrc, _)| ssrc))
         } else {
@@ -863,15 +866,22 @@ impl Seated {
         self.slot.receiver.ticks_without_talk() > NOISE_AFTER
     }
 
-    /// Speaks to others, or hears others, from now on; comes in by a ramp.
-    fn regroup(&mut self, (group, hearing): (GroupId, Hearing), groups: &mut Groups) {
+    /// Speaks to others, or hears others. Who is heard fades out for those whom they leave in this tick, and comes in by a
+    /// ramp to the others in the next.
+    fn regroup(&mut self, groups: &mut Groups) {
+        let (group, hearing) = self.slot.company();
+        let moves = self.group != group;
+        if moves && self.role != Role::Listener && !self.fades {
+            self.fades = true;
+            self.slot.receiver.gain.aim(0.0);
+            return;
+        }
+        self.slot.note_regrouped();
         groups.leave(self.way);
         self.way = groups.join(&hearing);
-        self.hears_main = hearing.hears(GroupId::MAIN);
-        if self.group != group {
-            self.group = group;
-            self.slot.receiver.gain.jump(0.0);
-            self.slot.receiver.gain.aim(self.slot.factor_in());
+        self.group = group;
+        if std::mem::take(&mut self.fades) {
+            self.slot.receiver.gain.restart();
         }
     }
 
@@ -925,21 +935,6 @@ impl Mix {
         self.sum.resize(self.frame, 0);
         self.common.resize(self.frame, 0);
         self.own.resize(self.frame, 0);
-    }
-
-    /// Lets who leaves in the middle of a word fade out.
-    fn say_farewell(&mut self, receiver: &mut Receiver, rate: u32) {
-        let mut words = [0; MAX_FRAME];
-        if receiver.say_farewell(rate, &mut words[..self.frame]) {
-            let farewell = self.farewell.get_or_insert_with(|| Box::new([0; MAX_FRAME]));
-            for (sum, word) in farewell.iter_mut().zip(words) {
-                *sum = sum.saturating_add(word);
-            }
-        }
-    }
-
-    fn forget_farewell(&mut self) {
-        self.farewell = None;
     }
 
     fn begin(&mut self) {

@@ -498,9 +498,24 @@ impl Slot {
         }
     }
 
-    /// To whom it speaks, and whom it hears, if that is not what its room knows.
-    pub(crate) fn take_company(&mut self) -> Option<(GroupId, Hearing)> {
-        std::mem::take(&mut self.is_regrouped).then_some((self.seat.group, self.seat.hearing))
+    /// To whom it speaks, and whom it hears.
+    pub(crate) fn company(&self) -> (GroupId, Hearing) {
+        (self.seat.group, self.seat.hearing)
+    }
+
+    /// Whether it hears this group.
+    pub(crate) fn hears(&self, group: GroupId) -> bool {
+        self.seat.hearing.hears(group)
+    }
+
+    /// Whether that is not what its room knows.
+    pub(crate) fn is_regrouped(&self) -> bool {
+        self.is_regrouped
+    }
+
+    /// Its room knows it.
+    pub(crate) fn note_regrouped(&mut self) {
+        self.is_regrouped = false;
     }
 
     /// Takes the √amplitude of what it was sent in this tick, if [`Echo::is_awake`]; `common` is what everybody was sent before.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use mixer::codec::{Codec, Encoder, Encoding, OpusOptions};
-use mixer::room::{Room, RoomOptions, Sink, SlotId, TICK};
+use mixer::room::{GroupId, Hearing, Room, RoomOptions, Sink, SlotId, TICK};
 use mixer::rtcp;
 use mixer::rtp::{Header, Naming, RtpTimestamp, Sequence, Ssrc};
 use mixer::slot::{Seat, Slot, SlotOptions, StreamPlan};
@@ -39,12 +39,44 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_tick_allocates_nothing_while_people_talk_in_turns_and_packets_get_lost() {
+    for company in [Company::One, Company::Groups] {
+        talk_in_turns(company);
+    }
+}
+
+/// Who hears whom.
+#[derive(Clone, Copy, PartialEq)]
+enum Company {
+    /// All hear all.
+    One,
+    /// There are a sidebar, a coach, an interpreter and one who listens to her.
+    Groups,
+}
+
+impl Company {
+    fn of(self, phone: usize) -> (GroupId, Hearing) {
+        let [main, aside, coach, interpreter] = [0, 1, 2, 3].map(|at| GroupId::new(at).unwrap());
+        match phone {
+            _ if self == Self::One => (main, Hearing::MAIN),
+            0 | 1 => (aside, Hearing::NOTHING.with(aside, 0.0).with(main, -20.0)),
+            2 => (coach, Hearing::MAIN),
+            3 => (main, Hearing::MAIN.with(coach, 0.0)),
+            4 => (interpreter, Hearing::MAIN),
+            _ => (main, Hearing::MAIN.with(interpreter, 0.0).ducked_by(interpreter, 18.0)),
+        }
+    }
+}
+
+fn talk_in_turns(company: Company) {
     let codecs = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::L16, Codec::Opus, Codec::Pcma];
     let mut room = Room::new(RoomOptions { contributors: 3 });
     let mut phones: Vec<Phone> =
         codecs.iter().enumerate().map(|(i, &c)| Phone::new(i, c)).collect();
     for phone in &phones {
-        room.seat(SlotId(phone.id), phone.slot());
+        let (group, hearing) = company.of(usize::try_from(phone.id).unwrap());
+        let mut slot = phone.slot();
+        slot.set_seat(Seat { group, hearing, ..phone.seat() });
+        room.seat(SlotId(phone.id), slot);
     }
     let mut now = start();
     let mut sent = Count(0);
@@ -125,10 +157,13 @@ impl Phone {
         let mut introduction = Vec::new();
         rtcp::print_cnames(&mut introduction, (self.ssrc(), "phone"), []);
         slot.receive_rtcp(start(), SystemTime::UNIX_EPOCH, &introduction);
-        // Every treatment at every rate, and none.
-        let (agc, noise_suppression) = (self.id % 2 == 1, self.id < 3);
-        slot.set_seat(Seat { agc, noise_suppression, echo_suppression: true, ..Seat::default() });
         slot
+    }
+
+    /// Every treatment at every rate, and none.
+    fn seat(&self) -> Seat {
+        let (agc, noise_suppression) = (self.id % 2 == 1, self.id < 3);
+        Seat { agc, noise_suppression, echo_suppression: true, ..Seat::default() }
     }
 
     fn say(&mut self, room: &mut Room, now: Instant, talks: bool, arrives: bool) {

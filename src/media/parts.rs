@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mixer::room::{PartId, Room, Share, TICK};
+use mixer::room::{GroupMemory, PartId, Room, Share, TICK};
+use rtrb::PushError;
 
 use super::command::MixKey;
 use super::mix::next_deadline;
@@ -25,6 +26,8 @@ struct Told {
     share: Share,
     /// Nobody there sent RTP lately: nobody needs to wait for it.
     rests: bool,
+    /// That of the last share which the peer told.
+    memory: GroupMemory,
 }
 
 /// A part's end of the way to another.
@@ -44,6 +47,10 @@ pub(super) struct Link {
     rests: bool,
     /// Tick of the last share.
     tick: Option<Instant>,
+    /// For the next share that is told.
+    spare: GroupMemory,
+    /// Of the last share that was heard.
+    used: GroupMemory,
 }
 
 /// The way between two parts of `mix`, each with its worker.
@@ -64,6 +71,8 @@ pub(super) fn link(mix: MixKey, first: (PartId, usize), second: (PartId, usize))
         missed: MOST_MISSED,
         rests: true,
         tick: None,
+        spare: GroupMemory::default(),
+        used: GroupMemory::default(),
     };
     let waits = (Arc::clone(&first_waits), Arc::clone(&second_waits));
     [
@@ -138,8 +147,12 @@ impl Links {
         let Some(share) = &mut self.scratch else { return };
         room.share(tick, share);
         for link in &mut self.all {
+            let memory = std::mem::take(&mut link.used);
+            let share = share.copy_with(std::mem::take(&mut link.spare));
             // One that does not listen is not told.
-            let _full = link.outgoing.push(Told { share: Share::clone(share), rests });
+            if let Err(PushError::Full(told)) = link.outgoing.push(Told { share, rests, memory }) {
+                (link.spare, link.used) = (told.share.into_memory(), told.memory);
+            }
             if link.peer_waits.swap(false, Ordering::SeqCst)
                 && let Some(peer) = peers.get(link.worker)
             {
@@ -160,6 +173,7 @@ impl Links {
                     self.heard = self.heard.max(link.tick);
                 }
                 room.hear_part((link.own, link.peer), tick, &told.share);
+                (link.used, link.spare) = (told.share.into_memory(), told.memory);
             }
         }
         let is_ready = |link: &Link| !link.is_awaited() || link.is_there(tick) || link.wait(tick);

@@ -11,9 +11,10 @@
 use super::{MAX_FRAME, Mix};
 use crate::gain::Gain;
 use crate::limiter::Limiter;
+use crate::slot::Receiver;
 
 /// Groups of a room.
-pub const GROUPS: usize = 8;
+pub const GROUPS: usize = 32;
 
 /// Names a group: 0 is where everybody is unless told otherwise; below [`GROUPS`].
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -56,7 +57,11 @@ impl Default for Hearing {
 
 impl Hearing {
     /// Everybody who is where everybody is.
-    pub const MAIN: Self = Self { gains: [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], duck: None };
+    pub const MAIN: Self = {
+        let mut gains = [0.0; GROUPS];
+        gains[0] = 1.0;
+        Self { gains, duck: None }
+    };
     /// Nobody.
     pub const NOTHING: Self = Self { gains: [0.0; GROUPS], duck: None };
 
@@ -74,7 +79,8 @@ impl Hearing {
         self
     }
 
-    pub(super) fn hears(&self, group: GroupId) -> bool {
+    /// Whether it hears this group at all.
+    pub fn hears(&self, group: GroupId) -> bool {
         self.gains[group.index()] > 0.0
     }
 }
@@ -97,6 +103,21 @@ pub(super) struct Groups {
 struct Sum {
     samples: Vec<i32>,
     voices: usize,
+    farewell: Farewell,
+}
+
+/// Last words to a group of who has left since the last tick, as a voice of the next.
+pub(super) type Farewell = Option<Box<[i16; MAX_FRAME]>>;
+
+/// Lets who leaves in the middle of a word fade out.
+pub(super) fn say_farewell(farewell: &mut Farewell, receiver: &mut Receiver, rate: u32) {
+    let mut words = [0; MAX_FRAME];
+    if receiver.say_farewell(rate, &mut words[..rate as usize / 50]) {
+        let farewell = farewell.get_or_insert_with(|| Box::new([0; MAX_FRAME]));
+        for (sum, word) in farewell.iter_mut().zip(words) {
+            *sum = sum.saturating_add(word);
+        }
+    }
 }
 
 impl Sum {
@@ -104,6 +125,9 @@ impl Sum {
         self.voices = 0;
         self.samples.clear();
         self.samples.resize(frame, 0);
+        if let Some(words) = self.farewell.take() {
+            self.add(&words[..frame]);
+        }
     }
 
     fn add(&mut self, voice: &[i16]) {
@@ -165,6 +189,19 @@ impl Groups {
         if let Some(way) = way.checked_sub(1).and_then(|at| self.ways.get_mut(at)) {
             way.members -= 1;
         }
+    }
+
+    /// Where last words to a group go; `main` is where those to the main one do.
+    pub(super) fn farewell_in<'a>(
+        &'a mut self,
+        group: GroupId,
+        main: &'a mut Farewell,
+    ) -> &'a mut Farewell {
+        if group == GroupId::MAIN { main } else { &mut self.sum_of(group).farewell }
+    }
+
+    pub(super) fn forget_farewells(&mut self) {
+        self.sums.iter_mut().for_each(|sum| sum.farewell = None);
     }
 
     pub(super) fn begin(&mut self, frame: usize) {
@@ -325,7 +362,6 @@ impl Way {
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
-    clippy::float_cmp,
     reason = "sums of few voices and at most 960 samples are exact in a float; a float to integer cast saturates"
 )]
 fn add_scaled(sum: &mut [i32], samples: &[i32], (from, to): (f32, f32)) {

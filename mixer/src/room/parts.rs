@@ -26,7 +26,7 @@ use crate::rtp::Sources;
 pub struct PartId(pub u64);
 
 /// What a part tells the others of one tick.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Share {
     /// When the tick was due.
     pub tick: Instant,
@@ -49,8 +49,42 @@ pub struct Share {
     pub(super) groups: Vec<GroupShare>,
 }
 
+/// Memory for what is said in groups, to be used again: who hears of a tick gives it back.
+#[derive(Debug, Default)]
+pub struct GroupMemory(Vec<GroupShare>);
+
+impl Share {
+    /// A copy, made with memory that was used before.
+    #[must_use]
+    pub fn copy_with(&self, memory: GroupMemory) -> Self {
+        let mut copy = Self { groups: memory.0, ..Self::new(self.tick) };
+        copy.clone_from(self);
+        copy
+    }
+
+    /// What is left of it when it was heard.
+    #[must_use]
+    pub fn into_memory(self) -> GroupMemory {
+        GroupMemory(self.groups)
+    }
+}
+
+impl Clone for Share {
+    fn clone(&self) -> Self {
+        self.copy_with(GroupMemory::default())
+    }
+
+    /// Allocates only where more groups speak than ever did.
+    fn clone_from(&mut self, other: &Self) {
+        let mut groups = std::mem::take(&mut self.groups);
+        groups.clone_from(&other.groups);
+        *self =
+            Self { groups, rivals: other.rivals.clone(), sources: other.sources.clone(), ..*other };
+    }
+}
+
 /// What is said in a group of a part.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct GroupShare {
     group: GroupId,
     voices: usize,
@@ -227,10 +261,14 @@ impl Parts {
             let sum = &mut other.told.sum[..mix.frame];
             let before = std::mem::replace(&mut other.before, Before::Missing);
             if is_new {
+                let told_groups = &mut other.told.groups;
                 if before == Before::Missing {
                     lead_in(sum);
+                    for share in told_groups.iter_mut() {
+                        lead_in(&mut share.sum[..mix.frame]);
+                    }
                 }
-                let is_heard = other.told.voices > 0;
+                let is_heard = other.told.voices > 0 || !told_groups.is_empty();
                 other.before = if is_heard { Before::Heard } else { Before::Silent };
                 sources.append(&other.told.sources);
                 other.told.named.iter().for_each(|named| names.note(named));
@@ -241,6 +279,10 @@ impl Parts {
             } else if before == Before::Heard && other.told.rate == rate {
                 lead_out(sum);
                 mix.add_sum(sum, 1);
+                for share in &mut other.told.groups {
+                    lead_out(&mut share.sum[..mix.frame]);
+                    groups.add_told(share.group, &share.sum[..mix.frame], 1);
+                }
             }
         }
         self.others.retain(|other| !other.has_gone);

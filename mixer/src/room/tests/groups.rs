@@ -184,3 +184,45 @@ fn who_changes_groups_clicks_for_nobody_and_loses_no_packet() {
         assert!(click < 700.0, "{click}");
     }
 }
+
+#[test]
+fn who_hangs_up_in_a_sidebar_clicks_for_nobody() {
+    let mut hall = Hall::new(4);
+    for voice in [Voice::Silence, Voice::Silence, Voice::Tone(440.0)] {
+        hall.admit(fine(Codec::Pcmu), voice);
+    }
+    for phone in 1..3 {
+        sits(&mut hall, phone, group(1), Hearing::NOTHING.with(group(1), 0.0));
+    }
+    hall.run(30);
+
+    hall.room.unseat(SlotId(2));
+    hall.phones.truncate(2);
+    hall.run(20);
+
+    let click = hall.phones[1].worst_click(440.0);
+    assert!(click < 700.0, "{click}");
+    assert!(hall.phones[0].level_of(440.0) < -45.0);
+}
+
+/// Twice the listeners cost no more encoders, each group one, each talker one.
+#[test]
+fn what_is_encoded_grows_with_groups_and_talkers_and_not_with_members() {
+    let encoders = |groups: u64, members: u64| {
+        let mut hall = Hall::new(4);
+        for seat in 0..groups * members {
+            let talks = seat < groups;
+            let voice = if talks { Voice::Tone(440.0) } else { Voice::Silence };
+            hall.admit(fine(Codec::Pcmu), voice);
+            let own = group(usize::try_from(seat % groups).unwrap() + 1);
+            let hearing = Hearing::NOTHING.with(own, 0.0).with(MAIN, -20.0);
+            sits(&mut hall, seat, own, hearing);
+        }
+        hall.run(60);
+        hall.room.outlets.used().count()
+    };
+
+    assert_eq!(encoders(2, 5), 4);
+    assert_eq!(encoders(2, 20), 4);
+    assert_eq!(encoders(6, 5), 12);
+}
