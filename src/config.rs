@@ -390,6 +390,8 @@ pub struct Limits {
     pub rooms: usize,
     /// Participants of a room that does not say.
     pub participants_per_room: u32,
+    /// Audio groups of a room, `main` included: 1 to 32.
+    pub groups_per_room: usize,
     /// New calls a second from outside.
     pub calls_per_second: u32,
     /// How long a call may last; zero: for ever.
@@ -779,6 +781,7 @@ impl Limits {
         );
         expect(self.rooms >= 1, "limits.rooms", "at least 1");
         expect(self.participants_per_room >= 1, "limits.participants_per_room", "at least 1");
+        expect((1..=32).contains(&self.groups_per_room), "limits.groups_per_room", "1 to 32");
         expect(self.calls_per_second >= 1, "limits.calls_per_second", "at least 1");
         expect(self.failed_logins >= 1, "limits.failed_logins", "at least 1");
         expect(self.registrations >= 1, "limits.registrations", "at least 1");

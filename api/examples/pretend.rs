@@ -2,6 +2,7 @@
 //! `cargo run -p api --example pretend`, then open the link that it logs. Addresses with `busy` in them are busy.
 #![expect(clippy::wildcard_enum_match_arm, reason = "what is not pretended is not answered")]
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -179,6 +180,7 @@ impl Bridge {
             participants: 0,
             floor: None,
             settings: api::samples::room().settings,
+            groups: BTreeMap::new(),
             revision: 1,
             created_at: Timestamp::now(),
             ended_at: None,

@@ -19,7 +19,7 @@ use utoipa::{PartialSchema as _, ToSchema};
 
 use crate::error::{FieldError, Problem};
 use crate::event::{Event, EventType, Level};
-use crate::model::{DeliveryState, RecordFormat, TransferFailure};
+use crate::model::{DeliveryState, GroupSettings, RecordFormat, TransferFailure};
 use crate::samples;
 use crate::socket::{ClientMessage, ServerMessage};
 
@@ -96,6 +96,7 @@ fn add_schemas(components: &mut Components) {
     schemas.insert(Level::name().into_owned(), Level::schema());
     schemas.insert(RecordFormat::name().into_owned(), RecordFormat::schema());
     schemas.insert(DeliveryState::name().into_owned(), DeliveryState::schema());
+    schemas.extend(with_parts::<GroupSettings>());
     schemas.extend(with_parts::<ClientMessage>());
     schemas.extend(with_parts::<ServerMessage>());
     schemas.insert(TransferFailure::name().into_owned(), TransferFailure::schema());

@@ -6,17 +6,18 @@ use crate::auth::Scope;
 use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
-    ApiKey, ApiKeyId, Attempt, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord, CallState,
-    DelayStats, Delivery, DeliveryId, DeliveryState, Direction, LeftReason, Leg, LegQuality,
-    LegRecord, LegState, LegStats, Mark, MarkKind, Media, MediaOrigin, Message, MessageId,
-    MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState, Playback, PlaybackId,
-    PlaybackPurpose, PlaybackState, Presence, PresenceStatus, Provisioned, QualityStats,
-    ReceivedStats, Recording, RecordingEnd, RecordingFormat, RecordingId, RecordingState,
-    RefusedJoins, Registration, RegistrationId, Role, Room, RoomEndReason, RoomManners, RoomMenu,
-    RoomOrigin, RoomRecord, RoomRecording, RoomState, RoomToken, Route, RouteDestination,
-    RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats,
-    Snapshot, Source, StreamQuality, StreamRecord, Trace, TraceEntry, Track, TrackFile, Trunk,
-    TrunkGateway, TrunkState, User, Webhook, WebhookId, Weekday,
+    ApiKey, ApiKeyId, Attempt, AudioGroup, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord,
+    CallState, DelayStats, Delivery, DeliveryId, DeliveryState, Direction, HeardGroup, LeftReason,
+    Leg, LegQuality, LegRecord, LegState, LegStats, Mark, MarkKind, Media, MediaOrigin, Message,
+    MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState, Playback,
+    PlaybackId, PlaybackPurpose, PlaybackState, Presence, PresenceStatus, Provisioned,
+    QualityStats, ReceivedStats, Recording, RecordingEnd, RecordingFormat, RecordingId,
+    RecordingState, RefusedJoins, Registration, RegistrationId, Relation, Role, Room,
+    RoomEndReason, RoomManners, RoomMenu, RoomOrigin, RoomRecord, RoomRecording, RoomState,
+    RoomToken, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime,
+    RouteTrace, RouteTrunk, SentStats, Snapshot, Source, StreamQuality, StreamRecord, Trace,
+    TraceEntry, Track, TrackFile, Trunk, TrunkGateway, TrunkState, User, Webhook, WebhookId,
+    Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -162,6 +163,18 @@ fn manners() -> RoomManners {
     }
 }
 
+/// A sidebar of `main`.
+fn group() -> AudioGroup {
+    let heard = |group: &str, gain_db| HeardGroup { group: group.to_owned(), gain_db };
+    AudioGroup {
+        relation: Some(Relation::Sidebar),
+        speaks_to: Some("aside".to_owned()),
+        hears: vec![heard("aside", 0.0), heard("main", -20.0)],
+        ducked_by: None,
+        duck_db: 0.0,
+    }
+}
+
 /// An open room with two people in it.
 pub fn room() -> Room {
     Room {
@@ -175,6 +188,7 @@ pub fn room() -> Room {
         contributors: 3,
         participants: 2,
         settings: manners(),
+        groups: [("aside".to_owned(), group())].into(),
         floor: Some(leg_id()),
         revision: 4,
         created_at: time(0),
@@ -205,6 +219,8 @@ pub fn participant() -> Participant {
         noise_suppression: false,
         echo_suppression: false,
         group: None,
+        coaching: None,
+        supervision: None,
         talking: true,
         level_dbov: Some(-24),
         codec: Some("opus/48000".to_owned()),

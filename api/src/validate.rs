@@ -3,14 +3,14 @@
 use crate::auth::Scope;
 use crate::error::{ApiError, FieldError};
 use crate::event::EventType;
-use crate::id::{DeliveryId, RecordingId, RoomId};
+use crate::id::{DeliveryId, LegId, RecordingId, RoomId};
 use crate::model::{
     CallParty, CreateApiKey, CreateCall, CreateMark, CreatePlayback, CreateRecording, CreateRoom,
-    CreateRoomToken, CreateUser, CreateWebhook, DeliveryQuery, EndRoom, Invite, PageQuery, Play,
-    PlayMusic, RecordFormat, RecordQuery, RecordingFormat, RecordingOptions, RecordingQuery,
-    ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
-    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
-    UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
+    CreateRoomToken, CreateUser, CreateWebhook, DeliveryQuery, EndRoom, GroupChanges, Invite,
+    PageQuery, Play, PlayMusic, RecordFormat, RecordQuery, RecordingFormat, RecordingOptions,
+    RecordingQuery, ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk,
+    RouteStep, SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey,
+    UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
 
@@ -61,6 +61,7 @@ impl Validate for CreateRoom {
         faults.range("/max_participants", self.max_participants, (1, u32::MAX));
         faults.range("/contributors", self.contributors, CONTRIBUTORS);
         manners(&self.settings, faults);
+        groups(&self.groups, faults);
     }
 }
 
@@ -69,6 +70,7 @@ impl Validate for UpdateRoom {
         faults.range("/max_participants", self.max_participants, (1, u32::MAX));
         faults.range("/contributors", self.contributors, CONTRIBUTORS);
         self.settings.iter().for_each(|settings| manners(settings, faults));
+        self.groups.iter().for_each(|changes| groups(changes, faults));
     }
 }
 
@@ -129,6 +131,8 @@ impl Validate for Invite {
         callee(&self.to, self.trunk.as_deref(), ("/to", faults));
         caller(self.from.as_deref(), "/from", faults);
         text(self.display_name.as_deref(), "/display_name", faults);
+        group(self.group.as_deref(), faults);
+        coached(self.coaching.as_deref(), faults);
         faults.range("/timeout_s", self.timeout_s, RING_S);
         let Some(codecs) = &self.codecs else { return };
         faults.expect(!codecs.is_empty(), "/codecs", "expected at least one codec");
@@ -147,7 +151,8 @@ impl Validate for UpdateParticipant {
         faults.range("/gain_in_db", self.gain_in_db, GAIN_DB);
         faults.range("/gain_out_db", self.gain_out_db, GAIN_DB);
         text(self.display_name.as_deref(), "/display_name", faults);
-        text(self.group.as_deref(), "/group", faults);
+        group(self.group.as_deref(), faults);
+        coached(self.coaching.as_deref(), faults);
         room(self.room.as_deref(), faults);
     }
 }
@@ -326,6 +331,37 @@ fn manners(settings: &RoomSettings, faults: &mut Faults) {
     if let Some(room) = &settings.recording {
         recording(&room.options(), "/settings/recording", faults);
     }
+}
+
+fn groups(changes: &GroupChanges, faults: &mut Faults) {
+    for (name, change) in changes {
+        let at = format!("/groups/{}", name.replace('~', "~0").replace('/', "~1"));
+        faults.expect(is_group_name(name), &at, GROUP_NAME);
+        let Some(group) = change else { continue };
+        faults.range(&format!("{at}/duck_db"), group.duck_db, (0.0, 60.0));
+        for (index, heard) in group.hears.iter().flatten().enumerate() {
+            faults.range(&format!("{at}/hears/{index}/gain_db"), Some(heard.gain_db), PLAY_DB);
+        }
+    }
+}
+
+/// A group; nothing is main.
+fn group(name: Option<&str>, faults: &mut Faults) {
+    let Some(name) = name else { return };
+    faults.expect(name.is_empty() || is_group_name(name), "/group", GROUP_NAME);
+}
+
+/// A leg or a group.
+fn coached(name: Option<&str>, faults: &mut Faults) {
+    let Some(name) = name else { return };
+    let is_one = name.is_empty() || is_group_name(name) || name.parse::<LegId>().is_ok();
+    faults.expect(is_one, "/coaching", "expected a leg, or the name of a group");
+}
+
+/// What cannot pass for a leg, and can stand in a JSON Pointer as it is.
+fn is_group_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.+".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with("leg_")
 }
 
 fn playing((media, repeat): (&[String], u32), (gain_db, duck_db): (f32, f32), faults: &mut Faults) {
@@ -597,6 +633,7 @@ fn text(text: Option<&str>, pointer: &str, faults: &mut Faults) {
 const ROOM_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~, and not an id";
 const USER_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~";
 const NO_CURSOR: &str = "expected the `next` of a page before, found something else";
+const GROUP_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . +, and not an id";
 const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "opus", "L16"];
 const CONTRIBUTORS: (u32, u32) = (1, 64);
 /// How long a phone may ring, seconds.
@@ -659,6 +696,9 @@ mod tests {
             from: Some("a b".to_owned()),
             display_name: Some("x\n".to_owned()),
             role: crate::model::Role::Speaker,
+            group: Some("leg_1".to_owned()),
+            coaching: Some("a b".to_owned()),
+            supervision: None,
             muted: false,
             agc: None,
             noise_suppression: None,
@@ -668,8 +708,24 @@ mod tests {
         };
         let update = UpdateParticipant { gain_in_db: Some(f32::NAN), ..Default::default() };
 
-        let expected = ["/to", "/from", "/display_name", "/timeout_s", "/codecs/1", "/codecs/2"];
+        let groups = serde_json::from_value(serde_json::json!({
+            "a/b": null, "c": { "duck_db": -1.0, "hears": [{ "group": "c", "gain_db": 40.0 }] },
+        }));
+        let room = CreateRoom { groups: groups.unwrap(), ..CreateRoom::default() };
+
+        let expected = [
+            "/to",
+            "/from",
+            "/display_name",
+            "/group",
+            "/coaching",
+            "/timeout_s",
+            "/codecs/1",
+            "/codecs/2",
+        ];
         assert_eq!(pointers(&invite), expected);
+        let expected = ["/groups/a~1b", "/groups/c/duck_db", "/groups/c/hears/0/gain_db"];
+        assert_eq!(pointers(&room), expected);
         assert_eq!(pointers(&update), ["/gain_in_db"]);
         assert_eq!(pointers(&Transfer::default()), [""]);
     }

@@ -35,6 +35,12 @@ impl Bridge {
         Some(Order::music(vec![name], vec![clip], 0.0))
     }
 
+    /// Whether somebody has joined whom the others are told of: a coach comes unnoticed.
+    fn is_company(&self, leg: LegId) -> bool {
+        let leg = self.legs.get(&leg);
+        leg.is_some_and(|leg| leg.joined_at.is_some() && leg.controls.role != Role::Coach)
+    }
+
     /// Somebody has joined.
     pub(super) fn somebody_came(&mut self, id: RoomId, leg: LegId) {
         let Some(room) = self.rooms.get(&id) else { return };
@@ -42,6 +48,9 @@ impl Bridge {
         let is_told = room.manners.announce_count;
         let is_moderator =
             self.legs.get(&leg).is_some_and(|leg| leg.controls.role == Role::Moderator);
+        if self.legs.get(&leg).is_some_and(|leg| leg.controls.role == Role::Coach) {
+            return;
+        }
         self.sound(id, sound);
         if is_told {
             self.tell_count(leg);
@@ -58,6 +67,9 @@ impl Bridge {
         let Some(room) = self.rooms.get(&id) else { return };
         let (sound, ends) = (room.manners.leave_sound.clone(), room.manners.end_with_moderator);
         let grace = room.manners.moderator_grace;
+        if role == Role::Coach {
+            return;
+        }
         self.sound(id, sound);
         self.record_alone(id);
         self.follow_company(id);
@@ -101,7 +113,7 @@ impl Bridge {
     /// Who is alone hears music.
     fn follow_company(&mut self, id: RoomId) {
         let Some(room) = self.rooms.get(&id) else { return };
-        let joined = room.legs.iter().filter(|leg| self.is_joined(**leg)).count();
+        let joined = room.legs.iter().filter(|leg| self.is_company(**leg)).count();
         let name = room.manners.music_alone.clone();
         let wanted = joined == 1 && !name.is_empty();
         let music = room.company.music.filter(|music| self.is_live(*music));
@@ -127,7 +139,7 @@ impl Bridge {
         let room = self.legs.get(&leg).and_then(|leg| leg.place.room());
         let Some(room) = room.and_then(|room| self.rooms.get(&room)) else { return };
         let language = room.manners.language;
-        let joined = room.legs.iter().filter(|leg| self.is_joined(**leg)).count();
+        let joined = room.legs.iter().filter(|leg| self.is_company(**leg)).count();
         if joined == 1 {
             return self.tell_leg(leg, &["alone"], Then::Nothing);
         }
@@ -215,7 +227,8 @@ impl Bridge {
         let concerned = |leg: &LegId| {
             let leg = self.legs.get(leg).filter(|leg| leg.joined_at.is_some());
             let controls = leg.map(|leg| &leg.controls);
-            let controls = controls.filter(|controls| controls.role != Role::Moderator);
+            let controls =
+                controls.filter(|controls| !matches!(controls.role, Role::Moderator | Role::Coach));
             controls.is_some_and(|controls| match controls.muted_by {
                 None => muted,
                 Some(MutedBy::Moderator | MutedBy::Room) => !muted,

@@ -147,6 +147,7 @@ fn write_person(out: &mut String, leg: Option<&Leg>) -> fmt::Result {
         Role::Moderator => "moderator",
         Role::Speaker => "participant",
         Role::Listener => "listener",
+        Role::Coach => "coach",
     };
     write!(out, "<roles><entry>{role}</entry></roles>")
 }

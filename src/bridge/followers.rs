@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::event::EventType;
-use api::model::{LeftReason, LegId, RoomId};
+use api::model::{LeftReason, LegId, Role, RoomId};
 
 use super::Bridge;
 use super::conference_info::{ConferenceInfo, Presence, User, entity_of};
@@ -129,7 +129,7 @@ impl Bridge {
             scope,
             name: &room.name,
             seats: room.max_participants,
-            joined: joined.filter(|leg| leg.joined_at.is_some()).count(),
+            joined: joined.filter(|leg| leg.joined_at.is_some() && is_shown(leg)).count(),
             locked: room.locked,
             users,
         };
@@ -151,7 +151,8 @@ impl Bridge {
                 | EventType::ParticipantResumed
                 | EventType::ParticipantMoved
         );
-        let Some(leg) = self.legs.get(&leg).filter(|_| is_told) else { return };
+        let leg = self.legs.get(&leg).filter(|leg| is_told && is_shown(leg));
+        let Some(leg) = leg else { return };
         let Some(id) = leg.place.room() else { return };
         if self.is_followed(id) {
             let user = entity_of(leg);
@@ -173,8 +174,18 @@ impl Bridge {
         for id in found.roster.followers.iter().filter(is_own) {
             self.endpoint.end_subscription(self.now, *id, "noresource");
         }
-        if self.is_followed(room) {
+        let was_shown = !found.groups.coaches.contains(&leg);
+        if was_shown && self.is_followed(room) {
             self.note_change(room, Some((user, Some(reason))));
+        }
+    }
+
+    /// A participant has become a coach, whom others are not told of.
+    pub(super) fn roster_hides(&mut self, leg: LegId) {
+        let Some(found) = self.legs.get(&leg) else { return };
+        let user = entity_of(found);
+        if let Some(room) = found.place.room().filter(|room| self.is_followed(*room)) {
+            self.note_change(room, Some((user, Some(LeftReason::Moved))));
         }
     }
 
@@ -230,10 +241,15 @@ fn everybody<'a>(room: &Room, legs: &'a BTreeMap<LegId, Leg>) -> Vec<User<'a>> {
 fn by_user<'a>(room: &Room, legs: &'a BTreeMap<LegId, Leg>) -> BTreeMap<String, Vec<&'a Leg>> {
     let mut users: BTreeMap<String, Vec<&Leg>> = BTreeMap::new();
     let there = room.legs.iter().filter_map(|leg| legs.get(leg));
-    for leg in there.filter(|leg| leg.is_announced()) {
+    for leg in there.filter(|leg| leg.is_announced() && is_shown(leg)) {
         users.entry(entity_of(leg)).or_default().push(leg);
     }
     users
+}
+
+/// Coaches are there without others being told.
+fn is_shown(leg: &Leg) -> bool {
+    leg.controls.role != Role::Coach
 }
 
 /// What is followed as the subscriber addressed it, without what only leads there.

@@ -263,7 +263,8 @@ impl Bridge {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let mutes = place.room().and_then(|room| self.rooms.get(&room));
         let mutes = mutes.is_some_and(|room| room.manners.start_muted);
-        if mutes && leg.controls.role != Role::Moderator && !leg.controls.muted {
+        let is_exempt = matches!(leg.controls.role, Role::Moderator | Role::Coach);
+        if mutes && !is_exempt && !leg.controls.muted {
             leg.controls.muted = true;
             leg.controls.muted_by = Some(MutedBy::Room);
             leg.revision += 1;

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use api::model::{
     self, CallId, Direction, EarlyMedia, HeldBy, LegId, LegState, MutedBy, ParticipantState, Role,
+    Supervision,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ use crate::sip::{Message, Method};
 
 use super::early::Early;
 use super::gate::Gate;
+use super::groups::{Circle, Coached, supervision_of};
 use super::identity::Identity;
 use super::menu::Keys;
 use super::policy::Infos;
@@ -68,6 +70,8 @@ pub(super) struct Leg {
     pub(super) controls: Controls,
     /// By how much all but what is played to it is lowered, dB.
     pub(super) duck_db: f32,
+    /// Among whom it sits, if that is not all who are there.
+    pub(super) circle: Option<Box<Circle>>,
     pub(super) hold: Hold,
     /// What it waits for before it joins its room.
     pub(super) gate: Option<Gate>,
@@ -257,7 +261,12 @@ pub(super) struct Controls {
     pub(super) agc: bool,
     pub(super) noise_suppression: bool,
     pub(super) echo_suppression: bool,
+    /// `None`: main.
     pub(super) group: Option<String>,
+    /// Whom it coaches.
+    pub(super) coaching: Option<Coached>,
+    /// As the API asked for, if it is a coach.
+    pub(super) supervision: Option<Supervision>,
 }
 
 impl Controls {
@@ -275,6 +284,8 @@ impl Controls {
             noise_suppression: settings.noise_suppression,
             echo_suppression: settings.echo_suppression,
             group: None,
+            coaching: None,
+            supervision: None,
         }
     }
 }
@@ -353,8 +364,11 @@ impl Leg {
     /// How it takes part in the mix. A held phone may send its own music, which a room must not hear.
     pub(super) fn seat(&self) -> Seat {
         let held = self.hold.by().is_some();
+        let circle = self.circle.as_deref().filter(|_| self.gate.is_none());
+        let Circle { group, hearing, is_silent } = circle.copied().unwrap_or_default();
         Seat {
             muted: held
+                || is_silent
                 || self.gate.is_some()
                 || self.controls.muted
                 || self.controls.role == Role::Listener,
@@ -364,6 +378,8 @@ impl Leg {
             agc: self.controls.agc,
             noise_suppression: self.controls.noise_suppression,
             echo_suppression: self.controls.echo_suppression,
+            group,
+            hearing,
         }
     }
 
@@ -456,6 +472,8 @@ impl Leg {
             noise_suppression: self.controls.noise_suppression,
             echo_suppression: self.controls.echo_suppression,
             group: self.controls.group.clone(),
+            coaching: self.controls.coaching.as_ref().map(Coached::to_string),
+            supervision: supervision_of(&self.controls),
             talking: self.talking,
             level_dbov: self.level,
             codec: self.codec.map(|codec| codec.to_string()),

@@ -20,6 +20,7 @@ use crate::sdp::{self, DtlsPolicy, MediaPlan, Negotiation};
 use super::company::Company;
 use super::conference_info::entity_of;
 use super::followers::Roster;
+use super::groups::Groups;
 use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
 use super::manners::Manners;
 use super::menu::Keys;
@@ -55,6 +56,7 @@ impl Bridge {
             media_rules: MediaRules::default(),
             controls: Controls::new(&self.settings),
             duck_db: 0.0,
+            circle: None,
             gate: None,
             keys: Keys::default(),
             hand: None,
@@ -170,6 +172,7 @@ impl Bridge {
 
     /// Puts what offer/answer agreed into effect.
     pub(super) fn apply_plan(&mut self, id: LegId, plan: &MediaPlan) {
+        self.find_circle(id);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.codec = Some(plan.send.1.format);
         leg.hold.remote = plan.remote_holds;
@@ -207,7 +210,9 @@ impl Bridge {
 
     /// Tells the media thread how the leg takes part now.
     pub(super) fn apply_seat(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get(&id) else { return };
+        self.find_circle(id);
+        let has_ports = |leg: &&Leg| !matches!(leg.stage, Stage::Resolving { .. });
+        let Some(leg) = self.legs.get(&id).filter(has_ports) else { return };
         let seat = Command::Seat { leg: leg.media, seat: leg.seat() };
         self.tell_media(seat);
     }
@@ -292,7 +297,7 @@ impl Bridge {
         let (is_up, is_announced) = (leg.is_up(), leg.is_announced());
         self.list(id, to);
         if is_up {
-            if waited {
+            if self.leave_circle(id) || waited {
                 self.apply_seat(id);
             }
             self.seat(id, to);
@@ -326,6 +331,7 @@ impl Bridge {
                 let user = self.legs.get(&id).map(entity_of).unwrap_or_default();
                 self.roster_lost(room, id, (user, LeftReason::Moved));
             }
+            self.circle_lost(room, id);
         }
     }
 
@@ -369,6 +375,7 @@ impl Bridge {
                 if leg.is_announced() {
                     self.roster_lost(room, id, (entity_of(&leg), reason));
                 }
+                self.circle_lost(room, id);
             }
             Place::Call(call) => self.call_lost(call, id, reason, sip),
         }
@@ -441,6 +448,7 @@ impl Bridge {
             max_participants: new.max_participants.unwrap_or(self.settings.max_participants),
             contributors: new.contributors.unwrap_or(self.settings.contributors),
             manners: new.manners,
+            groups: new.groups,
             lobby: crate::media::command::MixKey(self.next_key()),
             company: Company::default(),
             legs: Vec::new(),
@@ -602,6 +610,7 @@ pub(super) struct NewRoom {
     pub(super) contributors: Option<u32>,
     pub(super) origin: RoomOrigin,
     pub(super) manners: Manners,
+    pub(super) groups: Groups,
 }
 
 impl NewRoom {
@@ -616,6 +625,7 @@ impl NewRoom {
             max_participants: None,
             contributors: None,
             manners: Manners::default(),
+            groups: Groups::default(),
         }
     }
 }

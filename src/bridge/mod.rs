@@ -30,6 +30,7 @@ mod ending;
 mod focus;
 mod followers;
 mod gate;
+mod groups;
 mod hep;
 mod history;
 mod identity;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::company::Company;
 use super::followers::Roster;
+use super::groups::Groups;
 use super::limits::{Limit, Scope};
 use super::manners::Manners;
 use crate::media::command::MixKey;
@@ -24,6 +25,8 @@ pub(super) struct Room {
     pub(super) max_participants: u32,
     pub(super) contributors: u32,
     pub(super) manners: Manners,
+    /// Who hears whom.
+    pub(super) groups: Groups,
     /// Where those sit who wait before it.
     pub(super) lobby: MixKey,
     /// What it does by itself.
@@ -91,6 +94,7 @@ impl Room {
             participants: joined,
             floor: self.floor,
             settings: self.manners.view(),
+            groups: self.groups.view(),
             revision: self.revision,
             created_at: self.created_at,
             ended_at: None,

@@ -89,6 +89,8 @@ pub struct Settings {
     pub max_duration: Duration,
     /// Seats of a room that does not say.
     pub max_participants: u32,
+    /// Audio groups of a room, main included.
+    pub groups_per_room: usize,
     /// How many are mixed at once in a room that does not say.
     pub contributors: u32,
     /// Whether a participant of whom nothing is said is brought to the loudness of the others.

@@ -193,6 +193,7 @@ impl Bridge {
             }
             self.list(id, to);
         }
+        self.circle_inherited(old, id);
         self.apply_seat(id);
         Some(old)
     }

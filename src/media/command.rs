@@ -7,6 +7,7 @@ use mixer::codec::Format;
 pub use mixer::play::{Clip, Play, PlayId, Steer};
 pub use mixer::quality::{Cause, Quality};
 use mixer::room::TICK;
+pub use mixer::room::{GROUPS, GroupId, Hearing};
 pub use mixer::rtp::Naming;
 pub use mixer::slot::{EchoPath, Seat, StreamPlan, Vitals};
 pub use mixer::srtp::{Keys as SrtpKeys, Suite};

@@ -112,6 +112,8 @@ impl Ledger {
             E::ParticipantWaiting => {
                 assert!(!leg.joined, "{id} waits and has joined");
                 leg.room = event.room;
+                leg.muted = field(event, "muted") == true;
+                leg.held = field(event, "held") == true;
             }
             E::ParticipantJoined => {
                 assert!(!leg.joined, "{id} joined twice");

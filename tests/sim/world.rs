@@ -334,8 +334,9 @@ impl World {
 
     fn steer_room(&mut self) {
         let room = pick(&mut self.dice, &ROOMS).unwrap().to_owned();
-        match self.dice.next_u32() % 9 {
+        match self.dice.next_u32() % 10 {
             8 => self.steer_recording(room),
+            9 => self.steer_groups(room),
             7 => drop(self.ask(|reply| Command::AdmitAll { room, reply })),
             5 => {
                 let (to, body) = (Audience::Room(room), announcement());
@@ -406,6 +407,28 @@ impl World {
                 let body = UpdateRecording { paused: Some(other == 2), notice: None };
                 drop(self.ask(|reply| Command::UpdateRecording { recording, body, reply }));
             }
+    /// Groups come and go, somebody moves to one, or coaches somebody.
+    fn steer_groups(&mut self, room: String) {
+        let legs = self.legs();
+        let (Some(leg), Some(other)) = (pick(&mut self.dice, &legs), pick(&mut self.dice, &legs))
+        else {
+            return;
+        };
+        let condition = IfMatch::default();
+        let body = match self.dice.next_u32() % 5 {
+            0 => json!({ "groups": { "aside": { "relation": "sidebar" }, "old": null } }),
+            1 => json!({ "groups": { "aside": null, "old": {} } }),
+            2 => json!({ "role": "speaker", "group": "aside" }),
+            3 => json!({ "role": "coach", "coaching": other }),
+            _ => json!({ "role": "coach", "coaching": "old", "supervision": "barge" }),
+        };
+        if body["groups"].is_object() {
+            let body = serde_json::from_value(body).unwrap();
+            drop(self.ask(|reply| Command::UpdateRoom { room, body, condition, reply }));
+        } else {
+            let body = serde_json::from_value(body).unwrap();
+            let ask = |reply| Command::UpdateParticipant { room, leg, body, condition, reply };
+            drop(self.ask(ask));
         }
     }
 
@@ -650,6 +673,9 @@ fn invite(to: String) -> Invite {
         from: None,
         display_name: None,
         role: api::model::Role::default(),
+        group: None,
+        coaching: None,
+        supervision: None,
         muted: false,
         agc: None,
         noise_suppression: None,

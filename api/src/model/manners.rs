@@ -217,7 +217,7 @@ impl<T: Copy> Edit<T> {
 }
 
 impl<T> Edit<T> {
-    fn keeps(&self) -> bool {
+    pub(super) fn keeps(&self) -> bool {
         matches!(self, Self::Keep)
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::group::Supervision;
 use super::leg::{Direction, HeldBy, LeftReason, SipFailure};
 use crate::error::Problem;
 use crate::id::{LegId, RoomId};
@@ -53,8 +54,14 @@ pub struct Participant {
     pub noise_suppression: bool,
     /// What they say is held back while it is only the echo of what they hear.
     pub echo_suppression: bool,
-    /// Audio group (reserved for sidebars).
+    /// Audio group; null is `main`.
     pub group: Option<String>,
+    /// Whom they coach, if they are a coach: a leg, or a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coaching: Option<String>,
+    /// How they take part, if they are a coach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
     /// Speaks now.
     pub talking: bool,
     /// Loudness of what they say, dBov (−127 silence to 0), when known.
@@ -134,6 +141,8 @@ pub enum Role {
     Speaker,
     /// Only hears.
     Listener,
+    /// Hears what those hear whom they coach, and is heard by those alone.
+    Coach,
 }
 
 /// `POST /v1/rooms/{room}/participants`: dial `to` and seat it.
@@ -154,6 +163,15 @@ pub struct Invite {
     /// What they may do.
     #[serde(default)]
     pub role: Role,
+    /// Audio group; one that the room does not have is made, apart from the others.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Whom a coach coaches: a leg of the room (`leg_…`), or a group.
+    #[serde(default)]
+    pub coaching: Option<String>,
+    /// How a coach takes part; default: `whisper` to whom they coach, `monitor` where that is nobody.
+    #[serde(default)]
+    pub supervision: Option<Supervision>,
     /// Seat them muted.
     #[serde(default)]
     pub muted: bool,
@@ -218,8 +236,12 @@ pub struct UpdateParticipant {
     pub echo_suppression: Option<bool>,
     /// Their name in lists.
     pub display_name: Option<String>,
-    /// Audio group; an empty string clears it.
+    /// Audio group; one that the room does not have is made, apart from the others. `main` or an empty string leads back.
     pub group: Option<String>,
+    /// Whom a coach coaches: a leg of the room (`leg_…`), or a group; an empty string is nobody.
+    pub coaching: Option<String>,
+    /// How a coach takes part.
+    pub supervision: Option<Supervision>,
     /// Move to this room (id or name).
     pub room: Option<String>,
 }

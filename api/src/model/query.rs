@@ -66,7 +66,7 @@ queries! {
         pub talking: Option<bool>,
         /// Who dialled whom.
         pub direction: Option<Direction>,
-        /// Of this audio group.
+        /// Of this audio group; `main`: of none.
         pub group: Option<String>,
         /// With this address.
         pub uri: Option<String>,
@@ -106,6 +106,11 @@ fn fits<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
     wanted.is_none_or(|wanted| wanted == found)
 }
 
+/// Whether this participant is of the group that is wanted.
+fn of_group(wanted: Option<&str>, one: &Participant) -> bool {
+    fits(wanted.as_ref(), &one.group.as_deref().unwrap_or("main"))
+}
+
 impl RoomQuery {
     /// Whether this room is to be shown, whatever its state.
     pub fn matches(&self, room: &Room) -> bool {
@@ -126,7 +131,7 @@ impl ParticipantQuery {
             && fits(self.held.as_ref(), &one.held)
             && fits(self.talking.as_ref(), &one.talking)
             && fits(self.direction.as_ref(), &one.direction)
-            && (self.group.is_none() || self.group == one.group)
+            && of_group(self.group.as_deref(), one)
             && fits(self.uri.as_ref(), &one.uri)
     }
 }
@@ -161,7 +166,7 @@ pub struct Whom {
     pub role: Option<Role>,
     /// Those who are muted, or are not.
     pub muted: Option<bool>,
-    /// Those of this audio group.
+    /// Those of this audio group; `main`: of none.
     pub group: Option<String>,
     /// These, separated by commas.
     #[serde(deserialize_with = "several")]
@@ -174,7 +179,7 @@ impl Whom {
     pub fn means(&self, one: &Participant) -> bool {
         fits(self.role.as_ref(), &one.role)
             && fits(self.muted.as_ref(), &one.muted)
-            && (self.group.is_none() || self.group == one.group)
+            && of_group(self.group.as_deref(), one)
             && (self.legs.is_empty() || self.legs.contains(&one.leg))
     }
 }

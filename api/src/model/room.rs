@@ -1,9 +1,12 @@
 //! A conference, and what may be asked of it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::group::{AudioGroup, GroupChanges, changes_schema};
 use super::manners::{RoomManners, RoomSettings};
 use crate::id::{LegId, RoomId};
 
@@ -32,6 +35,8 @@ pub struct Room {
     pub floor: Option<LegId>,
     /// How it treats those who come, are there and leave.
     pub settings: RoomManners,
+    /// Who hears whom, beside those in `main`, who hear each other; by name.
+    pub groups: BTreeMap<String, AudioGroup>,
     /// Rises with each change of its settings or lock; the first part of the `ETag`.
     pub revision: u64,
     /// When it was made.
@@ -66,6 +71,9 @@ pub struct CreateRoom {
     pub contributors: Option<u32>,
     /// How it treats those who come, are there and leave.
     pub settings: RoomSettings,
+    /// Audio groups, by name: 1 to 64 of `A-Z a-z 0-9 - _ . +`.
+    #[schema(schema_with = changes_schema)]
+    pub groups: GroupChanges,
 }
 
 /// `PATCH /v1/rooms/{room}`: what is absent stays.
@@ -82,6 +90,9 @@ pub struct UpdateRoom {
     pub contributors: Option<u32>,
     /// How it treats those who come, are there and leave; what is absent stays.
     pub settings: Option<RoomSettings>,
+    /// Audio groups to be made or made anew, by name; null takes one away in which nobody is. The others stay.
+    #[schema(schema_with = changes_schema)]
+    pub groups: Option<GroupChanges>,
 }
 
 /// `POST /v1/rooms/{room}/end`.

@@ -46,7 +46,8 @@ async fn list(
 /// Dial somebody into a room
 ///
 /// Answers as soon as the INVITE is on its way. Expect `participant.ringing`, then `participant.joined`, or
-/// `participant.left` with the reason and what SIP said.
+/// `participant.left` with the reason and what SIP said. A coach (`role`, `coaching`) is heard by whom they coach alone, and comes
+/// without a sound.
 #[utoipa::path(post, path = "/rooms/{room}/participants", tag = "participants",
     operation_id = "inviteParticipant",
     params(("room" = String, Path, description = "Id, or name: an unknown one makes a room where the settings allow it")),
@@ -67,7 +68,7 @@ async fn invite(
 
 /// Change many participants at once
 ///
-/// All who are joined and fit; mute all: `{"muted": true}`. Each is changed for itself: answers those who were, and of the others why not.
+/// All who are joined and fit; mute all: `{"muted": true}`; a sidebar: `{"group": "aside"}` for some `legs`. Each is changed for itself: answers those who were, and of the others why not.
 #[utoipa::path(patch, path = "/rooms/{room}/participants", tag = "participants",
     operation_id = "updateParticipants",
     params(("room" = String, Path, description = "Id or name"), Whom),
@@ -114,7 +115,8 @@ async fn show(
 
 /// Change a participant
 ///
-/// What is absent stays. `held` sends a re-INVITE; `room` moves them, and the answer is the participant in the new room.
+/// What is absent stays. `group` leads to an audio group; `role: coach` with `coaching` whispers, and `supervision` listens or barges
+/// in instead. `held` sends a re-INVITE; `room` moves them, and the answer is the participant in the new room.
 #[utoipa::path(patch, path = "/rooms/{room}/participants/{leg}", tag = "participants",
     operation_id = "updateParticipant",
     params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path),

@@ -39,9 +39,11 @@ async fn list(
 
 /// Make a room
 ///
-/// Callers reach it as `sip:NAME@host`.
+/// Callers reach it as `sip:NAME@host`. `groups` says who hears whom: there is a group for each sidebar, interpreter, audience or
+/// monitor, and `main` for all others; it costs nothing for each pair.
 #[utoipa::path(post, path = "/rooms", tag = "rooms", operation_id = "createRoom",
-    request_body(content = CreateRoom, example = json!({"name": "board", "max_participants": 20})),
+    request_body(content = CreateRoom, example = json!({"name": "board", "max_participants": 20,
+        "groups": {"tr": {"relation": "interpreter"}, "tr-audience": {"relation": "audience", "of": "tr"}}})),
     responses((status = CREATED, body = Room, headers(("Location" = String)))))]
 async fn create(
     State(control): State<Control>,
@@ -67,10 +69,10 @@ async fn show(
 
 /// Change a room
 ///
-/// What is absent stays.
+/// What is absent stays; so do groups that are not named. 409 `group_in_use` for one that is to go while somebody is in it.
 #[utoipa::path(patch, path = "/rooms/{room}", tag = "rooms", operation_id = "updateRoom",
     params(("room" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header)),
-    request_body(content = UpdateRoom, example = json!({"contributors": 5})),
+    request_body(content = UpdateRoom, example = json!({"contributors": 5, "groups": {"aside": {"relation": "sidebar"}}})),
     responses((status = OK, body = Room, headers(("ETag" = String)))))]
 async fn update(
     State(control): State<Control>,

@@ -12,6 +12,7 @@ use mixer::codec::{Codec, Format};
 use serde_json::json;
 
 use crate::bridge::dial::Outbound;
+use crate::bridge::groups::Wish;
 use crate::bridge::leg::{Caller, Controls, Dial, NamedBy};
 use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::playing::Then;
@@ -79,6 +80,8 @@ impl Bridge {
         }
         found.has_seat().map_err(refused)?;
         let name = found.name.clone();
+        let wish = Wish::of_invite(&body);
+        self.check_circle((id, None), &wish)?;
         self.has_room(1).map_err(refused)?;
         let from = from.unwrap_or(Caller::Unsaid(name));
         let usual = Controls::new(&self.settings);
@@ -86,6 +89,9 @@ impl Bridge {
             muted: body.muted,
             muted_by: body.muted.then_some(MutedBy::Api),
             role: body.role,
+            group: None,
+            coaching: None,
+            supervision: None,
             agc: body.agc.unwrap_or(usual.agc),
             noise_suppression: body.noise_suppression.unwrap_or(usual.noise_suppression),
             echo_suppression: body.echo_suppression.unwrap_or(usual.echo_suppression),
@@ -99,6 +105,7 @@ impl Bridge {
             controls,
             timeout,
         });
+        self.take_circle(leg, &wish);
         self.api_participant(&id.to_string(), leg)
     }
 
@@ -173,9 +180,15 @@ impl Bridge {
         let revision = self.legs.get(&leg).map_or(0, |leg| leg.revision);
         expect_revision(condition, ("participant", revision))?;
         let to = self.check_update(leg, body)?;
-        self.update(leg, body);
+        let wish = Wish::of_update(body);
+        self.check_circle((to.unwrap_or(id), Some(leg)), &wish)?;
+        let to = to.filter(|to| *to != id);
+        self.update(leg, body, &if to.is_some() { Wish::default() } else { wish.clone() });
         if let Some(to) = to {
             self.move_leg(leg, to);
+            if self.take_circle(leg, &wish) {
+                self.participant_happened(EventType::ParticipantUpdated, leg, json!({}));
+            }
         }
         self.api_participant(&to.unwrap_or(id).to_string(), leg)
     }
@@ -208,7 +221,7 @@ impl Bridge {
         Ok(Some(to))
     }
 
-    fn update(&mut self, id: LegId, body: &UpdateParticipant) {
+    fn update(&mut self, id: LegId, body: &UpdateParticipant, wish: &Wish) {
         if let Some(muted) = body.muted {
             self.set_muted(id, muted);
         }
@@ -230,14 +243,13 @@ impl Bridge {
         let noise_suppression = body.noise_suppression;
         controls.noise_suppression = noise_suppression.unwrap_or(controls.noise_suppression);
         controls.echo_suppression = body.echo_suppression.unwrap_or(controls.echo_suppression);
-        if let Some(group) = &body.group {
-            controls.group = Some(group.clone()).filter(|group| !group.is_empty());
-        }
         if let Some(name) = &body.display_name {
             leg.named_by = NamedBy::api(!name.is_empty());
             leg.display_name = Some(name.clone()).filter(|name| !name.is_empty());
         }
-        if before != (leg.controls.clone(), leg.display_name.clone()) {
+        let is_regrouped = self.take_circle(id, wish);
+        let Some(leg) = self.legs.get(&id) else { return };
+        if is_regrouped || before != (leg.controls.clone(), leg.display_name.clone()) {
             if leg.seat().muted {
                 self.stop_talking(id);
             }

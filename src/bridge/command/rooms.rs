@@ -10,6 +10,7 @@ use api::model::{
 };
 
 use crate::bridge::ending::Waiting;
+use crate::bridge::groups::Groups;
 use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::manners::Manners;
 use crate::bridge::room::Refusal;
@@ -49,6 +50,7 @@ impl Bridge {
             return Err(refused(Refusal::Overloaded));
         }
         let manners = self.mannered(&Manners::default(), &body.settings)?;
+        let groups = Groups::default().changed(&body.groups, self.settings.groups_per_room)?;
         let id = self.create_room(NewRoom {
             name,
             locked: body.locked,
@@ -58,6 +60,7 @@ impl Bridge {
             contributors: body.contributors,
             origin: RoomOrigin::Api,
             manners,
+            groups,
         });
         self.room_view(id).ok_or_else(|| no_such("room", id))
     }
@@ -98,6 +101,7 @@ impl Bridge {
         if let Some(contributors) = body.contributors {
             within("/contributors", contributors, CONTRIBUTORS)?;
         }
+        let groups = self.regrouped(id, body.groups.as_ref())?;
         self.update_manners(id, body.settings.as_ref())?;
         let Some(found) = self.rooms.get_mut(&id) else { return Err(no_such("room", room)) };
         let before = (found.end_when_empty, found.max_participants, found.contributors);
@@ -110,7 +114,12 @@ impl Bridge {
             let contributors = usize::try_from(contributors).unwrap_or(usize::MAX);
             self.tell_media(Command::Contributors { mix, contributors });
         }
-        if before != after || body.settings.is_some() {
+        let is_regrouped = groups.is_some();
+        if let (Some(groups), Some(found)) = (groups, self.rooms.get_mut(&id)) {
+            found.groups = groups;
+            self.follow_groups(id);
+        }
+        if before != after || body.settings.is_some() || is_regrouped {
             self.room_happened(EventType::RoomUpdated, id);
         }
         match body.locked {
