@@ -583,7 +583,6 @@ fn identity(timeout: Duration) -> Result<Arc<Identity>, StartError> {
 /// What the configuration tells the bridge, but for what is made at start: the fingerprint of our certificate.
 pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Settings {
     let Config { sip, media, rooms, limits, events, hep, .. } = config;
-    let users = sip.users.iter().map(|user| (user.name.clone(), user.password.clone())).collect();
     let specific = |address: &SocketAddr| !address.ip().is_unspecified();
     let listeners = [&sip.udp, &sip.tcp, &sip.tls, &sip.ws, &sip.wss];
     let media_addresses = listeners.into_iter().flat_map(|all| &all.0).filter(|a| specific(a));

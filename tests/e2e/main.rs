@@ -37,6 +37,7 @@ mod dns;
 mod early_media;
 mod fec;
 mod focus;
+mod groups;
 mod hep;
 mod hold;
 mod ipv6;

@@ -407,6 +407,9 @@ impl World {
                 let body = UpdateRecording { paused: Some(other == 2), notice: None };
                 drop(self.ask(|reply| Command::UpdateRecording { recording, body, reply }));
             }
+        }
+    }
+
     /// Groups come and go, somebody moves to one, or coaches somebody.
     fn steer_groups(&mut self, room: String) {
         let legs = self.legs();
