@@ -139,7 +139,6 @@ use trunks::Trunk;
 
 /// What happens to the bridge.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is handed over and never kept")]
 pub enum Input {
     /// A SIP datagram, or one whole message of a stream.
     Packet(Packet),
