@@ -180,7 +180,7 @@ fn a_kill_leaves_what_was_said_and_the_next_start_tells_of_it() {
     let bert = scene.join("bert", "standup", 880);
     let recording = record(&scene.bridge, &json!({"room": "standup", "tracks": true}));
     anna.call.hear(&[880], Duration::from_secs(5), Duration::ZERO);
-    let leg = bert.leg.clone();
+    let leg = bert.leg;
 
     scene.bridge.kill();
     let bridge = Bridge::start(options());
