@@ -28,6 +28,8 @@ pub enum DocumentKind {
     Route,
     /// Who may use the API.
     ApiKey,
+    /// A room that outlasts a restart.
+    Room,
     /// A sound that can be played.
     Media,
     /// What callers have used of what they may use in a day.
@@ -40,11 +42,12 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::User,
         Self::Trunk,
         Self::Route,
         Self::ApiKey,
+        Self::Room,
         Self::Media,
         Self::Tolls,
         Self::Webhook,
@@ -58,6 +61,7 @@ impl DocumentKind {
             Self::Trunk => "trunk",
             Self::Route => "route",
             Self::ApiKey => "api_key",
+            Self::Room => "room",
             Self::Media => "media",
             Self::Tolls => "tolls",
             Self::Webhook => "webhook",

@@ -190,6 +190,7 @@ pub fn room() -> Room {
         settings: manners(),
         groups: [("aside".to_owned(), group())].into(),
         floor: Some(leg_id()),
+        kept: true,
         revision: 4,
         created_at: time(0),
         ended_at: None,

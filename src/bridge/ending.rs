@@ -97,7 +97,7 @@ impl Bridge {
         }
         if is_last {
             self.close_room(ending.room, RoomEndReason::Ended);
-            self.answer_waiting(ending);
+            self.answer_ended(ending.room, ending.waiting);
         } else {
             self.endings.rooms.push_back(ending);
         }
@@ -106,7 +106,8 @@ impl Bridge {
 
     /// Closes a room in which nobody is left.
     pub(super) fn close_room(&mut self, id: RoomId, reason: RoomEndReason) {
-        let Some(room) = self.rooms.remove(&id) else { return };
+        let Some(mut room) = self.rooms.remove(&id) else { return };
+        self.room_gone(&mut room);
         self.hearer_gone(Hearer::Room(id));
         self.hearer_gone(Hearer::Lobby(id));
         self.names.remove(&room.name);
@@ -120,12 +121,12 @@ impl Bridge {
         self.history.room(view, room.left.into());
     }
 
-    fn answer_waiting(&mut self, ending: Ending) {
-        for waiting in ending.waiting {
+    pub(super) fn answer_waiting(&mut self, room: RoomId, waiting: Vec<Waiting>) {
+        for waiting in waiting {
             match waiting {
-                Waiting::ToSee(reply) => reply.send(self.api_room(&ending.room.to_string())),
+                Waiting::ToSee(reply) => reply.send(self.api_room(&room.to_string())),
                 Waiting::ToForget(reply) => {
-                    self.history.rooms.remove(&ending.room);
+                    self.history.rooms.remove(&room);
                     reply.send(Ok(()));
                 }
             }

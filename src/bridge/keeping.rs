@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use api::archive::{Change, Document, DocumentKind, StoreFailure};
 use api::control::{ControlError, IfMatch, Reply};
-use api::model::{self, Provisioned, Route, Source};
+use api::model::{self, Provisioned, RoomId, Route, Source};
 use serde::de::DeserializeOwned;
 
 use super::command::{Answer, conflict};
@@ -50,6 +50,10 @@ pub(super) enum Deed {
     PutRoute(Box<Rule>, Later<Provisioned<Route>>),
     PutSound(Box<Sound>, Later<model::Media>),
     Remove(Later<()>),
+    /// A room is stored as it was.
+    KeepRoom(RoomId),
+    /// A room that has ended is stored no more.
+    ForgetRoom(RoomId),
     /// Nobody waits for it.
     Nothing,
 }
@@ -78,7 +82,7 @@ impl Deed {
             Self::PutRoute(_, reply) => reply.send(Err(error)),
             Self::PutSound(_, reply) => reply.send(Err(error)),
             Self::Remove(reply) => reply.send(Err(error)),
-            Self::Nothing => {}
+            Self::KeepRoom(_) | Self::ForgetRoom(_) | Self::Nothing => {}
         }
     }
 }
@@ -96,12 +100,12 @@ impl Bridge {
     }
 
     /// Has a change stored; then `deed` is done.
-    pub(super) fn store(&mut self, change: Change, mut deed: Deed) {
+    pub(super) fn store(&mut self, change: Change, deed: Deed) {
         let (kind, name) = match &change {
             Change::Put(Document { kind, name, .. }) | Change::Remove(kind, name) => (*kind, name),
         };
         if let Some(error) = self.keeping.refusal(kind, name) {
-            return deed.refuse(error);
+            return self.not_stored(deed, error);
         }
         let name = name.clone();
         self.keeping.next += 1;
@@ -113,7 +117,7 @@ impl Bridge {
 
     /// The store has answered.
     pub(super) fn stored(&mut self, id: ChangeId, answer: Result<(), StoreFailure>) {
-        let Some(Pending { kind, name, mut deed }) = self.keeping.pending.remove(&id) else {
+        let Some(Pending { kind, name, deed }) = self.keeping.pending.remove(&id) else {
             return;
         };
         self.timers.retain(|(_, timer)| *timer != Timer::Stored(id));
@@ -126,8 +130,21 @@ impl Bridge {
                 self.counters.unstored += 1;
                 tracing::warn!(kind = kind.as_str(), name, %failure, "a change was not stored");
                 let detail = format!("nothing was changed, since it cannot be stored: {failure}");
-                deed.refuse(ControlError::Unstored { detail });
+                self.not_stored(deed, ControlError::Unstored { detail });
             }
+        }
+    }
+
+    fn not_stored(&mut self, mut deed: Deed, error: ControlError) {
+        match deed {
+            Deed::KeepRoom(room) => self.room_stored(room, false),
+            Deed::ForgetRoom(room) => self.room_forgotten(room, false),
+            Deed::PutUser(..)
+            | Deed::PutTrunk(..)
+            | Deed::PutRoute(..)
+            | Deed::PutSound(..)
+            | Deed::Remove(_)
+            | Deed::Nothing => deed.refuse(error),
         }
     }
 
@@ -135,7 +152,18 @@ impl Bridge {
     pub(super) fn is_storing_too_long(&mut self, id: ChangeId) {
         let Some(pending) = self.keeping.pending.get_mut(&id) else { return };
         let detail = "the store has not answered yet: if it stores this, it will be as asked; read it to see";
-        pending.deed.refuse(ControlError::Unstored { detail: detail.to_owned() });
+        match pending.deed {
+            Deed::KeepRoom(room) => self.room_stored_late(room),
+            Deed::ForgetRoom(room) => self.room_forgotten_late(room),
+            Deed::PutUser(..)
+            | Deed::PutTrunk(..)
+            | Deed::PutRoute(..)
+            | Deed::PutSound(..)
+            | Deed::Remove(_)
+            | Deed::Nothing => {
+                pending.deed.refuse(ControlError::Unstored { detail: detail.to_owned() })
+            }
+        }
     }
 
     fn make(&mut self, kind: DocumentKind, name: &str, deed: Deed) {
@@ -152,12 +180,15 @@ impl Bridge {
                     DocumentKind::Media => self.remove_sound(name),
                     // Never removed here.
                     DocumentKind::ApiKey
+                    | DocumentKind::Room
                     | DocumentKind::Tolls
                     | DocumentKind::Webhook
                     | DocumentKind::WebhookCursor => {}
                 }
                 reply.send(Ok(()));
             }
+            Deed::KeepRoom(room) => self.room_stored(room, true),
+            Deed::ForgetRoom(room) => self.room_forgotten(room, true),
             Deed::Nothing => {}
         }
     }

@@ -21,6 +21,7 @@ use super::company::Company;
 use super::conference_info::entity_of;
 use super::followers::Roster;
 use super::groups::Groups;
+use super::lasting::Lasting;
 use super::leg::{Controls, Hold, Leg, NamedBy, Privacy, Stage, Texts, Web};
 use super::manners::Manners;
 use super::menu::Keys;
@@ -438,9 +439,26 @@ impl Bridge {
     /// Makes an open room. The caller has seen to it that the name is free and the limit not reached.
     pub(super) fn create_room(&mut self, new: NewRoom) -> RoomId {
         let id = RoomId::new(self.unix_ms(), self.random());
-        let room = Room {
+        let room = self.new_room(id, new);
+        self.open(room);
+        self.counters.rooms_total += 1;
+        self.room_happened(EventType::RoomCreated, id);
+        id
+    }
+
+    /// Callers find it from now on.
+    pub(super) fn open(&mut self, room: Room) {
+        let id = room.id;
+        self.names.insert(room.name.clone(), id);
+        self.rooms.insert(id, room);
+        self.follow_hours(id);
+    }
+
+    /// A room that nobody knows of yet.
+    pub(super) fn new_room(&mut self, id: RoomId, new: NewRoom) -> Room {
+        Room {
             id,
-            name: new.name.clone(),
+            name: new.name,
             mix: crate::media::command::MixKey(self.next_key()),
             locked: new.locked,
             ad_hoc: new.ad_hoc,
@@ -460,13 +478,8 @@ impl Bridge {
             created_at: self.wall(),
             created_by: new.origin,
             book: Book::default(),
-        };
-        self.names.insert(new.name, id);
-        self.rooms.insert(id, room);
-        self.counters.rooms_total += 1;
-        self.room_happened(EventType::RoomCreated, id);
-        self.follow_hours(id);
-        id
+            lasting: Lasting::default(),
+        }
     }
 
     /// Notes who speaks to the room now, and tells if that has changed.

@@ -35,6 +35,7 @@ mod hep;
 mod history;
 mod identity;
 mod keeping;
+mod lasting;
 mod leg;
 mod library;
 mod lifecycle;
@@ -121,6 +122,7 @@ use followers::Follower;
 use hep::Capture;
 use history::History;
 use keeping::Keeping;
+use lasting::Gone;
 use leg::Leg;
 use library::Library;
 use lines::{Line, Watcher};
@@ -272,6 +274,8 @@ pub struct Bridge {
     media: BTreeMap<MediaKey, LegId>,
     rooms: BTreeMap<RoomId, Room>,
     names: BTreeMap<String, RoomId>,
+    /// Rooms that have ended and that the store is still to forget.
+    gone: BTreeMap<RoomId, Gone>,
     calls: BTreeMap<CallId, Call>,
     /// REFERs we sent.
     refers_sent: BTreeMap<ReferId, Sent>,
@@ -332,6 +336,10 @@ enum Timer {
     Recording(RecordingId),
     /// The last moderator of a room has not come back.
     Orphaned(RoomId),
+    /// A room is to be stored again.
+    KeepRoom(RoomId),
+    /// A room that has ended is to be forgotten by the store.
+    ForgetRoom(RoomId),
     /// A room closes.
     Closes(RoomId),
     /// It is told before.
@@ -403,6 +411,7 @@ impl Bridge {
             media: BTreeMap::new(),
             rooms: BTreeMap::new(),
             names: BTreeMap::new(),
+            gone: BTreeMap::new(),
             calls: BTreeMap::new(),
             refers_sent: BTreeMap::new(),
             refers_carried: BTreeMap::new(),
@@ -436,6 +445,7 @@ impl Bridge {
         bridge.open_trunks();
         bridge.open_routes();
         bridge.open_library();
+        bridge.open_kept_rooms();
         bridge.restore_tolls();
         bridge.settle();
         bridge
@@ -523,7 +533,8 @@ impl Bridge {
         if self.draining == Draining::HangingUp && self.is_quiet() {
             self.draining = Draining::Done;
             self.save_unsaved_tolls();
-            for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+            let ends = |room: &RoomId| !self.outlasts_shutdown(*room);
+            for room in self.rooms.keys().copied().filter(ends).collect::<Vec<_>>() {
                 self.close_room(room, RoomEndReason::Shutdown);
             }
             self.outputs.push_back(Output::Drained);
@@ -556,6 +567,8 @@ impl Bridge {
                 Timer::Tolls => self.tolls_due(),
                 Timer::SaveTolls => self.save_tolls(),
                 Timer::RoomEnd(room) | Timer::Closes(room) => self.end_room(room, None),
+                Timer::KeepRoom(room) => self.keep_room(room),
+                Timer::ForgetRoom(room) => self.forget_room(room),
                 Timer::ClosesSoon(room) => self.closes_soon(room),
                 Timer::Orphaned(room) => self.orphaned_too_long(room),
                 Timer::Recording(recording) => self.recording_due(recording),
@@ -637,6 +650,9 @@ impl Bridge {
         let Some(view) = self.room_view(room) else { return };
         self.happened(kind, Subject { room: Some(room), ..Subject::default() }, Data::of(&view));
         self.room_changed(room);
+        if lasting::CHANGES.contains(&kind) {
+            self.keep_room(room);
+        }
     }
 
     fn room_view(&self, room: RoomId) -> Option<api::model::Room> {

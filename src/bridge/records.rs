@@ -204,7 +204,9 @@ mod tests {
     #[test]
     fn rooms_that_are_open_when_the_bridge_stops_end_with_it() {
         let mut scene = scene();
-        let body = serde_json::from_value(serde_json::json!({"name": "board"})).unwrap();
+        let body =
+            serde_json::from_value(serde_json::json!({"name": "board", "end_when_empty": true}))
+                .unwrap();
         scene.ask(|reply| Command::CreateRoom { body, reply }).unwrap();
 
         scene.input(Input::Drain);

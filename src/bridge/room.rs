@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::company::Company;
 use super::followers::Roster;
 use super::groups::Groups;
+use super::lasting::Lasting;
 use super::limits::{Limit, Scope};
 use super::manners::Manners;
 use crate::media::command::MixKey;
@@ -43,6 +44,7 @@ pub(super) struct Room {
     pub(super) created_at: Timestamp,
     pub(super) created_by: RoomOrigin,
     pub(super) book: Book,
+    pub(super) lasting: Lasting,
 }
 
 /// What will be remembered of a room.
@@ -95,6 +97,7 @@ impl Room {
             floor: self.floor,
             settings: self.manners.view(),
             groups: self.groups.view(),
+            kept: self.is_kept(),
             revision: self.revision,
             created_at: self.created_at,
             ended_at: None,

@@ -47,6 +47,8 @@ pub(super) struct Scene {
     pub(super) discarded: Vec<String>,
     /// What is to be remembered.
     pub(super) records: Vec<Record>,
+    /// Changes that the store has not answered.
+    hanging: Vec<ChangeId>,
     /// What the recorder was told since the last input.
     pub(super) recorder: Vec<crate::recorder::order::Order>,
     /// From of requests outside of dialogs, without its tag.
@@ -90,6 +92,7 @@ impl Scene {
             discarded: Vec::new(),
             records: Vec::new(),
             recorder: Vec::new(),
+            hanging: Vec::new(),
             from: "<sip:phone@10.0.0.1>",
         };
         scene.drain();
@@ -140,7 +143,10 @@ impl Scene {
                 Ok(())
             }
             Disk::Fails => Err(StoreFailure::Unavailable("no space left".to_owned())),
-            Disk::Hangs => return self.stored.push(change),
+            Disk::Hangs => {
+                self.hanging.push(id);
+                return self.stored.push(change);
+            }
         };
         self.bridge.handle_input(self.now, Input::Stored(id, answer));
     }
@@ -216,6 +222,15 @@ impl Scene {
         let (reply, mut answer) = Reply::channel();
         self.input(Input::Command(command(reply)));
         answer.try_recv().unwrap_or(Err(ControlError::Stopping))
+    }
+}
+
+impl Scene {
+    /// The store says that it has what it hung on.
+    pub(super) fn answer_store(&mut self) {
+        for id in std::mem::take(&mut self.hanging) {
+            self.input(Input::Stored(id, Ok(())));
+        }
     }
 }
 

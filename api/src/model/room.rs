@@ -12,6 +12,7 @@ use crate::id::{LegId, RoomId};
 
 /// A conference.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "a JSON shape: each is a field clients read")]
 pub struct Room {
     /// Never reused.
     pub id: RoomId,
@@ -37,6 +38,8 @@ pub struct Room {
     pub settings: RoomManners,
     /// Who hears whom, beside those in `main`, who hear each other; by name.
     pub groups: BTreeMap<String, AudioGroup>,
+    /// Whether it is there after a restart, just as it is now: rooms that are made here and do not end by themselves are, once that is stored.
+    pub kept: bool,
     /// Rises with each change of its settings or lock; the first part of the `ETag`.
     pub revision: u64,
     /// When it was made.

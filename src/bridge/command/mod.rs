@@ -22,15 +22,24 @@ impl Bridge {
     pub(super) fn handle_command(&mut self, command: Command) {
         self.counters.commands += 1;
         match command {
-            Command::CreateRoom { body, reply } => reply.send(self.api_create_room(body)),
+            Command::CreateRoom { body, reply } => match self.api_create_room(body) {
+                Ok(room) => self.answer_kept(room.id, reply),
+                refused @ Err(_) => reply.send(refused),
+            },
             Command::ListRooms { query, reply } => reply.send(self.api_list_rooms(&query)),
             Command::Room { room, reply } => reply.send(self.api_room(&room)),
             Command::UpdateRoom { room, body, condition, reply } => {
-                reply.send(self.api_update_room(&room, &body, &condition));
+                match self.api_update_room(&room, &body, &condition) {
+                    Ok(room) => self.answer_kept(room.id, reply),
+                    refused @ Err(_) => reply.send(refused),
+                }
             }
             Command::DeleteRoom { room, reply } => self.api_delete_room(&room, reply),
             Command::LockRoom { room, locked, condition, reply } => {
-                reply.send(self.api_lock_room(&room, locked, &condition));
+                match self.api_lock_room(&room, locked, &condition) {
+                    Ok(room) => self.answer_kept(room.id, reply),
+                    refused @ Err(_) => reply.send(refused),
+                }
             }
             Command::EndRoom { room, body, reply } => self.api_end_room(&room, &body, reply),
             Command::ListParticipants { room, query, reply } => {
