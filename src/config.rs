@@ -6,6 +6,7 @@
 
 mod callers;
 mod explain;
+mod mail;
 mod sources;
 mod trunk;
 mod units;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use callers::{Caller, media_rules, prices};
 pub use explain::Loaded;
+pub use mail::{Mail, MailServer, MailTls};
 pub use sources::{ConfigError, Flags};
 pub use trunk::{Gateway, Headers, Trunk};
 pub use units::{
@@ -90,6 +92,8 @@ pub struct Config {
     pub ask: Ask,
     /// How webhooks are told of events.
     pub webhooks: Webhooks,
+    /// What is sent by mail.
+    pub mail: Mail,
     /// What may be uploaded to be played.
     pub sounds: Sounds,
     /// What may be recorded, and for how long it is kept.
@@ -631,6 +635,7 @@ impl Config {
         limits.expect_sane(&mut expect);
         expect(ask.at_once >= 1, "ask.at_once", "at least 1");
         self.webhooks.expect_sane(&mut expect);
+        self.mail.expect_sane(&mut expect);
         let sizes = 1_024..=1 << 20;
         expect(sizes.contains(&ask.answer_size), "ask.answer_size", "1024 to 1048576");
         expect(events.log_size >= 1, "events.log_size", "at least 1");

@@ -8,6 +8,7 @@ pub mod bridge;
 pub mod config;
 mod driver;
 pub mod key;
+mod mail;
 pub mod media;
 pub mod net;
 mod post;

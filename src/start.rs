@@ -1,6 +1,7 @@
 //! Puts the parts together: binds what is to be bound, starts what runs, and tells a newcomer what to do next.
 
 mod addresses;
+mod post_office;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use api::archive::{Desk, Document, EventSpan};
 use api::auth::Keys;
-use api::control;
+use api::control::{self, Control};
 use api::events::{EventLog, LogSettings, first_seq};
+use api::mail::Mailroom;
 use api::model::TrunkConfig;
 use api::webhooks::{Errand, Webhooks, webhooks};
 use jiff::Timestamp;
@@ -79,6 +81,9 @@ pub enum StartError {
     /// The roots of who is asked cannot be read.
     #[error("ask.ca: {0}")]
     Ask(io::Error),
+    /// The roots of the mail server cannot be read, or are none.
+    #[error("mail.ca: {0}")]
+    Mail(String),
     /// The roots of webhooks cannot be read.
     #[error("webhooks.ca: {0}")]
     Webhooks(io::Error),
@@ -160,6 +165,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let keys = Keys::admin_digest(key.digest);
     keys.load(&kept);
     let (webhooks, errands) = kept_webhooks(&kept);
+    let letters = post_office::letters(&kept);
     let (listener, api_address) = listen(config.api).await?;
     let (net, packets) = Net::bind(net_options(config)).map_err(StartError::Sip)?;
     let tls = net.tls().clone();
@@ -212,17 +218,15 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         driver.run().await;
         drop(drained); // the API stops once there is nothing left to steer
     });
-    let office = Office {
-        webhooks: webhooks.clone(),
-        errands,
-        log: log.clone(),
-        control: control.clone(),
-        desk: desk.clone(),
-        client: postman(config)?,
-        settings: office_settings(config, seed()?),
-    };
+    let office = office(config, (webhooks.clone(), errands), (&log, &control, &desk), seed()?)?;
     tasks.spawn(office.run());
-    let api = api::Api { control, log, keys, desk, webhooks, settings: api_settings(config) };
+    let mailroom = post_office::open((config, seed()?), (&log, &control, &desk))?;
+    let mailroom = mailroom.map_or_else(Mailroom::closed, |(mailroom, office)| {
+        tasks.spawn(office.run(letters));
+        mailroom
+    });
+    let settings = api_settings(config);
+    let api = api::Api { control, log, keys, desk, webhooks, mailroom, settings };
     tasks.spawn(api::serve(listener, api, async { drop(is_drained.await) }));
     let running = Running { stop, tasks, tls, sip_udp, sip_streams, api: api_address };
     greet(&running, &key);
@@ -319,6 +323,24 @@ fn asker(config: &Config) -> Result<Asker, StartError> {
         tls: net::roots_only(path).map_err(StartError::Ask)?,
         product: config.sip.user_agent.as_str().into(),
     }))
+}
+
+/// Those who tell webhooks of events.
+fn office(
+    config: &Config,
+    (webhooks, errands): (Webhooks, mpsc::Receiver<Errand>),
+    (log, control, desk): (&EventLog, &Control, &Desk),
+    seed: u64,
+) -> Result<Office, StartError> {
+    Ok(Office {
+        webhooks,
+        errands,
+        log: log.clone(),
+        control: control.clone(),
+        desk: desk.clone(),
+        client: postman(config)?,
+        settings: office_settings(config, seed),
+    })
 }
 
 /// Who sends events to webhooks.

@@ -115,6 +115,19 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "api::webhooks",
         ],
     ),
+    // Tells people by mail what happens, and invites them.
+    (
+        "mail",
+        &[
+            "api::archive",
+            "api::control",
+            "api::event",
+            "api::events",
+            "api::id",
+            "api::mail",
+            "api::model",
+        ],
+    ),
     (
         "driver",
         &[
@@ -140,6 +153,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "crate::driver",
             "crate::config",
             "crate::key",
+            "crate::mail",
             "crate::net",
             "crate::bridge",
             "crate::media",

@@ -12,6 +12,7 @@ use api::control::{self, Command, ControlError, Reply};
 use api::event::{Data, EventType, Happened, Level};
 use api::events::{EventLog, LogSettings};
 use api::id::{CallId, LegId, RoomId};
+use api::mail::{self, Order};
 use api::model::{
     Admitted, Call, CallParty, CallState, CreateRoom, Direction, HeldBy, Invite, LeftReason, Leg,
     LegState, LegStats, Page, Participant, ParticipantState, Pcm, Readiness, Role, Room, RoomState,
@@ -38,8 +39,9 @@ async fn main() -> std::io::Result<()> {
     let keys = Keys::admin("pretend");
     let (desk, mut work) = api::archive::desk(QUEUES);
     let (webhooks, _errands) = api::webhooks::webhooks();
+    let (mailroom, mut mails) = mail::mailroom(1_000_000);
     let settings = Settings { requests_per_second: 0, ..Settings::default() };
-    let api = Api { control, log: log.clone(), keys, desk, webhooks, settings };
+    let api = Api { control, log: log.clone(), keys, desk, webhooks, mailroom, settings };
     let mut bridge = Bridge { log, ..Bridge::new() };
     bridge.furnish();
     let mut steps = tokio::time::interval(Duration::from_millis(100));
@@ -48,6 +50,7 @@ async fn main() -> std::io::Result<()> {
         loop {
             tokio::select! {
                 Some(command) = commands.recv() => bridge.handle(command),
+                Some(order) = mails.recv() => invite(order),
                 Some(order) = work.orders.recv() => drop(order.done.send(Ok(()))),
                 Some(read) = work.reads.recv() => recall(read),
                 Some(_) = work.records.recv() => {}
@@ -420,6 +423,9 @@ impl Bridge {
             Command::Room { room, reply } | Command::UpdateRoom { room, reply, .. } => {
                 reply.send(self.room(&room).cloned());
             }
+            Command::DialIn { room, reply, .. } => {
+                reply.send(self.room(&room).map(|room| DialIn { room: room.clone(), pin: None }));
+            }
             Command::DeleteRoom { room, reply } => reply.send(self.end_room(&room).map(drop)),
             Command::LockRoom { room, locked, reply, .. } => reply.send(self.lock(&room, locked)),
             Command::EndRoom { room, reply, .. } => reply.send(self.end_room(&room)),
@@ -570,6 +576,13 @@ impl Bridge {
         }
         self.log.publish_levels(&levels);
     }
+}
+
+/// Nobody is sent anything.
+fn invite(order: Order) {
+    let invitation = api::samples::invitation();
+    let (room, to) = (order.room.room.id, order.invitation.to);
+    order.reply.send(Ok(Invitation { room, to, ..invitation }));
 }
 
 fn busy() -> SipFailure {

@@ -38,6 +38,8 @@ pub enum DocumentKind {
     Webhook,
     /// Up to which event a webhook was told, or has a delivery of its own.
     WebhookCursor,
+    /// A mail that was not sent yet.
+    Letter,
 }
 
 impl DocumentKind {
@@ -52,6 +54,7 @@ impl DocumentKind {
         Self::Tolls,
         Self::Webhook,
         Self::WebhookCursor,
+        Self::Letter,
     ];
 
     /// Its name in the store.
@@ -66,6 +69,7 @@ impl DocumentKind {
             Self::Tolls => "tolls",
             Self::Webhook => "webhook",
             Self::WebhookCursor => "webhook_cursor",
+            Self::Letter => "letter",
         }
     }
 }

@@ -60,6 +60,14 @@ impl<K: Clone + Ord> Buckets<K> {
     /// # Errors
     /// When there will be one.
     pub(crate) fn take(&mut self, key: &K, now: Instant) -> Result<Left, Spent> {
+        self.take_some(key, 1, now)
+    }
+
+    /// Takes so many, or none. More than a full bucket holds are taken from a full one, which is then as empty as can be.
+    ///
+    /// # Errors
+    /// When there will be as many.
+    pub(crate) fn take_some(&mut self, key: &K, count: u32, now: Instant) -> Result<Left, Spent> {
         let Rate { per_second, .. } = self.rate;
         if !self.by_key.contains_key(key) {
             self.make_place(now);
@@ -67,11 +75,12 @@ impl<K: Clone + Ord> Buckets<K> {
         let full = Bucket { left: self.rate.burst, at: now };
         let bucket = self.by_key.entry(key.clone()).or_insert(full);
         bucket.fill(self.rate, now);
-        if bucket.left < 1.0 {
-            let wait = Duration::from_secs_f64((1.0 - bucket.left) / per_second);
+        let count = f64::from(count).min(self.rate.burst.max(1.0));
+        if bucket.left < count {
+            let wait = Duration::from_secs_f64((count - bucket.left) / per_second);
             return Err(Spent { wait, left: bucket.left(self.rate) });
         }
-        bucket.left -= 1.0;
+        bucket.left -= count;
         Ok(bucket.left(self.rate))
     }
 

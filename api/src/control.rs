@@ -7,13 +7,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::events::EventLog;
 use crate::model::{
     Admitted, Audience, Ban, Call, CallId, CallQuery, CreateCall, CreateMark, CreateRoom,
-    CreateUser, EndRoom, Invite, Leg, LegId, LegQuery, LegStats, Media, Message, MessageId, Node,
-    Page, PageQuery, Participant, ParticipantQuery, Pcm, Play, PlayMusic, Playback, PlaybackId,
-    PlaybackQuery, Presence, Provisioned, Readiness, Recording, RecordingId, RecordingOptions,
-    Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, RoomId, RoomQuery, Route,
-    RouteTrace, SendDtmf, SendMessage, SetPresence, Snapshot, TestRoutes, Trace, Transfer, Trunk,
-    TrunkConfig, UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, User,
-    Whom,
+    CreateUser, DialIn, EndRoom, Invite, Leg, LegId, LegQuery, LegStats, Media, Message, MessageId,
+    Node, Page, PageQuery, Participant, ParticipantQuery, Pcm, Play, PlayMusic, Playback,
+    PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Recording, RecordingId,
+    RecordingOptions, Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, RoomId,
+    RoomQuery, Route, RouteTrace, SendDtmf, SendMessage, SetPresence, Snapshot, TestRoutes, Trace,
+    Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom,
+    UpdateUser, User, Whom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -100,6 +100,13 @@ pub enum Command {
         locked: bool,
         condition: IfMatch,
         reply: Reply<Room>,
+    },
+    /// What somebody needs to call an open room.
+    DialIn {
+        room: RoomRef,
+        /// Whether they shall be a moderator.
+        moderator: bool,
+        reply: Reply<DialIn>,
     },
     EndRoom {
         room: RoomRef,

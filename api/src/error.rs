@@ -89,6 +89,8 @@ pub(crate) enum ApiError {
     TooManyStreams(usize),
     #[error("this key asks too often; ask again in {:.1} s", .0.as_secs_f64())]
     TooManyRequests(Duration),
+    #[error("this key has had as many mails sent as it may; ask again in {} s", .0.as_secs() + 1)]
+    TooManyMails(Duration),
     #[error("this key has {0} event streams and WebSockets open, as many as it may")]
     TooManyStreamsOfKey(usize),
     #[error("a token makes no tokens; a key does")]
@@ -146,7 +148,7 @@ impl ApiError {
             Self::Forbidden(_) | Self::OutOfBounds(_) | Self::WrongOrigin | Self::TokenOfToken => {
                 StatusCode::FORBIDDEN
             }
-            Self::TooManyRequests(_) | Self::TooManyStreamsOfKey(_) => {
+            Self::TooManyRequests(_) | Self::TooManyMails(_) | Self::TooManyStreamsOfKey(_) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::NoWebSocket(_) => StatusCode::UPGRADE_REQUIRED,
@@ -183,7 +185,9 @@ impl ApiError {
             Self::Forbidden(_) | Self::OutOfBounds(_) | Self::TokenOfToken => {
                 ("forbidden", "This key may not do that")
             }
-            Self::TooManyRequests(_) => ("too_many_requests", "Too many requests"),
+            Self::TooManyRequests(_) | Self::TooManyMails(_) => {
+                ("too_many_requests", "Too many requests")
+            }
             Self::MalformedJson(_) => ("malformed_json", "Body is not JSON"),
             Self::NotJson(_) => ("unsupported_media_type", "Wrong content type"),
             Self::TooLarge(_) => ("body_too_large", "Body too large"),
@@ -209,7 +213,7 @@ impl ApiError {
         {
             return Some(*retry_after_s);
         }
-        if let Self::TooManyRequests(wait) = self {
+        if let Self::TooManyRequests(wait) | Self::TooManyMails(wait) = self {
             return u32::try_from(wait.as_secs() + 1).ok();
         }
         if matches!(self, Self::TooManyStreamsOfKey(_)) {

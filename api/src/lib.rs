@@ -9,6 +9,7 @@ pub mod control;
 pub mod event;
 pub mod events;
 pub mod id;
+pub mod mail;
 pub mod model;
 pub mod samples;
 pub mod webhooks;

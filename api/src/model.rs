@@ -4,6 +4,7 @@ mod api_key;
 mod ban;
 mod call;
 mod group;
+mod invitation;
 mod leg;
 mod manners;
 mod media;
@@ -33,6 +34,7 @@ pub use self::api_key::{ApiKey, CreateApiKey, NewApiKey, UpdateApiKey};
 pub use self::ban::Ban;
 pub use self::call::{Call, CallParty, CallState, CreateCall};
 pub use self::group::{AudioGroup, GroupChanges, GroupSettings, HeardGroup, Relation, Supervision};
+pub use self::invitation::{CreateInvitation, DialIn, Invitation};
 pub use self::leg::{
     Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
     TransferFailure, TransferMode, TransferState,

@@ -114,6 +114,7 @@ fn add_examples(components: &mut Components) {
     let examples = [
         ("Room", json!(samples::room())),
         ("RoomToken", json!(samples::room_token())),
+        ("Invitation", json!(samples::invitation())),
         ("Participant", json!(samples::participant())),
         ("Call", json!(samples::call())),
         ("Leg", json!(samples::leg())),

@@ -7,10 +7,10 @@ use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     ApiKey, ApiKeyId, Attempt, AudioGroup, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord,
-    CallState, DelayStats, Delivery, DeliveryId, DeliveryState, Direction, HeardGroup, LeftReason,
-    Leg, LegQuality, LegRecord, LegState, LegStats, Mark, MarkKind, Media, MediaOrigin, Message,
-    MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState, Playback,
-    PlaybackId, PlaybackPurpose, PlaybackState, Presence, PresenceStatus, Provisioned,
+    CallState, DelayStats, Delivery, DeliveryId, DeliveryState, Direction, HeardGroup, Invitation,
+    LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Mark, MarkKind, Media, MediaOrigin,
+    Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
+    Playback, PlaybackId, PlaybackPurpose, PlaybackState, Presence, PresenceStatus, Provisioned,
     QualityStats, ReceivedStats, Recording, RecordingEnd, RecordingFormat, RecordingId,
     RecordingState, RefusedJoins, Registration, RegistrationId, Relation, Role, Room,
     RoomEndReason, RoomManners, RoomMenu, RoomOrigin, RoomRecord, RoomRecording, RoomState,
@@ -289,6 +289,18 @@ pub fn snapshot() -> Snapshot {
         calls: vec![call()],
         legs: vec![leg()],
         playbacks: vec![playback()],
+    }
+}
+
+/// An invitation to the room.
+pub fn invitation() -> Invitation {
+    Invitation {
+        uid: "1f3a77c055aa00019b01@plenary".to_owned(),
+        room: room_id(),
+        to: vec!["ada@example.com".to_owned()],
+        subject: "Board meeting".to_owned(),
+        starts_at: time(3600),
+        ends_at: time(7200),
     }
 }
 

@@ -5,12 +5,13 @@ use crate::error::{ApiError, FieldError};
 use crate::event::EventType;
 use crate::id::{DeliveryId, LegId, RecordingId, RoomId};
 use crate::model::{
-    CallParty, CreateApiKey, CreateCall, CreateMark, CreatePlayback, CreateRecording, CreateRoom,
-    CreateRoomToken, CreateUser, CreateWebhook, DeliveryQuery, EndRoom, GroupChanges, Invite,
-    PageQuery, Play, PlayMusic, RecordFormat, RecordQuery, RecordingFormat, RecordingOptions,
-    RecordingQuery, ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk,
-    RouteStep, SendDtmf, SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey,
-    UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
+    CallParty, CreateApiKey, CreateCall, CreateInvitation, CreateMark, CreatePlayback,
+    CreateRecording, CreateRoom, CreateRoomToken, CreateUser, CreateWebhook, DeliveryQuery,
+    EndRoom, GroupChanges, Invite, PageQuery, Play, PlayMusic, RecordFormat, RecordQuery,
+    RecordingFormat, RecordingOptions, RecordingQuery, ReplaceRoute, RoomSettings, RotateSecret,
+    Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence, TestRoutes,
+    Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdatePlayback, UpdateRecording,
+    UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
 
@@ -71,6 +72,28 @@ impl Validate for UpdateRoom {
         faults.range("/contributors", self.contributors, CONTRIBUTORS);
         self.settings.iter().for_each(|settings| manners(settings, faults));
         self.groups.iter().for_each(|changes| groups(changes, faults));
+    }
+}
+
+impl Validate for CreateInvitation {
+    fn validate(&self, faults: &mut Faults) {
+        let found = format!("expected 1 to {MAX_LIST} addresses, found {}", self.to.len());
+        faults.expect((1..=MAX_LIST).contains(&self.to.len()), "/to", &found);
+        for (index, address) in self.to.iter().enumerate().take(MAX_LIST) {
+            faults.expect(is_mail_address(address), &format!("/to/{index}"), MAIL_ADDRESS);
+        }
+        faults.range("/duration_min", Some(self.duration_min), (1, A_DAY_S / 60));
+        let subject = self.subject.as_deref().unwrap_or("-");
+        let fits = (1..=200).contains(&subject.chars().count());
+        let is_line = fits && !subject.chars().any(char::is_control) && !subject.trim().is_empty();
+        faults.expect(is_line, "/subject", "expected 1 to 200 characters in one line");
+        let message = self.message.as_deref().unwrap_or_default();
+        let is_text = message.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control());
+        let fits = message.chars().count() <= 4_000;
+        let expected = "expected at most 4000 characters, no control characters but new lines";
+        faults.expect(is_text && fits, "/message", expected);
+        let year = self.starts_at.map(|at| at.to_zoned(jiff::tz::TimeZone::UTC).year());
+        faults.range("/starts_at", year.map(i32::from), (2000, 9998));
     }
 }
 
@@ -620,6 +643,22 @@ fn is_sip_uri(uri: &str) -> bool {
         && host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
 }
 
+/// What a mail can be sent to (RFC 5321 §4.1.2), but for quoted names, literal addresses and what is not ASCII, which servers
+/// seldom take. Nothing of it can end a line or begin another address.
+fn is_mail_address(address: &str) -> bool {
+    let Some((local, domain)) = address.rsplit_once('@') else { return false };
+    let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
+    let is_of_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
+    let has_parts = |text: &str| text.split('.').all(|part| !part.is_empty());
+    address.len() <= 254
+        && (1..=64).contains(&local.len())
+        && local.bytes().all(is_atom)
+        && domain.bytes().all(is_of_host)
+        && has_parts(local)
+        && has_parts(domain)
+        && domain.split('.').all(|label| !label.starts_with('-') && !label.ends_with('-'))
+}
+
 fn text(text: Option<&str>, pointer: &str, faults: &mut Faults) {
     let Some(text) = text else { return };
     let fits = text.chars().count() <= 128 && !text.chars().any(char::is_control);
@@ -632,6 +671,7 @@ fn text(text: Option<&str>, pointer: &str, faults: &mut Faults) {
 
 const ROOM_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~, and not an id";
 const USER_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . + ~";
+const MAIL_ADDRESS: &str = "expected a mail address such as ada@example.com";
 const NO_CURSOR: &str = "expected the `next` of a page before, found something else";
 const GROUP_NAME: &str = "expected 1 to 64 of A-Z a-z 0-9 - _ . +, and not an id";
 const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "opus", "L16"];

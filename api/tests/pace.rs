@@ -12,6 +12,7 @@ use api::auth::Keys;
 use api::control;
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
+use api::mail::Mailroom;
 use api::{Api, Settings, samples, webhooks};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -131,7 +132,8 @@ fn api(log: &EventLog) -> Api {
     let (desk, _) = archive::desk(Queues { orders: 1, records: 1, reads: 1 });
     let settings = Settings { max_streams: 2 * CLIENTS, ..Settings::default() };
     let (webhooks, _) = webhooks::webhooks();
-    Api { control, log: log.clone(), keys: Keys::admin("key"), desk, webhooks, settings }
+    let mailroom = Mailroom::closed();
+    Api { control, log: log.clone(), keys: Keys::admin("key"), desk, webhooks, mailroom, settings }
 }
 
 fn get(path: &str, more: &str) -> Vec<u8> {

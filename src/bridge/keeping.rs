@@ -183,7 +183,8 @@ impl Bridge {
                     | DocumentKind::Room
                     | DocumentKind::Tolls
                     | DocumentKind::Webhook
-                    | DocumentKind::WebhookCursor => {}
+                    | DocumentKind::WebhookCursor
+                    | DocumentKind::Letter => {}
                 }
                 reply.send(Ok(()));
             }

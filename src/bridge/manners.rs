@@ -104,6 +104,12 @@ impl Manners {
         }
     }
 
+    /// The PIN that somebody shall enter, if any: who shall be a moderator that of moderators, where there is one.
+    pub(super) fn pin_for(&self, moderator: bool) -> Option<&str> {
+        let own = if moderator { [&self.moderator_pin, &self.pin] } else { [&self.pin; 2] };
+        own.into_iter().map(String::as_str).find(|pin| !pin.is_empty())
+    }
+
     /// Digits of the longest PIN.
     pub(super) fn longest_pin(&self) -> usize {
         self.pin.len().max(self.moderator_pin.len())

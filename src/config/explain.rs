@@ -72,7 +72,9 @@ impl Loaded {
             {
                 "\"…\"".to_owned()
             }
-            Ok(Value::String(_, text)) if key == "hep.password" && !text.is_empty() => {
+            Ok(Value::String(_, text))
+                if matches!(key, "hep.password" | "mail.password") && !text.is_empty() =>
+            {
                 "\"…\"".to_owned()
             }
             Ok(Value::String(..)) if key == "sip.users" => "[\"…\"]".to_owned(),

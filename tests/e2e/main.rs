@@ -6,8 +6,8 @@
 //!
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
-//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `linphonec`, `dnsmasq` and
-//! `kamailio`.
+//! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `linphonec`, `dnsmasq`,
+//! `kamailio`, and Python with aiosmtpd and icalendar.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -44,6 +44,7 @@ mod ipv6;
 mod kept;
 mod levels;
 mod linphone;
+mod mail;
 mod manners;
 mod media;
 mod messages;

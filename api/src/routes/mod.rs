@@ -5,6 +5,7 @@ mod bans;
 mod calls;
 #[expect(unused_qualifications, reason = "utoipa spells out the types of parameters")]
 mod events;
+mod invitations;
 mod legs;
 mod media;
 mod messages;
@@ -47,6 +48,7 @@ use crate::events::EventLog;
 use crate::extract::{Json, MaxUpload};
 use crate::gate::{Gate, authorise};
 use crate::idempotency::{Answers, replay};
+use crate::mail::Mailroom;
 use crate::model::Trace;
 use crate::origins::Origins;
 use crate::streams::Streams;
@@ -69,6 +71,8 @@ pub struct Api {
     pub desk: Desk,
     /// Who is told of events by HTTP.
     pub webhooks: Webhooks,
+    /// Who sends mail.
+    pub mailroom: Mailroom,
     /// Limits.
     pub settings: Settings,
 }
@@ -120,6 +124,7 @@ pub(crate) struct Shared {
     keys: Keys,
     desk: Desk,
     webhooks: Webhooks,
+    mailroom: Mailroom,
     signer: Signer,
     streams: Streams,
     max_upload: MaxUpload,
@@ -133,7 +138,7 @@ pub(crate) struct Recordings(Arc<Path>);
 
 /// Every route of the API and the operator page, ready to serve or to call in a test.
 pub fn router(api: Api) -> Router {
-    let Api { control, log, keys, desk, webhooks, settings } = api;
+    let Api { control, log, keys, desk, webhooks, mailroom, settings } = api;
     let signer = Signer::new();
     let gate = Gate::new(
         (keys.clone(), signer.clone()),
@@ -149,6 +154,7 @@ pub fn router(api: Api) -> Router {
         keys,
         desk,
         webhooks,
+        mailroom,
         signer,
         streams,
         max_upload,
@@ -191,6 +197,7 @@ fn compression() -> CompressionLayer<impl Predicate> {
 fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
     let resources = OpenApiRouter::new()
         .merge(rooms::routes())
+        .merge(invitations::routes())
         .merge(participants::routes())
         .merge(calls::routes())
         .merge(legs::routes())

@@ -13,6 +13,7 @@ use crate::archive::Desk;
 use crate::control::{Command, Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
+use crate::mail::Mailroom;
 use crate::model::{Node, Page, PageQuery, Readiness};
 use crate::webhooks::Webhooks;
 
@@ -65,10 +66,12 @@ async fn figures(
     State(control): State<Control>,
     State(desk): State<Desk>,
     State(webhooks): State<Webhooks>,
+    State(mailroom): State<Mailroom>,
 ) -> Result<Response, ApiError> {
     let mut text = control.ask(|reply| Command::Metrics { reply }).await?;
     text.push_str(&desk.metrics());
     text.push_str(&webhooks.metrics());
+    text.push_str(&mailroom.metrics());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

@@ -12,7 +12,8 @@ use api::control::{self, Command, ControlError};
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
 use api::id::RoomId;
-use api::model::{Admitted, Page, Pcm, Readiness, Recording, RecordingState};
+use api::mail::{self, Order};
+use api::model::{Admitted, DialIn, Invitation, Page, Pcm, Readiness, Recording, RecordingState};
 use api::webhooks::{self, Errand};
 use api::{Api, Settings, samples};
 use axum::Router;
@@ -90,7 +91,13 @@ pub(crate) fn house_where(
             reply.send(Ok(delivery.delivery));
         }
     });
-    let api = Api { control, log, keys, desk, webhooks, settings };
+    let (mailroom, mut orders) = mail::mailroom(MAILS_AN_HOUR);
+    bridge.spawn(async move {
+        while let Some(Order { invitation, reply, .. }) = orders.recv().await {
+            reply.send(Ok(Invitation { to: invitation.to, ..samples::invitation() }));
+        }
+    });
+    let api = Api { control, log, keys, desk, webhooks, mailroom, settings };
     House { router: api::router(api.clone()), api, asked, noted, _bridge: bridge }
 }
 
@@ -120,6 +127,8 @@ async fn store(mut work: Work, noted: Arc<Mutex<Vec<Record>>>) {
     }
 }
 
+/// That a key may have sent.
+pub(crate) const MAILS_AN_HOUR: u32 = 100;
 pub(crate) const QUEUES: Queues = Queues { orders: 16, records: 64, reads: 16 };
 
 /// The sample delivery, as the store has it.
@@ -152,6 +161,9 @@ fn answer(command: Command) {
         | Command::UpdateRoom { reply, .. }
         | Command::LockRoom { reply, .. }
         | Command::EndRoom { reply, .. } => reply.send(Ok(samples::room())),
+        Command::DialIn { reply, .. } => {
+            reply.send(Ok(DialIn { room: samples::room(), pin: Some("4711".to_owned()) }));
+        }
         Command::ListRooms { reply, .. } => reply.send(Ok(page(samples::room()))),
         Command::ListParticipants { reply, .. } => reply.send(Ok(page(samples::participant()))),
         Command::Invite { reply, .. }

@@ -46,6 +46,13 @@ const ROOM_AND_CALL_ROUTES: &[Case] = &[
         201,
         "Room { room: \"board\"",
     ),
+    (
+        "POST",
+        "/v1/rooms/board/invitations",
+        r#"{"to":["a@b.test"]}"#,
+        202,
+        "DialIn { room: \"board\", moderator: false",
+    ),
     ("GET", "/v1/rooms/board/participants?state=left", "", 200, "ListParticipants"),
     (
         "POST",
@@ -301,7 +308,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 33);
+    assert_eq!(tried, 34);
 }
 
 #[tokio::test]

@@ -34,6 +34,9 @@ impl Bridge {
                     refused @ Err(_) => reply.send(refused),
                 }
             }
+            Command::DialIn { room, moderator, reply } => {
+                reply.send(self.api_dial_in(&room, moderator));
+            }
             Command::DeleteRoom { room, reply } => self.api_delete_room(&room, reply),
             Command::LockRoom { room, locked, condition, reply } => {
                 match self.api_lock_room(&room, locked, &condition) {

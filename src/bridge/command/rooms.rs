@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::control::{IfMatch, Reply};
 use api::event::EventType;
 use api::model::{
-    Admitted, CreateRoom, EndRoom, Page, Room, RoomId, RoomOrigin, RoomQuery, RoomSettings,
+    Admitted, CreateRoom, DialIn, EndRoom, Page, Room, RoomId, RoomOrigin, RoomQuery, RoomSettings,
     UpdateRoom,
 };
 
@@ -84,6 +84,14 @@ impl Bridge {
         let ended = room.parse().ok().or_else(|| self.history.room_named(room));
         let found = ended.and_then(|id| self.history.rooms.get(&id));
         found.map(|(room, _)| room.clone()).ok_or_else(|| no_such("room", room))
+    }
+
+    pub(super) fn api_dial_in(&self, room: &str, moderator: bool) -> Answer<DialIn> {
+        let id = self.open_room(room)?;
+        let (Some(view), Some(found)) = (self.room_view(id), self.rooms.get(&id)) else {
+            return Err(no_such("room", room));
+        };
+        Ok(DialIn { room: view, pin: found.manners.pin_for(moderator).map(str::to_owned) })
     }
 
     pub(super) fn api_update_room(

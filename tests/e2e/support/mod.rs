@@ -14,6 +14,7 @@ mod peer;
 mod postgres;
 mod said;
 mod sipp;
+mod smtp;
 mod sound;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use postgres::Postgres;
 pub use serde_json::{Value, json};
 pub use sipp::{RunningSipp, Sipp, has_program};
+pub use smtp::Smtp;
 pub use sound::{Manner, Packet, Ports, Sound, buzz, tone, wav};
 
 /// A bridge and a box of phones.
