@@ -25,12 +25,13 @@ build-tools:
 	@.ci/install cmake:cmake c++:g++
 
 # sipp, baresip and Linphone are the phones of strangers, dnsmasq names them, Kamailio is a proxy between, Postgres keeps what SQLite keeps, Chromium looks
-# at the operator's page and Node presses its buttons, Python runs Schemathesis; aiosmtpd takes mail, and icalendar reads what is in it.
+# at the operator's page and Node presses its buttons, Python runs Schemathesis; aiosmtpd takes mail, and icalendar reads what is in it, slapd
+# knows people.
 test-tools: build-tools
 	@.ci/install sipp:sip-tester baresip:baresip-core linphonec:linphone-cli dnsmasq:dnsmasq-base kamailio:kamailio \
 		'/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules' pg_ctlcluster:postgresql chromium,google-chrome:chromium openssl:openssl opusdec:opus-tools node:nodejs npm:npm \
 		python3:python3 '/usr/lib/python3*/ensurepip/__init__.py:python3-venv' \
-		/usr/lib/python3/dist-packages/aiosmtpd/smtp.py:python3-aiosmtpd \
+		/usr/sbin/slapd:slapd /usr/lib/python3/dist-packages/aiosmtpd/smtp.py:python3-aiosmtpd \
 		/usr/lib/python3/dist-packages/icalendar/cal.py:python3-icalendar
 
 fmt:

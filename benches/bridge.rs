@@ -220,6 +220,7 @@ impl Phone {
                 Output::WaitUntil(_) => return,
                 Output::Resolve { .. }
                 | Output::Ask(_)
+                | Output::LookUp { .. }
                 | Output::Convert { .. }
                 | Output::Discard(_)
                 | Output::Recorder(_)

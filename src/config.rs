@@ -5,6 +5,7 @@
 //! (`--sip-udp`). An unknown key is an error that names the nearest known one.
 
 mod callers;
+mod directory;
 mod explain;
 mod mail;
 mod sources;
@@ -24,6 +25,7 @@ use figment::providers::{Format as _, Toml};
 use serde::{Deserialize, Serialize};
 
 pub use callers::{Caller, media_rules, prices};
+pub use directory::{Directory, DirectoryGroup};
 pub use explain::Loaded;
 pub use mail::{Mail, MailServer, MailTls};
 pub use sources::{ConfigError, Flags};
@@ -94,6 +96,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// What is sent by mail.
     pub mail: Mail,
+    /// Who knows people and their passwords.
+    pub directory: Directory,
     /// What may be uploaded to be played.
     pub sounds: Sounds,
     /// What may be recorded, and for how long it is kept.
@@ -636,6 +640,7 @@ impl Config {
         expect(ask.at_once >= 1, "ask.at_once", "at least 1");
         self.webhooks.expect_sane(&mut expect);
         self.mail.expect_sane(&mut expect);
+        self.directory.expect_sane(&mut expect);
         let sizes = 1_024..=1 << 20;
         expect(sizes.contains(&ask.answer_size), "ask.answer_size", "1024 to 1048576");
         expect(events.log_size >= 1, "events.log_size", "at least 1");
@@ -669,6 +674,12 @@ impl Config {
         {
             warnings.push(
                 "rooms.auto_create_from lets anybody make rooms: strangers will meet here"
+                    .to_owned(),
+            );
+        }
+        if self.directory.url.starts_with("ldap:") && !self.directory.starttls {
+            warnings.push(
+                "directory.starttls = false sends the passwords of who logs in in clear text"
                     .to_owned(),
             );
         }

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use api::archive::{self, StoreFailure, Stored};
 use api::control;
+use api::directory::Directory;
 use api::event::{Event, EventType};
 use api::events::EventLog;
+use api::id::LegId;
 use api::model::SipFailure;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -37,6 +39,8 @@ use crate::sip::locate;
 const CLOCK: Duration = Duration::from_mins(1);
 /// An input that takes the bridge longer than this is worth a look.
 const SLOW: Duration = Duration::from_millis(50);
+/// Names of callers that are asked for at once.
+const NAMES: usize = 64;
 
 /// Everything the bridge talks to.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub(crate) struct Driver {
     pub(crate) media: Media,
     pub(crate) media_events: media::Events,
     pub(crate) asker: Asker,
+    /// Who knows the names of callers.
+    pub(crate) directory: Directory,
     pub(crate) commands: mpsc::Receiver<control::Command>,
     pub(crate) log: EventLog,
     pub(crate) store: archive::Desk,
@@ -69,6 +75,8 @@ struct Desk {
     look_ups: JoinSet<(ResolveId, locate::Question, locate::Answer)>,
     /// As many as the bridge lets be open.
     questions: JoinSet<(QuestionId, Result<Bytes, AskFault>)>,
+    /// Callers whose names are asked for; as many as the directory's queue takes.
+    names: JoinSet<Option<(LegId, String)>>,
     /// Uploads that are converted; the bridge bounds them.
     uploads: JoinSet<(ConversionId, Result<Clip, String>)>,
     /// Media commands that found a full queue, in order.
@@ -85,6 +93,7 @@ impl Driver {
         let mut desk = Desk {
             look_ups: JoinSet::new(),
             questions: JoinSet::new(),
+            names: JoinSet::new(),
             uploads: JoinSet::new(),
             waiting: VecDeque::new(),
             stores: JoinSet::new(),
@@ -116,6 +125,11 @@ impl Driver {
                 Some(told) = desk.questions.join_next() => match told {
                     Ok((id, answer)) => Input::Told(id, answer),
                     Err(error) => { warn!(%error, "question task failed"); continue }
+                },
+                Some(named) = desk.names.join_next() => match named {
+                    Ok(Some((leg, name))) => Input::Named(leg, name),
+                    Ok(None) => continue,
+                    Err(error) => { warn!(%error, "a task that asked for a name failed"); continue }
                 },
                 Some(converted) = desk.uploads.join_next() => match converted {
                     Ok((upload, answer)) => Input::Converted(upload, answer),
@@ -162,6 +176,7 @@ impl Driver {
                 Output::Ask(question) => {
                     desk.questions.spawn(self.asker.clone().ask(*question));
                 }
+                Output::LookUp { leg, number } => self.ask_name(desk, leg, number),
                 Output::Convert { id, file, sound } => {
                     desk.uploads.spawn(convert(self.shelf.clone(), id, (file, sound)));
                 }
@@ -195,6 +210,14 @@ impl Driver {
             let answer = resolver.ask(&question).await;
             (id, question, answer)
         });
+    }
+
+    /// A caller who finds too many before it goes without a name.
+    fn ask_name(&self, desk: &mut Desk, leg: LegId, number: String) {
+        if desk.names.len() < NAMES {
+            let directory = self.directory.clone();
+            desk.names.spawn(async move { Some((leg, directory.name_of(number).await?)) });
+        }
     }
 
     /// Media commands go out in order; a full queue is tried again, since none may be lost.

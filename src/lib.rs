@@ -6,6 +6,7 @@
 mod ask;
 pub mod bridge;
 pub mod config;
+mod directory;
 mod driver;
 pub mod key;
 mod mail;

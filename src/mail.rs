@@ -213,11 +213,11 @@ impl PostOffice {
             paragraphs: self.settings.invitation(&answer, name, (said, room.pin.as_deref())),
             location: self.settings.ways(name).into_iter().next().unwrap_or_default(),
         };
-        let letters: Vec<Letter> = answer
-            .to
-            .iter()
-            .filter_map(|to| self.settings.letter_of_invitation(made_at, to, (&answer, &words)))
-            .collect();
+        let (first, settings) = (letter_id(made_at), &self.settings);
+        let write = |(nth, to): (usize, &String)| {
+            settings.letter_of_invitation((first.after(nth), made_at), to, (&answer, &words))
+        };
+        let letters: Vec<Letter> = answer.to.iter().enumerate().filter_map(write).collect();
         let detail = "the mails could not be stored; none is sent".to_owned();
         if letters.len() < answer.to.len() || !self.keep(&letters).await {
             return reply.send(Err(ControlError::Unstored { detail }));
@@ -394,7 +394,7 @@ impl PostSettings {
 
     fn letter_of_invitation(
         &self,
-        made_at: Timestamp,
+        (id, made_at): (LetterId, Timestamp),
         to: &str,
         (invitation, words): (&Invitation, &Words),
     ) -> Option<Letter> {
@@ -418,7 +418,7 @@ impl PostSettings {
             attendee: &attendee,
         };
         content.calendar = Some(meeting.print());
-        Letter::write(letter_id(made_at), made_at, (&self.from, &to), &content).ok()
+        Letter::write(id, made_at, (&self.from, &to), &content).ok()
     }
 
     /// How to call a room.

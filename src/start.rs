@@ -1,6 +1,7 @@
 //! Puts the parts together: binds what is to be bound, starts what runs, and tells a newcomer what to do next.
 
 mod addresses;
+mod clerk;
 mod post_office;
 
 use std::io;
@@ -14,7 +15,6 @@ use api::archive::{Desk, Document, EventSpan};
 use api::auth::Keys;
 use api::control::{self, Control};
 use api::events::{EventLog, LogSettings, first_seq};
-use api::mail::Mailroom;
 use api::model::TrunkConfig;
 use api::webhooks::{Errand, Webhooks, webhooks};
 use jiff::Timestamp;
@@ -84,6 +84,9 @@ pub enum StartError {
     /// The roots of the mail server cannot be read, or are none.
     #[error("mail.ca: {0}")]
     Mail(String),
+    /// The roots of the directory cannot be read.
+    #[error("directory.ca: {0}")]
+    Directory(io::Error),
     /// The roots of webhooks cannot be read.
     #[error("webhooks.ca: {0}")]
     Webhooks(io::Error),
@@ -195,7 +198,11 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     tasks.spawn(writer.run());
     tasks.spawn(reader.run());
     let collector = config.hep.collector.set().map(|at| Collector::connect(*at));
+    let directory = clerk::open(config, &mut tasks)?;
     let resolver = Resolver::new(resolver_options(config, &sip_udp, &sip_streams));
+    // It follows the log from before anything happens.
+    let mailroom =
+        post_office::open((config, seed()?), (&log, &control, &desk), (letters, &mut tasks))?;
     let driver = Driver {
         bridge,
         net,
@@ -206,6 +213,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         media,
         media_events,
         asker,
+        directory: directory.clone(),
         commands,
         log: log.clone(),
         store: desk.clone(),
@@ -220,13 +228,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     });
     let office = office(config, (webhooks.clone(), errands), (&log, &control, &desk), seed()?)?;
     tasks.spawn(office.run());
-    let mailroom = post_office::open((config, seed()?), (&log, &control, &desk))?;
-    let mailroom = mailroom.map_or_else(Mailroom::closed, |(mailroom, office)| {
-        tasks.spawn(office.run(letters));
-        mailroom
-    });
     let settings = api_settings(config);
-    let api = api::Api { control, log, keys, desk, webhooks, mailroom, settings };
+    let api = api::Api { control, log, keys, desk, webhooks, mailroom, directory, settings };
     tasks.spawn(api::serve(listener, api, async { drop(is_drained.await) }));
     let running = Running { stop, tasks, tls, sip_udp, sip_streams, api: api_address };
     greet(&running, &key);
@@ -626,6 +629,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             at_once: config.ask.at_once,
             answer_size: config.ask.answer_size,
         },
+        caller_names: config.directory.is_on() && config.directory.caller_names,
         callers: config.callers.iter().map(Caller::limits).collect(),
         prices: config::prices(&config.prices),
         routes: config.routes.iter().cloned().filter_map(|route| Rule::new(route).ok()).collect(),
@@ -640,10 +644,7 @@ pub fn bridge_settings(config: &Config, media_workers: usize) -> bridge::Setting
             marks: config.recordings.marks,
         },
         trace: bridge::TraceSettings { entries: limits.trace_entries, memory: limits.trace_memory },
-        hep: hep.collector.set().map(|_| bridge::HepSettings {
-            capture_id: hep.capture_id,
-            password: hep.password.clone(),
-        }),
+        hep: hep.collector.set().map(|_| copies(hep)),
         max_rooms: limits.rooms,
         max_legs: limits.legs,
         port_pairs: config.rtp_ports.pairs(),
@@ -691,6 +692,8 @@ fn access_settings(sip: &Sip, limits: &config::Limits) -> bridge::AccessSettings
         ban: sip.ban_time,
         scanners: sip.scanners.iter().map(|name| name.to_ascii_lowercase()).collect(),
     }
+fn copies(hep: &config::Hep) -> bridge::HepSettings {
+    bridge::HepSettings { capture_id: hep.capture_id, password: hep.password.clone() }
 }
 
 fn registrar_options(sip: &Sip, limits: &config::Limits) -> RegistrarOptions {

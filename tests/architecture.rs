@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of `src/` and the paths it may name beyond itself. A path allows everything below it.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     (
         "config",
         &[
@@ -26,6 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "crate::bridge::Rule",
             "crate::bridge::SrtpPolicy",
             "crate::bridge::TrunkGateway",
+            "api::auth::Scope",
             "api::model",
             "crate::sip::digest",
             "crate::sip::Uri",
@@ -115,6 +116,8 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "api::webhooks",
         ],
     ),
+    // Asks the LDAP server of an organisation who may log in, and who is called what.
+    ("directory", &["api::auth", "api::directory", "api::model"]),
     // Tells people by mail what happens, and invites them.
     (
         "mail",
@@ -140,8 +143,10 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
             "crate::sip::locate",
             "api::archive",
             "api::control",
+            "api::directory",
             "api::event",
             "api::events",
+            "api::id",
             "api::model",
         ],
     ),
@@ -150,6 +155,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
         "start",
         &[
             "crate::ask",
+            "crate::directory",
             "crate::driver",
             "crate::config",
             "crate::key",

@@ -205,6 +205,7 @@ impl World {
                 | Output::Capture(_)
                 | Output::Resolve { .. }
                 | Output::Ask(_)
+                | Output::LookUp { .. }
                 | Output::Convert { .. }
                 | Output::Discard(_)
                 | Output::Recorder(_)

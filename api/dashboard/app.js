@@ -26,24 +26,39 @@ function signIn(why) {
   const error = h('p.field-error', { 'data-test': 'sign-in-error', role: 'alert', hidden: !why }, why ?? '');
   const input = h('input', { 'data-test': 'sign-in-key', type: 'password', name: 'key', autocomplete: 'current-password', required: true, 'aria-describedby': 'sign-in-help' });
   const submit = h('button.primary.wide', { type: 'submit', 'data-test': 'sign-in-submit' }, 'Sign in');
+  const user = h('input', { 'data-test': 'sign-in-user', name: 'username', autocomplete: 'username', value: location.host, readonly: true });
+  const userField = h('label.field', { hidden: true }, h('span', {}, 'User'), user);
+  const secret = h('span', {}, 'API key');
+  const help = h('p.hint', { id: 'sign-in-help' }, 'The bridge prints a key, and a link that carries it, when it first starts. The key stays in this tab.');
   const form = h('form.sign-in-card', { 'data-test': 'sign-in-form' },
     h('img', { src: '/dashboard/icon.svg', width: 44, height: 44, alt: '' }),
     h('h1', {}, 'Plenary'),
-    h('input', { name: 'username', autocomplete: 'username', value: location.host, hidden: true, readonly: true }),
-    h('label.field', {}, h('span', {}, 'API key'), input),
-    error, submit,
-    h('p.hint', { id: 'sign-in-help' }, 'The bridge prints a key, and a link that carries it, when it first starts. The key stays in this tab.'));
+    userField,
+    h('label.field', {}, secret, input),
+    error, submit, help);
+  let byPassword = false;
+  new Api('').get('/v1/sessions').then((ways) => {
+    if (!ways.by_password) return;
+    byPassword = true;
+    userField.hidden = false;
+    user.readOnly = false;
+    user.value = '';
+    text(secret, 'Password, or an API key without a user');
+    text(help, 'As in the directory of your organisation. What you may do is what your groups may.');
+    if (!input.value) user.focus();
+  }, () => {}); // the key says more, if the bridge cannot be reached
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     submit.setAttribute('aria-busy', 'true');
-    const key = input.value.trim();
+    const name = byPassword ? user.value.trim() : '';
     try {
+      const key = name ? (await new Api('').post('/v1/sessions', { user: name, password: input.value })).token : input.value.trim();
       await new Api(key).get('/v1/rooms?limit=1');
       sessionStorage.setItem(KEY, key);
       start(key);
     } catch (problem) {
       error.hidden = false;
-      error.textContent = problem.status === 401 ? 'This key is not known to the bridge.' : problem.message;
+      error.textContent = problem.status === 401 && !name ? 'This key is not known to the bridge.' : problem.message;
       submit.removeAttribute('aria-busy');
       input.select();
     }

@@ -70,7 +70,8 @@ impl Scope {
             Some("rooms" | "calls" | "legs" | "records" | "playbacks" | "media") if reads => {
                 Self::RoomsRead
             }
-            Some("calls" | "legs") => Self::CallsWrite,
+            // Whoever may call may see whom.
+            Some("calls" | "legs" | "directory") => Self::CallsWrite,
             Some("users" | "trunks" | "routes" | "webhooks" | "media") => Self::ConfigWrite,
             Some("recordings") if reads => Self::RecordingsRead,
             // What calls and legs are played, or are recorded of, needs `calls:write` too.
@@ -190,6 +191,7 @@ mod tests {
             (Method::GET, "/metrics", Scope::Admin),
             (Method::GET, "/v1/nodes", Scope::Admin),
             (Method::GET, "/v1/api_keys", Scope::Admin),
+            (Method::GET, "/v1/directory", Scope::CallsWrite),
         ];
 
         for (method, path, needed) in cases {

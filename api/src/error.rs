@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Scope;
 use crate::control::ControlError;
+use crate::directory::LoginFault;
 use crate::events::{Gone, Unread};
 
 /// A problem document (RFC 9457), sent as `application/problem+json`.
@@ -89,6 +90,10 @@ pub(crate) enum ApiError {
     TooManyStreams(usize),
     #[error("this key asks too often; ask again in {:.1} s", .0.as_secs_f64())]
     TooManyRequests(Duration),
+    #[error("too many logins; try again in {} s", .0.as_secs() + 1)]
+    TooManyLogins(Duration),
+    #[error(transparent)]
+    Login(LoginFault),
     #[error("this key has had as many mails sent as it may; ask again in {} s", .0.as_secs() + 1)]
     TooManyMails(Duration),
     #[error("this key has {0} event streams and WebSockets open, as many as it may")]
@@ -142,15 +147,19 @@ impl ApiError {
                 | ControlError::Unstored { .. }
                 | ControlError::Stopping,
             )
+            | Self::Login(LoginFault::Unavailable(_))
             | Self::TooManyStreams(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::EventsGone(_) => StatusCode::GONE,
-            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) | Self::OutOfBounds(_) | Self::WrongOrigin | Self::TokenOfToken => {
-                StatusCode::FORBIDDEN
-            }
-            Self::TooManyRequests(_) | Self::TooManyMails(_) | Self::TooManyStreamsOfKey(_) => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::Unauthorized(_) | Self::Login(LoginFault::Refused) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_)
+            | Self::OutOfBounds(_)
+            | Self::WrongOrigin
+            | Self::TokenOfToken
+            | Self::Login(LoginFault::NoScopes) => StatusCode::FORBIDDEN,
+            Self::TooManyRequests(_)
+            | Self::TooManyMails(_)
+            | Self::TooManyLogins(_)
+            | Self::TooManyStreamsOfKey(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoWebSocket(_) => StatusCode::UPGRADE_REQUIRED,
             Self::MalformedJson(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
             Self::NotJson(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -182,10 +191,15 @@ impl ApiError {
             Self::Control(ControlError::Stopping) => ("stopping", "The bridge is stopping"),
             Self::EventsGone(_) => ("events_gone", "These events can no longer be read"),
             Self::Unauthorized(_) => ("unauthorized", "A valid key is needed"),
+            Self::Login(LoginFault::Refused) => ("login_refused", "User or password is wrong"),
+            Self::Login(LoginFault::NoScopes) => ("no_scopes", "This user may do nothing here"),
+            Self::Login(LoginFault::Unavailable(_)) => {
+                ("directory_unavailable", "The directory does not answer")
+            }
             Self::Forbidden(_) | Self::OutOfBounds(_) | Self::TokenOfToken => {
                 ("forbidden", "This key may not do that")
             }
-            Self::TooManyRequests(_) | Self::TooManyMails(_) => {
+            Self::TooManyRequests(_) | Self::TooManyMails(_) | Self::TooManyLogins(_) => {
                 ("too_many_requests", "Too many requests")
             }
             Self::MalformedJson(_) => ("malformed_json", "Body is not JSON"),
@@ -213,7 +227,9 @@ impl ApiError {
         {
             return Some(*retry_after_s);
         }
-        if let Self::TooManyRequests(wait) | Self::TooManyMails(wait) = self {
+        if let Self::TooManyRequests(wait) | Self::TooManyMails(wait) | Self::TooManyLogins(wait) =
+            self
+        {
             return u32::try_from(wait.as_secs() + 1).ok();
         }
         if matches!(self, Self::TooManyStreamsOfKey(_)) {
@@ -258,7 +274,7 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if matches!(self, Self::Unauthorized(_)) {
+        if matches!(self, Self::Unauthorized(_) | Self::Login(LoginFault::Refused)) {
             let challenge = HeaderValue::from_static("Bearer realm=\"plenary\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }

@@ -1,12 +1,13 @@
 //! What every request under `/v1` passes: its key or token, its rate, its scope and its rooms, and the audit.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ use crate::id::AuditId;
 use crate::keys::{Entry, KeyDigest, Keys, digest};
 use crate::model::{Audience, AuditEntry, RoomState};
 use crate::serve::network;
-use crate::tokens::{Claims, Signer, is_token};
+use crate::tokens::{Claims, SessionClaims, Signer, is_session, is_token};
 
 /// What is asked before a request goes on.
 #[derive(Clone, Debug)]
@@ -64,16 +65,20 @@ impl Gate {
     async fn know(&self, shown: Result<String, ApiError>) -> Result<Pass, ApiError> {
         let shown = shown?;
         let digest = digest(&shown);
-        let (entry, claims) = if is_token(&shown) {
+        let (entry, proof) = if is_token(&shown) {
             let claims = self.signer.open(&shown).ok_or(UNKNOWN_TOKEN)?;
-            (self.vouched(&claims).await?, Some(claims))
+            (self.vouched(&claims).await?, Proof::Token(claims))
+        } else if is_session(&shown) {
+            let claims = self.signer.open_session(&shown).ok_or(UNKNOWN_TOKEN)?;
+            (Arc::new(Entry::of(&claims)), Proof::Session)
         } else {
-            (self.keys.find(&digest).ok_or(ApiError::Unauthorized("this key is not known"))?, None)
+            let known = self.keys.find(&digest);
+            (known.ok_or(ApiError::Unauthorized("this key is not known"))?, Proof::Key)
         };
         if entry.has_expired() {
             return Err(ApiError::Unauthorized("this key has expired"));
         }
-        Ok(Pass { gate: self.clone(), digest, entry, claims })
+        Ok(Pass { gate: self.clone(), digest, entry, proof })
     }
 
     /// What a token may: what it says, as far as who made it may that still, while the room is open.
@@ -106,13 +111,18 @@ impl Gate {
     }
 
     /// Has a refused login remembered, without what was shown, unless too many came from there or at all.
-    fn note_refused(&self, request: &Asked, error: &ApiError) {
+    pub(crate) fn note_refused(&self, request: &Asked, error: &ApiError) {
         let mut knocks = self.knocks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_few = knocks.take(network(request.source), Instant::now());
         drop(knocks);
         if is_few {
             self.note(request, None, error.status().as_u16());
         }
+    }
+
+    /// Has it remembered who has logged in.
+    pub(crate) fn note_login(&self, request: &Asked, claims: &SessionClaims, status: u16) {
+        self.note(request, Some(&Entry::of(claims)), status);
     }
 
     fn note(&self, request: &Asked, entry: Option<&Entry>, status: u16) {
@@ -154,7 +164,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// What is remembered of a request, but for its answer.
 #[derive(Clone, Debug)]
-struct Asked {
+pub(crate) struct Asked {
     method: String,
     path: String,
     request_id: String,
@@ -163,14 +173,31 @@ struct Asked {
 
 impl Asked {
     fn of(request: &Request) -> Self {
-        let name = request.extensions().get::<RequestName>();
-        let peer = request.extensions().get::<Peer>();
+        Self::new((request.method(), request.uri()), request.extensions())
+    }
+
+    fn new((method, uri): (&Method, &Uri), extensions: &Extensions) -> Self {
+        let name = extensions.get::<RequestName>();
+        let peer = extensions.get::<Peer>();
         Self {
-            method: request.method().to_string(),
-            path: request.uri().path().chars().take(LONGEST_PATH).collect(),
+            method: method.to_string(),
+            path: uri.path().chars().take(LONGEST_PATH).collect(),
             request_id: name.map(|name| name.0.clone()).unwrap_or_default(),
             source: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0),
         }
+    }
+
+    /// Where it comes from: of IPv6, one /64.
+    pub(crate) fn network(&self) -> IpAddr {
+        network(self.source)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::new((&parts.method, &parts.uri), &parts.extensions))
     }
 }
 
@@ -184,8 +211,17 @@ pub(crate) struct Pass {
     gate: Gate,
     digest: KeyDigest,
     entry: Arc<Entry>,
-    /// What it says, if it is a token.
-    claims: Option<Claims>,
+    proof: Proof,
+}
+
+/// What somebody has shown.
+#[derive(Clone, Debug)]
+enum Proof {
+    Key,
+    /// One for a room, and what it says.
+    Token(Claims),
+    /// That they have logged in by their password.
+    Session,
 }
 
 impl Pass {
@@ -207,7 +243,10 @@ impl Pass {
 
     /// The key, for a token to be made by it: tokens make no tokens.
     pub(crate) fn maker(&self) -> Result<&Entry, ApiError> {
-        if self.claims.is_some() { Err(ApiError::TokenOfToken) } else { Ok(&self.entry) }
+        match self.proof {
+            Proof::Key => Ok(&self.entry),
+            Proof::Token(_) | Proof::Session => Err(ApiError::TokenOfToken),
+        }
     }
 
     /// Waits until the key is no longer what it was: expired, changed or deleted.
@@ -222,9 +261,10 @@ impl Pass {
     }
 
     fn is_good(&self) -> bool {
-        let now = match &self.claims {
-            Some(claims) => self.gate.keys.vouch(claims),
-            None => self.gate.keys.find(&self.digest),
+        let now = match &self.proof {
+            Proof::Token(claims) => self.gate.keys.vouch(claims),
+            Proof::Session => Some(Arc::clone(&self.entry)),
+            Proof::Key => self.gate.keys.find(&self.digest),
         };
         let was = &self.entry;
         now.is_some_and(|now| {

@@ -14,7 +14,7 @@ use crate::control::ControlError;
 use crate::id::ApiKeyId;
 use crate::keeping::Keeping;
 use crate::model::ApiKey;
-use crate::tokens::Claims;
+use crate::tokens::{Claims, SessionClaims};
 
 pub(crate) type KeyDigest = [u8; 32];
 
@@ -47,6 +47,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Of somebody who has logged in.
+    pub(crate) fn of(claims: &SessionClaims) -> Self {
+        Self {
+            id: None,
+            name: claims.user.clone(),
+            scopes: claims.scopes.clone(),
+            rooms: Arc::default(),
+            expires_at: Timestamp::from_second(claims.expires).ok().or(Some(Timestamp::MIN)),
+        }
+    }
+
     /// Whether it has this right.
     pub(crate) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)

@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod auth;
 pub mod control;
+pub mod directory;
 pub mod event;
 pub mod events;
 pub mod id;

@@ -22,6 +22,7 @@ mod recording;
 mod registration;
 mod room;
 mod route;
+mod session;
 mod snapshot;
 mod statistics;
 mod token;
@@ -71,6 +72,7 @@ pub use self::route::{
     RouteOutcome, RouteReject, RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk,
     TestRoutes, TestSource, Weekday,
 };
+pub use self::session::{CreateSession, DirectoryEntry, DirectoryQuery, Session, SignIn};
 pub use self::snapshot::Snapshot;
 pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,

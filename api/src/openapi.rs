@@ -115,6 +115,8 @@ fn add_examples(components: &mut Components) {
         ("Room", json!(samples::room())),
         ("RoomToken", json!(samples::room_token())),
         ("Invitation", json!(samples::invitation())),
+        ("Session", json!(samples::session())),
+        ("DirectoryEntry", json!(samples::directory_entry())),
         ("Participant", json!(samples::participant())),
         ("Call", json!(samples::call())),
         ("Leg", json!(samples::leg())),
@@ -217,7 +219,8 @@ fn complete(path: &str, item: &mut PathItem) {
             let response = RefOr::Ref(Ref::from_response_name(*status));
             operation.responses.responses.entry((*status).to_owned()).or_insert(response);
         }
-        if is_post && locked {
+        // Who logs in has no key yet for whom an answer could be kept.
+        if is_post && locked && path != "/v1/sessions" {
             add_idempotency_key(operation);
         }
     }

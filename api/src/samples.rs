@@ -7,17 +7,17 @@ use crate::event::{Data, Event, EventType};
 use crate::id::{CallId, EventId, LegId, NodeId, RoomId};
 use crate::model::{
     ApiKey, ApiKeyId, Attempt, AudioGroup, AuditEntry, AuditId, Ban, BurstStats, Call, CallRecord,
-    CallState, DelayStats, Delivery, DeliveryId, DeliveryState, Direction, HeardGroup, Invitation,
-    LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Mark, MarkKind, Media, MediaOrigin,
-    Message, MessageId, MessageState, Node, NodeState, NodeWorker, Participant, ParticipantState,
-    Playback, PlaybackId, PlaybackPurpose, PlaybackState, Presence, PresenceStatus, Provisioned,
-    QualityStats, ReceivedStats, Recording, RecordingEnd, RecordingFormat, RecordingId,
-    RecordingState, RefusedJoins, Registration, RegistrationId, Relation, Role, Room,
-    RoomEndReason, RoomManners, RoomMenu, RoomOrigin, RoomRecord, RoomRecording, RoomState,
-    RoomToken, Route, RouteDestination, RouteLook, RouteOutcome, RouteSource, RouteStep, RouteTime,
-    RouteTrace, RouteTrunk, SentStats, Snapshot, Source, StreamQuality, StreamRecord, Trace,
-    TraceEntry, Track, TrackFile, Trunk, TrunkGateway, TrunkState, User, Webhook, WebhookId,
-    Weekday,
+    CallState, DelayStats, Delivery, DeliveryId, DeliveryState, Direction, DirectoryEntry,
+    HeardGroup, Invitation, LeftReason, Leg, LegQuality, LegRecord, LegState, LegStats, Mark,
+    MarkKind, Media, MediaOrigin, Message, MessageId, MessageState, Node, NodeState, NodeWorker,
+    Participant, ParticipantState, Playback, PlaybackId, PlaybackPurpose, PlaybackState, Presence,
+    PresenceStatus, Provisioned, QualityStats, ReceivedStats, Recording, RecordingEnd,
+    RecordingFormat, RecordingId, RecordingState, RefusedJoins, Registration, RegistrationId,
+    Relation, Role, Room, RoomEndReason, RoomManners, RoomMenu, RoomOrigin, RoomRecord,
+    RoomRecording, RoomState, RoomToken, Route, RouteDestination, RouteLook, RouteOutcome,
+    RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Session, Snapshot,
+    Source, StreamQuality, StreamRecord, Trace, TraceEntry, Track, TrackFile, Trunk, TrunkGateway,
+    TrunkState, User, Webhook, WebhookId, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -289,6 +289,25 @@ pub fn snapshot() -> Snapshot {
         calls: vec![call()],
         legs: vec![leg()],
         playbacks: vec![playback()],
+    }
+}
+
+/// Somebody in the directory.
+pub fn directory_entry() -> DirectoryEntry {
+    DirectoryEntry {
+        name: "Ada Lovelace".to_owned(),
+        number: Some("+4930123456".to_owned()),
+        mail: Some("ada@example.com".to_owned()),
+    }
+}
+
+/// Somebody who has logged in.
+pub fn session() -> Session {
+    Session {
+        token: "plenary_session_eyJ1c2Vy….Qm9h…".to_owned(),
+        user: "ada".to_owned(),
+        scopes: vec![Scope::RoomsRead, Scope::RoomsControl],
+        expires_at: time(8 * 3600),
     }
 }
 

@@ -6,12 +6,12 @@ use crate::event::EventType;
 use crate::id::{DeliveryId, LegId, RecordingId, RoomId};
 use crate::model::{
     CallParty, CreateApiKey, CreateCall, CreateInvitation, CreateMark, CreatePlayback,
-    CreateRecording, CreateRoom, CreateRoomToken, CreateUser, CreateWebhook, DeliveryQuery,
-    EndRoom, GroupChanges, Invite, PageQuery, Play, PlayMusic, RecordFormat, RecordQuery,
-    RecordingFormat, RecordingOptions, RecordingQuery, ReplaceRoute, RoomSettings, RotateSecret,
-    Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence, TestRoutes,
-    Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdatePlayback, UpdateRecording,
-    UpdateRoom, UpdateUser, UpdateWebhook,
+    CreateRecording, CreateRoom, CreateRoomToken, CreateSession, CreateUser, CreateWebhook,
+    DeliveryQuery, EndRoom, GroupChanges, Invite, PageQuery, Play, PlayMusic, RecordFormat,
+    RecordQuery, RecordingFormat, RecordingOptions, RecordingQuery, ReplaceRoute, RoomSettings,
+    RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence,
+    TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdatePlayback,
+    UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
 
@@ -94,6 +94,17 @@ impl Validate for CreateInvitation {
         faults.expect(is_text && fits, "/message", expected);
         let year = self.starts_at.map(|at| at.to_zoned(jiff::tz::TimeZone::UTC).year());
         faults.range("/starts_at", year.map(i32::from), (2000, 9998));
+    }
+}
+
+impl Validate for CreateSession {
+    fn validate(&self, faults: &mut Faults) {
+        let fits = |text: &str| {
+            (1..=256).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+        };
+        let expected = "expected 1 to 256 characters, none of them control characters";
+        faults.expect(fits(&self.user), "/user", expected);
+        faults.expect(fits(&self.password), "/password", expected);
     }
 }
 

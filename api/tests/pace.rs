@@ -10,6 +10,7 @@ use std::time::Duration;
 use api::archive::{self, Queues};
 use api::auth::Keys;
 use api::control;
+use api::directory::Directory;
 use api::event::{Data, Event, EventType, Happened};
 use api::events::{EventLog, LogSettings};
 use api::mail::Mailroom;
@@ -132,8 +133,17 @@ fn api(log: &EventLog) -> Api {
     let (desk, _) = archive::desk(Queues { orders: 1, records: 1, reads: 1 });
     let settings = Settings { max_streams: 2 * CLIENTS, ..Settings::default() };
     let (webhooks, _) = webhooks::webhooks();
-    let mailroom = Mailroom::closed();
-    Api { control, log: log.clone(), keys: Keys::admin("key"), desk, webhooks, mailroom, settings }
+    let (mailroom, directory) = (Mailroom::closed(), Directory::none());
+    Api {
+        control,
+        log: log.clone(),
+        keys: Keys::admin("key"),
+        desk,
+        webhooks,
+        mailroom,
+        directory,
+        settings,
+    }
 }
 
 fn get(path: &str, more: &str) -> Vec<u8> {

@@ -45,6 +45,7 @@ mod manners;
 mod menu;
 mod messages;
 mod metrics;
+mod naming;
 mod playing;
 mod policy;
 mod presence;
@@ -158,6 +159,8 @@ pub enum Input {
     Media(media::Event),
     /// Somebody asks over the API.
     Command(api::control::Command),
+    /// What the directory calls somebody of [`Output::LookUp`].
+    Named(LegId, String),
     /// The answer to [`Output::Convert`]: the sound, which lies on the disk, or why there is none.
     Converted(ConversionId, Result<media::Clip, String>),
     /// News of the recorder.
@@ -188,6 +191,13 @@ pub enum Output {
     },
     /// Ask an HTTP endpoint: [`Input::Told`] follows.
     Ask(Box<Question>),
+    /// Ask the directory who has this number: [`Input::Named`] follows if it knows.
+    LookUp {
+        /// To be given back.
+        leg: LegId,
+        /// As the trunk's rules write it.
+        number: String,
+    },
     /// Make a sound of an upload and put it on the disk: [`Input::Converted`] follows.
     Convert {
         /// To be given back.
@@ -473,6 +483,7 @@ impl Bridge {
                 self.dns_answered(leg, &question, answer);
             }
             Input::Told(question, answer) => self.told(question, answer),
+            Input::Named(leg, name) => self.named(leg, name),
             Input::Media(event) => self.handle_media(event),
             Input::Command(command) => self.handle_command(command),
             Input::Converted(upload, answer) => self.converted(upload, answer),

@@ -25,6 +25,8 @@ pub(super) struct Scene {
     pub(super) sent: Vec<String>,
     pub(super) happened: Vec<Happened>,
     /// What endpoints were asked since the last input.
+    /// Callers whose names were asked for.
+    pub(super) looked_up: Vec<(LegId, String)>,
     pub(super) asked: Vec<super::Question>,
     pub(super) deadline: Option<Instant>,
     pub(super) has_drained: bool,
@@ -78,6 +80,7 @@ impl Scene {
             sent: Vec::new(),
             happened: Vec::new(),
             asked: Vec::new(),
+            looked_up: Vec::new(),
             deadline: None,
             has_drained: false,
             told: Vec::new(),
@@ -103,6 +106,7 @@ impl Scene {
         self.sent.clear();
         self.happened.clear();
         self.asked.clear();
+        self.looked_up.clear();
         self.told.clear();
         self.recorder.clear();
         self.bridge.handle_input(self.now, input);
@@ -128,6 +132,7 @@ impl Scene {
                     return;
                 }
                 Output::Ask(question) => self.asked.push(*question),
+                Output::LookUp { leg, number } => self.looked_up.push((leg, number)),
                 Output::Convert { id, file, .. } => self.conversions.push((id, file)),
                 Output::Discard(file) => self.discarded.push(file),
                 Output::Recorder(order) => self.recorder.push(order),

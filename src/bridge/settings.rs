@@ -61,6 +61,8 @@ pub struct Settings {
     pub routes: Vec<Rule>,
     /// How endpoints are asked where calls go.
     pub ask: AskSettings,
+    /// Whether a directory knows the names of callers.
+    pub caller_names: bool,
     /// Users, those of the settings included.
     pub max_users: usize,
     /// Reads a trunk that is made over the API as one of the settings is read.

@@ -217,6 +217,7 @@ impl Bridge {
         self.sessions.insert(invited.session, leg.id);
         if let Some(trunk) = trunk {
             self.note_trunk_leg(trunk, leg.id, Direction::Inbound);
+            self.ask_name(leg.id, &caller);
         }
         self.enter(&mut leg, entry);
         self.counters.legs_inbound += 1;

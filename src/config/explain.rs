@@ -72,11 +72,7 @@ impl Loaded {
             {
                 "\"…\"".to_owned()
             }
-            Ok(Value::String(_, text))
-                if matches!(key, "hep.password" | "mail.password") && !text.is_empty() =>
-            {
-                "\"…\"".to_owned()
-            }
+            Ok(Value::String(_, text)) if is_secret(key) && !text.is_empty() => "\"…\"".to_owned(),
             Ok(Value::String(..)) if key == "sip.users" => "[\"…\"]".to_owned(),
             Ok(Value::Array(_, users)) if key == "sip.users" => {
                 format!("[{}]", vec!["\"…\""; users.len()].join(", "))
@@ -89,6 +85,11 @@ impl Loaded {
     fn source(&self, key: &str) -> String {
         self.figment.find_metadata(key).map_or_else(|| "default".to_owned(), source)
     }
+}
+
+/// What only its owner may know.
+fn is_secret(key: &str) -> bool {
+    matches!(key, "hep.password" | "mail.password" | "directory.bind_password")
 }
 
 /// A value as TOML.

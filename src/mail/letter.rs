@@ -49,6 +49,11 @@ impl LetterId {
     pub(super) fn new(unix_ms: u64, random: u128) -> Self {
         Self(u128::from(unix_ms) << 80 | random & ((1 << 80) - 1))
     }
+
+    /// The one so many after it.
+    pub(super) fn after(self, count: usize) -> Self {
+        Self(self.0.wrapping_add(u128::try_from(count).unwrap_or(0)))
+    }
 }
 
 impl std::fmt::Display for LetterId {

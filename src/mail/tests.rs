@@ -45,8 +45,8 @@ fn a_recording_is_told_with_its_length_and_where_it_is() {
     let paragraphs = settings().about_recording(&told, Some("board".to_owned()));
 
     let content = Content { subject: "", paragraphs, calendar: None, is_automatic: true };
-    let expected = "Recording:  rec_1\nRoom:       board\nLength:     1:02:05\nSize:       12.3 MB\n\
-        Where:      https://a.test/v1/recordings/rec_1/content\n";
+    let expected = "Recording: rec_1\nRoom:      board\nLength:    1:02:05\nSize:      12.3 MB\n\
+        Where:     https://a.test/v1/recordings/rec_1/content\n";
     assert_eq!(content.plain(), expected);
 }
 

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
+use tokio::task::JoinSet;
 
 use super::StartError;
 use crate::config::{Config, Mail, MailServer, MailTls};
@@ -21,13 +22,16 @@ pub(super) fn letters(kept: &[Document]) -> Vec<Document> {
     kept.iter().filter(|document| document.kind == DocumentKind::Letter).cloned().collect()
 }
 
-/// The post office and the way to it; none where no mail is sent.
+/// The way to the post office, which is at work then.
 pub(super) fn open(
     (config, seed): (&Config, u64),
     (log, control, desk): (&EventLog, &Control, &Desk),
-) -> Result<Option<(Mailroom, PostOffice)>, StartError> {
+    (letters, tasks): (Vec<Document>, &mut JoinSet<()>),
+) -> Result<Mailroom, StartError> {
     let mail = &config.mail;
-    let (Some(at), Some(from)) = (mail.server.set(), mail.sender()) else { return Ok(None) };
+    let (Some(at), Some(from)) = (mail.server.set(), mail.sender()) else {
+        return Ok(Mailroom::closed());
+    };
     let (mailroom, orders) = mailroom(mail.per_hour);
     let office = PostOffice {
         orders,
@@ -51,7 +55,8 @@ pub(super) fn open(
             seed,
         },
     };
-    Ok(Some((mailroom, office)))
+    tasks.spawn(office.run(letters));
+    Ok(mailroom)
 }
 
 fn server(mail: &Mail, at: &MailServer) -> Result<Server, StartError> {

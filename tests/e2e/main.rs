@@ -7,7 +7,7 @@
 //! `E2E_BRIDGE` and `E2E_PHONE` put other binaries to the test.
 //!
 //! Needed besides cargo: cmake and a C compiler (for the test phone), `sipp`, `baresip`, `linphonec`, `dnsmasq`,
-//! `kamailio`, and Python with aiosmtpd and icalendar.
+//! `kamailio`, Python with aiosmtpd and icalendar, and `slapd`.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -33,6 +33,7 @@ mod comfort;
 mod conference;
 mod dial_out;
 mod digits;
+mod directory;
 mod dns;
 mod early_media;
 mod fec;

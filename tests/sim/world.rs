@@ -586,6 +586,7 @@ impl World {
                 | Output::Recorder(_)
                 | Output::Capture(_)
                 | Output::Record(_)
+                | Output::LookUp { .. }
                 | Output::Convert { .. }
                 | Output::Discard(_) => {}
                 Output::Drained => self.drained = true,

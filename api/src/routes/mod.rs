@@ -19,6 +19,7 @@ mod records;
 mod registrations;
 mod rooms;
 mod routing;
+mod sessions;
 mod socket;
 mod tokens;
 mod trunks;
@@ -41,7 +42,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Desk;
 use crate::auth::Keys;
-use crate::control::Control;
+use crate::control::{Control, ControlError};
+use crate::directory::Directory;
 use crate::envelope::envelop;
 use crate::event::EventType;
 use crate::events::EventLog;
@@ -73,6 +75,8 @@ pub struct Api {
     pub webhooks: Webhooks,
     /// Who sends mail.
     pub mailroom: Mailroom,
+    /// Who knows people and their passwords.
+    pub directory: Directory,
     /// Limits.
     pub settings: Settings,
 }
@@ -125,6 +129,8 @@ pub(crate) struct Shared {
     desk: Desk,
     webhooks: Webhooks,
     mailroom: Mailroom,
+    directory: Directory,
+    gate: Gate,
     signer: Signer,
     streams: Streams,
     max_upload: MaxUpload,
@@ -138,7 +144,7 @@ pub(crate) struct Recordings(Arc<Path>);
 
 /// Every route of the API and the operator page, ready to serve or to call in a test.
 pub fn router(api: Api) -> Router {
-    let Api { control, log, keys, desk, webhooks, mailroom, settings } = api;
+    let Api { control, log, keys, desk, webhooks, mailroom, directory, settings } = api;
     let signer = Signer::new();
     let gate = Gate::new(
         (keys.clone(), signer.clone()),
@@ -155,6 +161,8 @@ pub fn router(api: Api) -> Router {
         desk,
         webhooks,
         mailroom,
+        directory,
+        gate: gate.clone(),
         signer,
         streams,
         max_upload,
@@ -165,7 +173,7 @@ pub fn router(api: Api) -> Router {
     let (v1, metrics) = (v1(&settings), OpenApiRouter::new().merge(node::metrics()));
     let document = openapi::document(
         v1.get_openapi().clone(),
-        node::open().into_openapi(),
+        node::open().merge(sessions::open()).into_openapi(),
         metrics.get_openapi().clone(),
     );
 
@@ -177,6 +185,7 @@ pub fn router(api: Api) -> Router {
         .merge(v1)
         .merge(metrics)
         .merge(Router::from(node::open()))
+        .merge(Router::from(sessions::open()))
         .merge(page::assets())
         .with_state(shared)
         .merge(openapi::route(&document))
@@ -216,9 +225,15 @@ fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
         .merge(routing::routes())
         .merge(events::routes())
         .merge(webhooks::routes())
+        .merge(sessions::routes())
         .merge(socket::routes())
         .merge(tokens::routes());
     OpenApiRouter::new().nest("/v1", resources)
+}
+
+fn no_secret() -> ControlError {
+    let detail = "there was no randomness at the start for the secret that signs tokens".to_owned();
+    ControlError::Busy { detail, retry_after_s: 60 }
 }
 
 /// 201 with where the new resource is.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Shared, no_secret};
 use crate::control::{Command, Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::{Json, Path};
@@ -53,9 +53,4 @@ async fn create(
     let expires_at = maker.expires_at.map_or(expires_at, |at| at.min(expires_at));
     let made = RoomToken { token, room: room.id, scopes, expires_at };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
-}
-
-fn no_secret() -> ControlError {
-    let detail = "there was no randomness at the start for the secret that signs tokens".to_owned();
-    ControlError::Busy { detail, retry_after_s: 60 }
 }

@@ -202,6 +202,9 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/presence", "", 200, "ListPresence"),
     ("GET", "/v1/presence/USER", "", 200, "Presence { user: \"USER\""),
     ("PUT", "/v1/presence/USER", r#"{"status":"open"}"#, 200, "SetPresence { user: \"USER\""),
+    ("GET", "/v1/sessions", "", 200, ""),
+    ("POST", "/v1/sessions", r#"{"user":"ada","password":"correct-horse"}"#, 201, ""),
+    ("GET", "/v1/directory?q=ada", "", 200, ""),
     ("GET", "/healthz", "", 200, ""),
     ("GET", "/readyz", "", 200, "Readiness"),
     ("GET", "/metrics", "", 200, "Metrics"),
@@ -308,7 +311,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 34);
+    assert_eq!(tried, 35);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod limits;
 mod page;
 mod recordings;
 mod serve;
+mod sessions;
 mod socket;
 mod stream;
 mod tokens;

@@ -14,6 +14,7 @@ mod peer;
 mod postgres;
 mod said;
 mod sipp;
+mod slapd;
 mod smtp;
 mod sound;
 
@@ -34,6 +35,7 @@ pub use peer::{Dialog, Message, Peer, idle_sdp, sdp};
 pub use postgres::Postgres;
 pub use serde_json::{Value, json};
 pub use sipp::{RunningSipp, Sipp, has_program};
+pub use slapd::{Slapd, directory_settings};
 pub use smtp::Smtp;
 pub use sound::{Manner, Packet, Ports, Sound, buzz, tone, wav};
 
