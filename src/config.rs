@@ -564,6 +564,41 @@ impl Default for Config {
 /// The sample file: defaults, and what each key means.
 const SAMPLE: &str = include_str!("../plenary.sample.toml");
 
+impl Media {
+    fn expect_sane(&self, expect: &mut impl FnMut(bool, &'static str, &str)) {
+        expect(!self.codecs.is_empty(), "media.codecs", "at least one codec");
+        expect(is_ptime(self.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
+        expect(
+            self.jitter_min <= self.jitter_ceiling,
+            "media.jitter_min",
+            "at most media.jitter_ceiling",
+        );
+        expect(
+            self.jitter_ceiling >= Duration::from_millis(20),
+            "media.jitter_ceiling",
+            "at least 20ms",
+        );
+        expect(
+            (1.0..=4.4).contains(&self.quality_degraded),
+            "media.quality_degraded",
+            "1.0 to 4.4",
+        );
+        expect(
+            (self.quality_degraded..=4.4).contains(&self.quality_recovered),
+            "media.quality_recovered",
+            "media.quality_degraded to 4.4",
+        );
+        expect(!self.dtls_timeout.is_zero(), "media.dtls_timeout", "at least 1s");
+        expect(self.contributors >= 1, "media.contributors", "at least 1");
+        expect(self.opus_complexity <= 10, "media.opus_complexity", "0 to 10");
+        expect(
+            (6_000..=510_000).contains(&self.opus_bitrate),
+            "media.opus_bitrate",
+            "6000 to 510000",
+        );
+    }
+}
+
 impl Config {
     /// What types alone cannot say: each complaint as key and expectation.
     fn complaints(&self) -> Vec<(&'static str, String)> {
@@ -606,36 +641,7 @@ impl Config {
         expect(routes.len() <= MAX_ROUTES, "routes", &format!("at most {MAX_ROUTES}"));
         sip.expect_sane(&mut expect);
         dns.expect_sane(&mut expect);
-        expect(!media.codecs.is_empty(), "media.codecs", "at least one codec");
-        expect(is_ptime(media.ptime), "media.ptime", "10ms to 60ms in steps of 10ms");
-        expect(
-            media.jitter_min <= media.jitter_ceiling,
-            "media.jitter_min",
-            "at most media.jitter_ceiling",
-        );
-        expect(
-            media.jitter_ceiling >= Duration::from_millis(20),
-            "media.jitter_ceiling",
-            "at least 20ms",
-        );
-        expect(
-            (1.0..=4.4).contains(&media.quality_degraded),
-            "media.quality_degraded",
-            "1.0 to 4.4",
-        );
-        expect(
-            (media.quality_degraded..=4.4).contains(&media.quality_recovered),
-            "media.quality_recovered",
-            "media.quality_degraded to 4.4",
-        );
-        expect(!media.dtls_timeout.is_zero(), "media.dtls_timeout", "at least 1s");
-        expect(media.contributors >= 1, "media.contributors", "at least 1");
-        expect(media.opus_complexity <= 10, "media.opus_complexity", "0 to 10");
-        expect(
-            (6_000..=510_000).contains(&media.opus_bitrate),
-            "media.opus_bitrate",
-            "6000 to 510000",
-        );
+        media.expect_sane(&mut expect);
         limits.expect_sane(&mut expect);
         expect(ask.at_once >= 1, "ask.at_once", "at least 1");
         self.webhooks.expect_sane(&mut expect);

@@ -692,6 +692,8 @@ fn access_settings(sip: &Sip, limits: &config::Limits) -> bridge::AccessSettings
         ban: sip.ban_time,
         scanners: sip.scanners.iter().map(|name| name.to_ascii_lowercase()).collect(),
     }
+}
+
 fn copies(hep: &config::Hep) -> bridge::HepSettings {
     bridge::HepSettings { capture_id: hep.capture_id, password: hep.password.clone() }
 }

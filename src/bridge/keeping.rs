@@ -161,7 +161,7 @@ impl Bridge {
             | Deed::PutSound(..)
             | Deed::Remove(_)
             | Deed::Nothing => {
-                pending.deed.refuse(ControlError::Unstored { detail: detail.to_owned() })
+                pending.deed.refuse(ControlError::Unstored { detail: detail.to_owned() });
             }
         }
     }
