@@ -188,6 +188,7 @@ impl Bridge {
             floor: None,
             settings: api::samples::room().settings,
             groups: BTreeMap::new(),
+            kept: false,
             revision: 1,
             created_at: Timestamp::now(),
             ended_at: None,
