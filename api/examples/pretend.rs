@@ -481,7 +481,7 @@ impl Bridge {
             Command::HangUpLeg { leg, reply } => {
                 reply.send(self.leave(leg, LeftReason::Kicked, None));
             }
-            Command::HoldLeg { leg, held, reply } => reply.send(self.hold(leg, held)),
+            Command::HoldLeg { leg, held, reply, .. } => reply.send(self.hold(leg, held)),
             Command::Transfer { leg, body, reply } => reply.send(self.transfer(leg, &body)),
             Command::SendDtmf { reply, .. }
             | Command::LiftBan { reply, .. }

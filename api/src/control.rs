@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::events::EventLog;
 use crate::model::{
     Admitted, Audience, Ban, Call, CallId, CallQuery, CreateCall, CreateMark, CreateRoom,
-    CreateUser, DialIn, EndRoom, Invite, Leg, LegId, LegQuery, LegStats, Media, Message, MessageId,
-    Node, Page, PageQuery, Participant, ParticipantQuery, Pcm, Play, PlayMusic, Playback,
-    PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Recording, RecordingId,
+    CreateUser, DialIn, EndRoom, Hold, Invite, KickQuery, Leg, LegId, LegQuery, LegStats, Media,
+    Message, MessageId, Node, Page, PageQuery, Participant, ParticipantQuery, Pcm, Play, PlayMusic,
+    Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Recording, RecordingId,
     RecordingOptions, Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, RoomId,
     RoomQuery, Route, RouteTrace, SendDtmf, SendMessage, SetPresence, Snapshot, TestRoutes, Trace,
     Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom,
@@ -163,6 +163,7 @@ pub enum Command {
     Kick {
         room: RoomRef,
         leg: LegId,
+        query: KickQuery,
         reply: Reply<()>,
     },
 
@@ -198,6 +199,7 @@ pub enum Command {
     HoldLeg {
         leg: LegId,
         held: bool,
+        body: Hold,
         reply: Reply<Leg>,
     },
     MuteLeg {

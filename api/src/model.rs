@@ -37,7 +37,7 @@ pub use self::call::{Call, CallParty, CallState, CreateCall};
 pub use self::group::{AudioGroup, GroupChanges, GroupSettings, HeardGroup, Relation, Supervision};
 pub use self::invitation::{CreateInvitation, DialIn, Invitation};
 pub use self::leg::{
-    Direction, HeldBy, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
+    Direction, HeldBy, Hold, LeftReason, Leg, LegEcho, LegState, SendDtmf, SipFailure, Transfer,
     TransferFailure, TransferMode, TransferState,
 };
 pub use self::manners::{Edit, MenuAction, RoomManners, RoomMenu, RoomSettings};
@@ -55,7 +55,7 @@ pub use self::playback::{
 };
 pub use self::presence::{Presence, PresenceStatus, SetPresence};
 pub use self::provisioned::{Provisioned, Source};
-pub use self::query::{CallQuery, LegQuery, ParticipantQuery, RoomQuery, Whom};
+pub use self::query::{CallQuery, KickQuery, LegQuery, ParticipantQuery, RoomQuery, Whom};
 pub use self::record::{
     AuditEntry, CallRecord, LegRecord, RecordFormat, RecordQuery, RefusedJoins, RoomEndReason,
     RoomOrigin, RoomRecord, StreamRecord,

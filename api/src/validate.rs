@@ -7,7 +7,7 @@ use crate::id::{DeliveryId, LegId, RecordingId, RoomId};
 use crate::model::{
     CallParty, CreateApiKey, CreateCall, CreateInvitation, CreateMark, CreatePlayback,
     CreateRecording, CreateRoom, CreateRoomToken, CreateSession, CreateUser, CreateWebhook,
-    DeliveryQuery, EndRoom, GroupChanges, Invite, PageQuery, Play, PlayMusic, RecordFormat,
+    DeliveryQuery, EndRoom, GroupChanges, Hold, Invite, PageQuery, Play, PlayMusic, RecordFormat,
     RecordQuery, RecordingFormat, RecordingOptions, RecordingQuery, ReplaceRoute, RoomSettings,
     RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence,
     TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdatePlayback,
@@ -144,6 +144,10 @@ impl Validate for CreateMark {
         let detail = format!("expected 1 to {MAX_LABEL} characters, found {length}");
         faults.expect((1..=MAX_LABEL).contains(&length), "/label", &detail);
     }
+}
+
+impl Validate for Hold {
+    fn validate(&self, _: &mut Faults) {}
 }
 
 impl Validate for PlayMusic {

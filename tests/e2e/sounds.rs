@@ -114,3 +114,27 @@ fn what_was_uploaded_is_there_after_a_kill_and_can_be_heard_by_a_program() {
     assert_eq!(bridge.try_request("GET", "/v1/media/gong", None).status, 404);
     drop(std::fs::remove_dir_all(data));
 }
+
+#[test]
+fn who_is_held_hears_the_music_of_that_hold_and_who_is_removed_hears_why() {
+    let scene = scene();
+    let anna = scene.join("anna", "standup", 440);
+    let bert = scene.join("bert", "standup", 880);
+    upload(&scene.bridge, "waiting", 1_500, 1);
+    upload(&scene.bridge, "why", 2_000, 3);
+    let hold = format!("/v1/legs/{}/hold", anna.leg);
+
+    let body = json!({"music": "waiting"});
+    let answer = scene.bridge.try_request("PUT", &hold, Some(&body));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    anna.call.expect(&[1_500], &[880]);
+    bert.call.expect(&[], &[440, 1_500]);
+    scene.bridge.delete(&hold);
+    anna.call.expect(&[880], &[1_500]);
+    let participant = format!("/v1/rooms/standup/participants/{}?prompt=why", anna.leg);
+    scene.bridge.delete(&participant);
+
+    anna.call.expect(&[2_000], &[]);
+    let left = scene.bridge.wait_leg("participant.left", &anna.leg);
+    assert_eq!(left["data"]["left_reason"], "kicked");
+}

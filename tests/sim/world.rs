@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use api::control::{Command, ControlError, IfMatch, Reply};
 use api::model::{
-    Audience, CallParty, CreateCall, CreateRecording, CreateRoom, EndRoom, Invite, Leg, LegId,
-    Page, PageQuery, Participant, Play, PlayMode, PlayMusic, RecordingId, RoomId, RoomSettings,
-    Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRecording, UpdateRoom,
+    Audience, CallParty, CreateCall, CreateRecording, CreateRoom, EndRoom, Hold, Invite, Leg,
+    LegId, Page, PageQuery, Participant, Play, PlayMode, PlayMusic, RecordingId, RoomId,
+    RoomSettings, Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRecording,
+    UpdateRoom,
 };
 use bytes::Bytes;
 use plenary::bridge::{
@@ -300,7 +301,12 @@ impl World {
                 let body = Transfer { leg: other, mode, ..Transfer::default() };
                 drop(self.ask(|reply| Command::Transfer { leg, body, reply }));
             }
-            0 => drop(self.ask(|reply| Command::HoldLeg { leg, held: flag, reply })),
+            0 => drop(self.ask(|reply| Command::HoldLeg {
+                leg,
+                held: flag,
+                body: Hold::default(),
+                reply,
+            })),
             1 => drop(self.ask(|reply| Command::MuteLeg { leg, muted: flag, reply })),
             2 => drop(self.ask(|reply| Command::HangUpLeg { leg, reply })),
             3 => {

@@ -237,6 +237,14 @@ pub struct Transfer {
     pub room: Option<String>,
 }
 
+/// `PUT /v1/legs/{leg}/hold`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hold {
+    /// A name of media that it hears meanwhile, over and over; without it what the room plays to those who are held, if anything.
+    pub music: Option<String>,
+}
+
 /// `POST /v1/legs/{leg}/dtmf`.
 #[derive(Clone, Debug, Deserialize, PartialEq, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -192,3 +192,12 @@ fn several<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<LegI
 fn unknown_leg<E: serde::de::Error>(text: &str) -> E {
     E::custom(format!("expected ids of legs, separated by commas, found {text:?}"))
 }
+
+/// `DELETE /v1/rooms/{room}/participants/{leg}`.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams, PartialEq, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct KickQuery {
+    /// A name of media that they hear before they are hung up, alone; such as `en.kicked`.
+    pub prompt: Option<String>,
+}

@@ -13,7 +13,7 @@ use crate::control::{Command, Control};
 use crate::error::ApiError;
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
-use crate::model::{Leg, LegId, LegQuery, LegStats, Page, SendDtmf, Trace, Transfer};
+use crate::model::{Hold, Leg, LegId, LegQuery, LegStats, Page, SendDtmf, Trace, Transfer};
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -65,14 +65,17 @@ async fn hang_up(
 
 /// Put a leg on hold
 ///
-/// A re-INVITE goes out. Expect `participant.held` where the leg sits in a room.
+/// A re-INVITE goes out. Expect `participant.held` where the leg sits in a room. Asked again with other music, it hears that.
 #[utoipa::path(put, path = "/legs/{leg}/hold", tag = "legs", operation_id = "holdLeg",
-    params(("leg" = LegId, Path)), responses((status = OK, body = Leg)))]
+    params(("leg" = LegId, Path)),
+    request_body(content = Hold, example = json!({"music": "music"})),
+    responses((status = OK, body = Leg)))]
 async fn hold(
     State(control): State<Control>,
     Path(leg): Path<LegId>,
+    Json(body): Json<Hold>,
 ) -> Result<Json<Leg>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::HoldLeg { leg, held: true, reply }).await?))
+    Ok(Json(control.ask(|reply| Command::HoldLeg { leg, held: true, body, reply }).await?))
 }
 
 /// Take a leg off hold
@@ -84,7 +87,8 @@ async fn resume(
     State(control): State<Control>,
     Path(leg): Path<LegId>,
 ) -> Result<Json<Leg>, ApiError> {
-    Ok(Json(control.ask(|reply| Command::HoldLeg { leg, held: false, reply }).await?))
+    let body = Hold::default();
+    Ok(Json(control.ask(|reply| Command::HoldLeg { leg, held: false, body, reply }).await?))
 }
 
 /// Mute a leg

@@ -14,7 +14,7 @@ use crate::error::{ApiError, Problem};
 use crate::event::EventType;
 use crate::extract::{Json, Params, Path};
 use crate::model::{
-    Admitted, Invite, LegId, Page, Participant, ParticipantQuery, ParticipantRefused,
+    Admitted, Invite, KickQuery, LegId, Page, Participant, ParticipantQuery, ParticipantRefused,
     ParticipantsUpdated, UpdateParticipant, Whom,
 };
 
@@ -137,16 +137,17 @@ async fn update(
 
 /// Remove a participant
 ///
-/// Their phone is hung up, or stops ringing.
+/// Their phone is hung up, or stops ringing. With a prompt, whoever is in the room hears that first.
 #[utoipa::path(delete, path = "/rooms/{room}/participants/{leg}", tag = "participants",
     operation_id = "kickParticipant",
-    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path)),
+    params(("room" = String, Path, description = "Id or name"), ("leg" = LegId, Path), KickQuery),
     responses((status = NO_CONTENT)))]
 async fn kick(
     State(control): State<Control>,
     Path((room, leg)): Path<(String, LegId)>,
+    Params(query): Params<KickQuery>,
 ) -> Result<StatusCode, ApiError> {
-    control.ask(|reply| Command::Kick { room, leg, reply }).await?;
+    control.ask(|reply| Command::Kick { room, leg, query, reply }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use api::control::ControlError;
 use api::model::{
-    LeftReason, Leg, LegId, LegQuery, LegStats, Page, SendDtmf, Transfer, TransferFailure,
-    TransferMode, TransferState,
+    Hold, LeftReason, Leg, LegId, LegQuery, LegStats, Page, PlaybackEnd, PlaybackPurpose, SendDtmf,
+    Transfer, TransferFailure, TransferMode, TransferState,
 };
 use serde_json::json;
 
+use crate::bridge::playing::{Hearer, Order};
 use crate::bridge::quality::stats;
 use crate::bridge::room::Refusal;
 use crate::bridge::{Bridge, Dtmf, leg};
@@ -61,10 +62,21 @@ impl Bridge {
         Ok(())
     }
 
-    pub(super) fn api_hold_leg(&mut self, id: LegId, held: bool) -> Answer<Leg> {
+    pub(super) fn api_hold_leg(&mut self, id: LegId, held: bool, body: Hold) -> Answer<Leg> {
         self.up(id)?;
+        let music = body.music.map(|name| self.named_music("/music", name)).transpose()?;
         self.set_held(id, held);
+        if let Some(music) = music {
+            let of = [PlaybackPurpose::Music];
+            self.end_playbacks(Hearer::Leg(id), &of, PlaybackEnd::Replaced);
+            self.play(Hearer::Leg(id), music);
+        }
         self.api_leg(id)
+    }
+
+    fn named_music(&mut self, pointer: &str, name: String) -> Answer<Order> {
+        let missing = format!("there is no media of the name {name}");
+        self.music(name).ok_or_else(|| invalid(pointer, missing))
     }
 
     pub(super) fn api_mute_leg(&mut self, id: LegId, muted: bool) -> Answer<Leg> {

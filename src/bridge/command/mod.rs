@@ -63,7 +63,9 @@ impl Bridge {
             Command::AskToSpeak { room, leg, reply } => {
                 reply.send(self.api_ask_to_speak(&room, leg));
             }
-            Command::Kick { room, leg, reply } => reply.send(self.api_kick(&room, leg)),
+            Command::Kick { room, leg, query, reply } => {
+                reply.send(self.api_kick(&room, leg, query));
+            }
             Command::CreateCall { body, reply } => reply.send(self.api_create_call(&body)),
             Command::ListCalls { query, reply } => reply.send(self.api_list_calls(&query)),
             Command::Call { call, reply } => reply.send(self.api_call(call)),
@@ -71,7 +73,9 @@ impl Bridge {
             Command::ListLegs { query, reply } => reply.send(self.api_list_legs(&query)),
             Command::Leg { leg, reply } => reply.send(self.api_leg(leg)),
             Command::HangUpLeg { leg, reply } => reply.send(self.api_hang_up_leg(leg)),
-            Command::HoldLeg { leg, held, reply } => reply.send(self.api_hold_leg(leg, held)),
+            Command::HoldLeg { leg, held, body, reply } => {
+                reply.send(self.api_hold_leg(leg, held, body));
+            }
             Command::MuteLeg { leg, muted, reply } => reply.send(self.api_mute_leg(leg, muted)),
             Command::Transfer { leg, body, reply } => reply.send(self.api_transfer(leg, &body)),
             Command::SendDtmf { leg, body, reply } => reply.send(self.api_send_dtmf(leg, &body)),

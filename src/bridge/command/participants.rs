@@ -5,8 +5,8 @@ use std::time::Duration;
 use api::control::IfMatch;
 use api::event::EventType;
 use api::model::{
-    Invite, LeftReason, LegId, MutedBy, Page, Participant, ParticipantQuery, ParticipantState,
-    Role, RoomId, RoomOrigin, UpdateParticipant, Whom,
+    Invite, KickQuery, LeftReason, LegId, MutedBy, Page, Participant, ParticipantQuery,
+    ParticipantState, Role, RoomId, RoomOrigin, UpdateParticipant, Whom,
 };
 use mixer::codec::{Codec, Format};
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::bridge::dial::Outbound;
 use crate::bridge::groups::Wish;
 use crate::bridge::leg::{Caller, Controls, Dial, NamedBy};
 use crate::bridge::lifecycle::NewRoom;
-use crate::bridge::playing::Then;
+use crate::bridge::playing::{Hearer, Then};
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
 use crate::bridge::{Bridge, Place};
@@ -345,9 +345,20 @@ impl Bridge {
         self.api_participant(&id.to_string(), leg)
     }
 
-    pub(super) fn api_kick(&mut self, room: &str, leg: LegId) -> Answer<()> {
+    pub(super) fn api_kick(&mut self, room: &str, leg: LegId, query: KickQuery) -> Answer<()> {
         self.joined_leg(room, leg)?;
-        self.end_leg(leg, LeftReason::Kicked, None);
+        let Some(prompt) = query.prompt else {
+            self.end_leg(leg, LeftReason::Kicked, None);
+            return Ok(());
+        };
+        if !self.has_media(&prompt) {
+            return Err(invalid("/prompt", format!("there is no media of the name {prompt}")));
+        }
+        if self.is_joined(leg) {
+            self.prompt(Hearer::Leg(leg), vec![prompt], Then::HangUp(LeftReason::Kicked));
+        } else {
+            self.end_leg(leg, LeftReason::Kicked, None);
+        }
         Ok(())
     }
 }

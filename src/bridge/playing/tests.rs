@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::control::{Command as Ask, ControlError};
 use api::model::{
-    Audience as To, LeftReason, LegId, PageQuery, Play, PlayMode, PlayMusic, Playback, PlaybackEnd,
-    PlaybackId, PlaybackQuery, PlaybackState, UpdatePlayback,
+    Audience as To, Hold, KickQuery, LeftReason, LegId, PageQuery, Play, PlayMode, PlayMusic,
+    Playback, PlaybackEnd, PlaybackId, PlaybackQuery, PlaybackState, UpdatePlayback,
 };
 
 use crate::bridge::Input;
@@ -308,4 +308,45 @@ fn media_is_listed_by_name() {
     let media = "music".to_owned();
     let music = scene.ask(|reply| Ask::Media { media, reply }).unwrap();
     assert!(music.duration_ms > Some(10_000), "{music:?}");
+}
+
+#[test]
+fn who_is_held_hears_the_music_that_was_asked_for_until_they_are_not() {
+    let mut scene = scene();
+    let anna = scene.joined("standup");
+    let hold = |scene: &mut Scene, held: bool, music: Option<&str>| {
+        let body = Hold { music: music.map(str::to_owned) };
+        scene.ask(|reply| Ask::HoldLeg { leg: anna.leg, held, body, reply })
+    };
+
+    let unknown = hold(&mut scene, true, Some("nothing"));
+    assert!(
+        matches!(unknown, Err(ControlError::Invalid { ref pointer, .. }) if pointer == "/music")
+    );
+    hold(&mut scene, true, Some("music")).unwrap();
+    let [(Audience::Leg(_), _, _)] = begun(&scene)[..] else { panic!("{:?}", scene.told) };
+    hold(&mut scene, true, Some("tone.beep")).unwrap();
+    assert_eq!((begun(&scene).len(), steered(&scene)), (1, vec![Steer::Stop]));
+    hold(&mut scene, false, None).unwrap();
+
+    assert_eq!(steered(&scene), [Steer::Stop]);
+}
+
+#[test]
+fn who_is_removed_hears_why_and_is_hung_up_then() {
+    let mut scene = scene();
+    let anna = scene.joined("standup");
+    let kick = |scene: &mut Scene, prompt: &str| {
+        let (room, query) = ("standup".to_owned(), KickQuery { prompt: Some(prompt.to_owned()) });
+        scene.ask(|reply| Ask::Kick { room, leg: anna.leg, query, reply })
+    };
+    assert!(kick(&mut scene, "nothing").is_err());
+
+    kick(&mut scene, "en.kicked").unwrap();
+    let [(Audience::Leg(_), id, _)] = begun(&scene)[..] else { panic!("{:?}", scene.told) };
+    assert!(!scene.has_sent("BYE "));
+    over(&mut scene, id, false);
+
+    assert!(scene.has_sent("BYE "));
+    assert_eq!(scene.told("participant.left")["left_reason"], "kicked");
 }

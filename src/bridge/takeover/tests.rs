@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use api::control::{Command as Ask, ControlError, IfMatch};
 use api::model::{
-    HeldBy, Invite, LegState, Participant, ParticipantQuery, Role, UpdateParticipant, UpdateRoom,
+    HeldBy, Hold, Invite, LegState, Participant, ParticipantQuery, Role, UpdateParticipant,
+    UpdateRoom,
 };
 
 use super::*;
@@ -98,7 +99,9 @@ fn a_call_with_replaces_takes_the_seat_and_nobody_misses_a_word() {
 fn a_held_seat_stays_held() {
     let mut scene = scene();
     let anna = scene.joined("standup");
-    scene.ask(|reply| Ask::HoldLeg { leg: anna.leg, held: true, reply }).unwrap();
+    scene
+        .ask(|reply| Ask::HoldLeg { leg: anna.leg, held: true, body: Hold::default(), reply })
+        .unwrap();
 
     let answer = take(&mut scene, &format!("Replaces: {}", anna.named()));
 
@@ -371,7 +374,8 @@ fn a_leg_that_is_gone_is_a_conflict_over_the_api() {
     let anna = scene.joined("standup");
     take(&mut scene, &format!("Replaces: {}", anna.named()));
 
-    let held = scene.ask(|reply| Ask::HoldLeg { leg: anna.leg, held: true, reply });
+    let held =
+        scene.ask(|reply| Ask::HoldLeg { leg: anna.leg, held: true, body: Hold::default(), reply });
 
     assert!(matches!(held, Err(ControlError::Conflict { code: "leg_ended", .. })), "{held:?}");
 }

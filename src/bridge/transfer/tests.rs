@@ -1,7 +1,7 @@
 //! Attended transfers through the whole bridge in virtual time.
 
 use api::control::{Command as Ask, ControlError};
-use api::model::{LegState, Transfer, TransferMode};
+use api::model::{Hold, LegState, Transfer, TransferMode};
 use serde_json::Value;
 
 use super::*;
@@ -151,7 +151,9 @@ fn the_dialog_of_others_is_replaced_by_calling_its_holder() {
 fn a_target_that_refuses_leaves_everybody_the_call_and_the_hold_they_had() {
     let mut scene = scene();
     let [anna, bert] = scene.connected(["anna", "bert"]);
-    scene.ask(|reply| Ask::HoldLeg { leg: anna.leg, held: true, reply }).unwrap();
+    scene
+        .ask(|reply| Ask::HoldLeg { leg: anna.leg, held: true, body: Hold::default(), reply })
+        .unwrap();
     let reinvite = scene.sent("INVITE ").to_owned();
     scene.say(response(&reinvite, (200, "anna"), &SDP.replace("t=0 0", "t=0 0\r\na=recvonly")));
     let before = (scene.leg(anna.leg), scene.leg(bert.leg));
