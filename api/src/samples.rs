@@ -210,6 +210,7 @@ pub fn participant() -> Participant {
         muted: false,
         muted_by: None,
         hand_raised_at: None,
+        returns_at: None,
         waiting_for: None,
         deaf: false,
         held: false,

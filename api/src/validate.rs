@@ -192,6 +192,9 @@ impl Validate for UpdateParticipant {
         group(self.group.as_deref(), faults);
         coached(self.coaching.as_deref(), faults);
         room(self.room.as_deref(), faults);
+        faults.range("/return_after_s", self.return_after_s, (1, A_DAY_S));
+        let has_way = self.return_after_s.is_none() || self.room.is_some();
+        faults.expect(has_way, "/return_after_s", "expected only together with room");
     }
 }
 

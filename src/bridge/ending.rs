@@ -93,7 +93,9 @@ impl Bridge {
         let legs: Vec<LegId> = room.legs.iter().take(most).copied().collect();
         let is_last = legs.len() == room.legs.len();
         for leg in &legs {
-            self.end_leg(*leg, LeftReason::RoomEnded, None);
+            if !self.bring_back(*leg) {
+                self.end_leg(*leg, LeftReason::RoomEnded, None);
+            }
         }
         if is_last {
             self.close_room(ending.room, RoomEndReason::Ended);

@@ -29,6 +29,7 @@ use crate::sip::uri::Uri;
 use crate::sip::{Message, Method};
 
 use super::early::Early;
+use super::excursion::Excursion;
 use super::gate::Gate;
 use super::groups::{Circle, Coached, supervision_of};
 use super::identity::Identity;
@@ -79,6 +80,8 @@ pub(super) struct Leg {
     pub(super) keys: Keys,
     /// Since when it asks to speak.
     pub(super) hand: Option<Timestamp>,
+    /// They were moved here for a while.
+    pub(super) excursion: Option<Excursion>,
     /// From where its caller's messages come.
     pub(super) peer: Option<IpAddr>,
     /// What came before the 200.
@@ -462,6 +465,7 @@ impl Leg {
             muted: self.controls.muted,
             muted_by: self.controls.muted_by.filter(|_| self.controls.muted),
             hand_raised_at: self.hand,
+            returns_at: self.excursion.map(|excursion| excursion.returns_at),
             waiting_for: self.gate.as_ref().map(Gate::waits_for),
             deaf: self.controls.deaf,
             held: self.hold.by().is_some(),

@@ -61,6 +61,7 @@ impl Bridge {
             gate: None,
             keys: Keys::default(),
             hand: None,
+            excursion: None,
             peer: None,
             hold: Hold::default(),
             early: None,
@@ -282,6 +283,7 @@ impl Bridge {
     /// Moves a leg. Its phone is told only who it talks to now. A call that it leaves is left to the caller to end.
     pub(super) fn move_to(&mut self, id: LegId, to: Place) {
         self.stop_talking(id);
+        self.end_excursion(id);
         let wall = self.wall();
         if let Some(from) = self.legs.get(&id).map(|leg| leg.place) {
             self.record_left(id, from);
@@ -339,6 +341,7 @@ impl Bridge {
     /// Ends the leg whatever its state: BYE, CANCEL or a refusal goes out if the dialog is alive.
     pub(super) fn end_leg(&mut self, id: LegId, reason: LeftReason, sip: Option<SipFailure>) {
         self.stop_talking(id);
+        self.end_excursion(id);
         let Some(mut leg) = self.legs.remove(&id) else { return };
         if leg.joined_at.is_some() {
             self.record_left(id, leg.place);

@@ -27,6 +27,7 @@ mod dial;
 mod dialog_info;
 mod early;
 mod ending;
+mod excursion;
 mod focus;
 mod followers;
 mod gate;
@@ -344,6 +345,8 @@ enum Timer {
     Gate(LegId),
     /// A recording is as long as it may be, or its files are not closed.
     Recording(RecordingId),
+    /// Somebody was in another room for long enough.
+    Return(LegId),
     /// The last moderator of a room has not come back.
     Orphaned(RoomId),
     /// A room is to be stored again.
@@ -583,6 +586,7 @@ impl Bridge {
                 Timer::ClosesSoon(room) => self.closes_soon(room),
                 Timer::Orphaned(room) => self.orphaned_too_long(room),
                 Timer::Recording(recording) => self.recording_due(recording),
+                Timer::Return(leg) => drop(self.bring_back(leg)),
                 Timer::Gate(leg) => self.gate_waited(leg),
                 Timer::TrunkRegister(trunk) => self.register_trunk(trunk),
                 Timer::TrunkCheck(trunk) => self.check_trunk(trunk),

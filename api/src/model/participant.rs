@@ -35,6 +35,9 @@ pub struct Participant {
     /// Since when they ask to speak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hand_raised_at: Option<Timestamp>,
+    /// When they go back to the room from which they were moved for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returns_at: Option<Timestamp>,
     /// What they wait for, while they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<WaitingFor>,
@@ -244,4 +247,6 @@ pub struct UpdateParticipant {
     pub supervision: Option<Supervision>,
     /// Move to this room (id or name).
     pub room: Option<String>,
+    /// Come back by themselves after so many seconds (1 to 86,400), or when that room ends before; with `room` only.
+    pub return_after_s: Option<u32>,
 }

@@ -189,6 +189,9 @@ impl Bridge {
             if self.take_circle(leg, &wish) {
                 self.participant_happened(EventType::ParticipantUpdated, leg, json!({}));
             }
+            if let Some(after) = body.return_after_s {
+                self.set_excursion(leg, id, Duration::from_secs(after.into()));
+            }
         }
         self.api_participant(&to.unwrap_or(id).to_string(), leg)
     }
