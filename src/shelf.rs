@@ -9,9 +9,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use api::wav;
 use mixer::play::Clip;
 
-use crate::sounds::{self, wav};
+use crate::sounds;
 
 /// Where sounds lie. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -76,9 +76,9 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ),
     ("media", &["crate::webrtc", "mixer"]),
     // Octets in, clips out.
-    ("sounds", &["mixer"]),
+    ("sounds", &["api::wav", "mixer"]),
     // The folder of sounds.
-    ("shelf", &["crate::sounds", "mixer::play"]),
+    ("shelf", &["crate::sounds", "api::wav", "mixer::play"]),
     // Takes what is recorded from the media threads, and writes files.
     (
         "recorder",
@@ -86,9 +86,9 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "crate::media::Reel",
             "crate::media::TapeEnd",
             "crate::media::command",
-            "crate::sounds::wav",
             "api::id",
             "api::model",
+            "api::wav",
             "mixer::codec",
             "mixer::resample",
         ],

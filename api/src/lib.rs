@@ -13,6 +13,7 @@ pub mod id;
 pub mod mail;
 pub mod model;
 pub mod samples;
+pub mod wav;
 pub mod webhooks;
 
 mod buckets;

@@ -7,9 +7,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 
+use api::wav::{self, HEAD};
 use mixer::resample::Resampler;
-
-use crate::sounds::wav::{self, HEAD};
 
 /// A file that is written.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 mod decode;
 pub mod prompts;
 mod rate;
-pub mod wav;
 
 use std::time::Duration;
 

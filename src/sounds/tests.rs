@@ -1,3 +1,5 @@
+use api::wav;
+
 use super::*;
 
 const LONGEST: Duration = Duration::from_mins(1);

@@ -10,7 +10,8 @@ use super::{Shared, path, tagged};
 use crate::control::{Command, Control, IfMatch};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path, Upload};
-use crate::model::{Media, Page, PageQuery, Pcm};
+use crate::model::{Media, Page, PageQuery};
+use crate::wav;
 
 /// An upload may have `max_upload` octets.
 pub(super) fn routes(max_upload: usize) -> OpenApiRouter<Shared> {
@@ -97,20 +98,5 @@ async fn content(
         (header::CONTENT_TYPE, HeaderValue::from_static("audio/wav")),
         (header::CONTENT_DISPOSITION, path(&file)),
     ];
-    Ok((headers, wav(&sound)).into_response())
-}
-
-/// A WAV file: its head, and the samples.
-fn wav(sound: &Pcm) -> Vec<u8> {
-    let octets = u32::try_from(sound.samples.len() * 2).unwrap_or(u32::MAX);
-    let mut file = Vec::with_capacity(sound.samples.len() * 2 + 44);
-    file.extend_from_slice(b"RIFF");
-    file.extend_from_slice(&octets.saturating_add(36).to_le_bytes());
-    file.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0"); // 16 octets that say: PCM, mono
-    file.extend_from_slice(&sound.rate.to_le_bytes());
-    file.extend_from_slice(&(sound.rate * 2).to_le_bytes());
-    file.extend_from_slice(b"\x02\0\x10\0data"); // 2 octets, 16 bits a sample
-    file.extend_from_slice(&octets.to_le_bytes());
-    file.extend(sound.samples.iter().flat_map(|sample| sample.to_le_bytes()));
-    file
+    Ok((headers, wav::print(sound.rate, &sound.samples)).into_response())
 }

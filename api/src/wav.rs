@@ -1,4 +1,4 @@
-//! WAV files as they are kept: 16 bits, mono.
+//! WAV files, as sounds and recordings are kept and given out: 16 bits, mono.
 
 /// The head of a file of so many octets of samples; at most 4 GiB.
 pub fn head(rate: u32, octets: u32) -> [u8; HEAD] {
