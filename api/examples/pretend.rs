@@ -618,6 +618,10 @@ fn handle_sounds(command: Command) {
         | Command::PlayMusic { reply, .. }
         | Command::Playback { reply, .. }
         | Command::UpdatePlayback { reply, .. } => reply.send(Ok(api::samples::playback())),
+        Command::ListTemplates { reply, .. } => send(reply, &[api::samples::template()]),
+        Command::Template { reply, .. } | Command::PutTemplate { reply, .. } => {
+            reply.send(Ok(api::samples::template()));
+        }
         Command::ListPlaybacks { reply, .. } => send(reply, &[api::samples::playback()]),
         Command::CreateRecording { reply, .. }
         | Command::Recording { reply, .. }
@@ -627,6 +631,7 @@ fn handle_sounds(command: Command) {
         Command::LiveRecordings { reply } => reply.send(Ok(Vec::new())),
         Command::StopMusic { reply, .. }
         | Command::StopPlayback { reply, .. }
+        | Command::DeleteTemplate { reply, .. }
         | Command::DiscardRecording { reply, .. }
         | Command::DeleteMedia { reply, .. }
         | Command::DeleteRoute { reply, .. }

@@ -30,6 +30,8 @@ pub enum DocumentKind {
     ApiKey,
     /// A room that outlasts a restart.
     Room,
+    /// What rooms are made of.
+    RoomTemplate,
     /// A sound that can be played.
     Media,
     /// What callers have used of what they may use in a day.
@@ -44,12 +46,13 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::User,
         Self::Trunk,
         Self::Route,
         Self::ApiKey,
         Self::Room,
+        Self::RoomTemplate,
         Self::Media,
         Self::Tolls,
         Self::Webhook,
@@ -65,6 +68,7 @@ impl DocumentKind {
             Self::Route => "route",
             Self::ApiKey => "api_key",
             Self::Room => "room",
+            Self::RoomTemplate => "room_template",
             Self::Media => "media",
             Self::Tolls => "tolls",
             Self::Webhook => "webhook",

@@ -67,12 +67,14 @@ impl Scope {
             Some("events" | "ws") => Self::EventsRead,
             // What was said in SIP tells of the network, and of who else is called.
             Some("calls" | "legs") if part == Some("trace") => Self::Admin,
-            Some("rooms" | "calls" | "legs" | "records" | "playbacks" | "media") if reads => {
-                Self::RoomsRead
-            }
+            Some(
+                "rooms" | "room_templates" | "calls" | "legs" | "records" | "playbacks" | "media",
+            ) if reads => Self::RoomsRead,
             // Whoever may call may see whom.
             Some("calls" | "legs" | "directory") => Self::CallsWrite,
-            Some("users" | "trunks" | "routes" | "webhooks" | "media") => Self::ConfigWrite,
+            Some("users" | "trunks" | "routes" | "webhooks" | "media" | "room_templates") => {
+                Self::ConfigWrite
+            }
             Some("recordings") if reads => Self::RecordingsRead,
             // What calls and legs are played, or are recorded of, needs `calls:write` too.
             Some("rooms" | "playbacks" | "recordings") => Self::RoomsControl,

@@ -9,11 +9,11 @@ use crate::model::{
     Admitted, Audience, Ban, Call, CallId, CallQuery, CreateCall, CreateMark, CreateRoom,
     CreateUser, DialIn, EndRoom, Hold, Invite, KickQuery, Leg, LegId, LegQuery, LegStats, Media,
     Message, MessageId, Node, Page, PageQuery, Participant, ParticipantQuery, Pcm, Play, PlayMusic,
-    Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, Readiness, Recording, RecordingId,
-    RecordingOptions, Registration, RegistrationId, RegistrationQuery, ReplaceRoute, Room, RoomId,
-    RoomQuery, Route, RouteTrace, SendDtmf, SendMessage, SetPresence, Snapshot, TestRoutes, Trace,
-    Transfer, Trunk, TrunkConfig, UpdateParticipant, UpdatePlayback, UpdateRecording, UpdateRoom,
-    UpdateUser, User, Whom,
+    Playback, PlaybackId, PlaybackQuery, Presence, Provisioned, PutRoomTemplate, Readiness,
+    Recording, RecordingId, RecordingOptions, Registration, RegistrationId, RegistrationQuery,
+    ReplaceRoute, Room, RoomId, RoomQuery, RoomTemplate, Route, RouteTrace, SendDtmf, SendMessage,
+    SetPresence, Snapshot, TestRoutes, Trace, Transfer, Trunk, TrunkConfig, UpdateParticipant,
+    UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, User, Whom,
 };
 
 /// Where the answer to a command goes. Reads are commands too, so a GET after a POST sees it.
@@ -89,6 +89,26 @@ pub enum Command {
         body: UpdateRoom,
         condition: IfMatch,
         reply: Reply<Room>,
+    },
+    ListTemplates {
+        query: PageQuery,
+        reply: Reply<Page<RoomTemplate>>,
+    },
+    /// By name, as the next two.
+    Template {
+        template: String,
+        reply: Reply<RoomTemplate>,
+    },
+    PutTemplate {
+        template: String,
+        body: PutRoomTemplate,
+        condition: IfMatch,
+        reply: Reply<RoomTemplate>,
+    },
+    DeleteTemplate {
+        template: String,
+        condition: IfMatch,
+        reply: Reply<()>,
     },
     /// Ends it at once and forgets it.
     DeleteRoom {

@@ -25,6 +25,7 @@ mod route;
 mod session;
 mod snapshot;
 mod statistics;
+mod template;
 mod token;
 mod trace;
 mod trunk;
@@ -78,6 +79,7 @@ pub use self::statistics::{
     BurstStats, DelayStats, LegQuality, LegStats, QualityCause, QualityStats, ReceivedStats,
     ReportedStats, SentStats, StreamQuality,
 };
+pub use self::template::{PutRoomTemplate, RoomTemplate};
 pub use self::token::{CreateRoomToken, RoomToken};
 pub use self::trace::{Trace, TraceEntry};
 pub use self::trunk::{Trunk, TrunkConfig, TrunkGateway, TrunkState};

@@ -114,6 +114,7 @@ fn add_examples(components: &mut Components) {
     let examples = [
         ("Room", json!(samples::room())),
         ("RoomToken", json!(samples::room_token())),
+        ("RoomTemplate", json!(samples::template())),
         ("Invitation", json!(samples::invitation())),
         ("Session", json!(samples::session())),
         ("DirectoryEntry", json!(samples::directory_entry())),

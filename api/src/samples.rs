@@ -14,10 +14,10 @@ use crate::model::{
     PresenceStatus, Provisioned, QualityStats, ReceivedStats, Recording, RecordingEnd,
     RecordingFormat, RecordingId, RecordingState, RefusedJoins, Registration, RegistrationId,
     Relation, Role, Room, RoomEndReason, RoomManners, RoomMenu, RoomOrigin, RoomRecord,
-    RoomRecording, RoomState, RoomToken, Route, RouteDestination, RouteLook, RouteOutcome,
-    RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Session, Snapshot,
-    Source, StreamQuality, StreamRecord, Trace, TraceEntry, Track, TrackFile, Trunk, TrunkGateway,
-    TrunkState, User, Webhook, WebhookId, Weekday,
+    RoomRecording, RoomState, RoomTemplate, RoomToken, Route, RouteDestination, RouteLook,
+    RouteOutcome, RouteSource, RouteStep, RouteTime, RouteTrace, RouteTrunk, SentStats, Session,
+    Snapshot, Source, StreamQuality, StreamRecord, Trace, TraceEntry, Track, TrackFile, Trunk,
+    TrunkGateway, TrunkState, User, Webhook, WebhookId, Weekday,
 };
 
 /// Milliseconds since 1970 at which the samples were made.
@@ -172,6 +172,21 @@ fn group() -> AudioGroup {
         hears: vec![heard("aside", 0.0), heard("main", -20.0)],
         ducked_by: None,
         duck_db: 0.0,
+    }
+}
+
+/// What rooms are made of in which a moderator is awaited.
+pub fn template() -> RoomTemplate {
+    RoomTemplate {
+        name: "quiet".to_owned(),
+        names: Some("team-*".to_owned()),
+        locked: false,
+        max_participants: Some(20),
+        contributors: None,
+        settings: manners(),
+        groups: std::collections::BTreeMap::new(),
+        revision: MADE_MS.unsigned_abs(),
+        created_at: time(0),
     }
 }
 

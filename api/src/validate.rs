@@ -7,11 +7,11 @@ use crate::id::{DeliveryId, LegId, RecordingId, RoomId};
 use crate::model::{
     CallParty, CreateApiKey, CreateCall, CreateInvitation, CreateMark, CreatePlayback,
     CreateRecording, CreateRoom, CreateRoomToken, CreateSession, CreateUser, CreateWebhook,
-    DeliveryQuery, EndRoom, GroupChanges, Hold, Invite, PageQuery, Play, PlayMusic, RecordFormat,
-    RecordQuery, RecordingFormat, RecordingOptions, RecordingQuery, ReplaceRoute, RoomSettings,
-    RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf, SendMessage, SetPresence,
-    TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant, UpdatePlayback,
-    UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
+    DeliveryQuery, EndRoom, GroupChanges, Hold, Invite, PageQuery, Play, PlayMusic,
+    PutRoomTemplate, RecordFormat, RecordQuery, RecordingFormat, RecordingOptions, RecordingQuery,
+    ReplaceRoute, RoomSettings, RotateSecret, Route, RouteAnswer, RouteAsk, RouteStep, SendDtmf,
+    SendMessage, SetPresence, TestRoutes, Transfer, TrunkConfig, UpdateApiKey, UpdateParticipant,
+    UpdatePlayback, UpdateRecording, UpdateRoom, UpdateUser, UpdateWebhook,
 };
 use crate::webhooks::key_of;
 
@@ -59,6 +59,15 @@ impl Validate for CreateRoom {
         if let Some(name) = &self.name {
             faults.expect(is_room_name(name), "/name", ROOM_NAME);
         }
+        faults.range("/max_participants", self.max_participants, (1, u32::MAX));
+        faults.range("/contributors", self.contributors, CONTRIBUTORS);
+        manners(&self.settings, faults);
+        groups(&self.groups, faults);
+    }
+}
+
+impl Validate for PutRoomTemplate {
+    fn validate(&self, faults: &mut Faults) {
         faults.range("/max_participants", self.max_participants, (1, u32::MAX));
         faults.range("/contributors", self.contributors, CONTRIBUTORS);
         manners(&self.settings, faults);

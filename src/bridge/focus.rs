@@ -7,7 +7,6 @@ use api::model::{LeftReason, LegId, Role, RoomId, RoomOrigin};
 
 use super::conference_info::entity_of;
 use super::leg::{Caller, Dial, Leg};
-use super::lifecycle::NewRoom;
 use super::room::{Refusal, Room};
 use super::signal::{rejection, user_of};
 use super::transfer::Carried;
@@ -155,7 +154,7 @@ impl Bridge {
         }
         self.has_room(1)?;
         let name = format!("conf-{:032x}", self.random());
-        Ok(self.create_room(NewRoom::ad_hoc(name, RoomOrigin::Factory)))
+        Ok(self.make_ad_hoc(&name, RoomOrigin::Factory))
     }
 
     /// Whether callers from there may make rooms.

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::command::{Answer, conflict};
 use super::library::Sound;
+use super::templates::Template;
 use super::trunks::Made;
 use super::users::User;
 use super::{Bridge, Output, Rule, Timer};
@@ -49,6 +50,7 @@ pub(super) enum Deed {
     PutTrunk(Box<Made>, Later<model::Trunk>),
     PutRoute(Box<Rule>, Later<Provisioned<Route>>),
     PutSound(Box<Sound>, Later<model::Media>),
+    PutTemplate(Box<Template>, Later<model::RoomTemplate>),
     Remove(Later<()>),
     /// A room is stored as it was.
     KeepRoom(RoomId),
@@ -81,6 +83,7 @@ impl Deed {
             Self::PutTrunk(_, reply) => reply.send(Err(error)),
             Self::PutRoute(_, reply) => reply.send(Err(error)),
             Self::PutSound(_, reply) => reply.send(Err(error)),
+            Self::PutTemplate(_, reply) => reply.send(Err(error)),
             Self::Remove(reply) => reply.send(Err(error)),
             Self::KeepRoom(_) | Self::ForgetRoom(_) | Self::Nothing => {}
         }
@@ -143,6 +146,7 @@ impl Bridge {
             | Deed::PutTrunk(..)
             | Deed::PutRoute(..)
             | Deed::PutSound(..)
+            | Deed::PutTemplate(..)
             | Deed::Remove(_)
             | Deed::Nothing => deed.refuse(error),
         }
@@ -159,6 +163,7 @@ impl Bridge {
             | Deed::PutTrunk(..)
             | Deed::PutRoute(..)
             | Deed::PutSound(..)
+            | Deed::PutTemplate(..)
             | Deed::Remove(_)
             | Deed::Nothing => {
                 pending.deed.refuse(ControlError::Unstored { detail: detail.to_owned() });
@@ -172,12 +177,16 @@ impl Bridge {
             Deed::PutTrunk(made, mut reply) => reply.send(Ok(self.made_trunk(*made))),
             Deed::PutRoute(rule, mut reply) => reply.send(Ok(self.put_route(*rule))),
             Deed::PutSound(sound, mut reply) => reply.send(Ok(self.put_sound(*sound))),
+            Deed::PutTemplate(template, mut reply) => {
+                reply.send(Ok(self.put_template(*template)));
+            }
             Deed::Remove(mut reply) => {
                 match kind {
                     DocumentKind::Route => self.remove_route(name),
                     DocumentKind::User => self.remove_user(name),
                     DocumentKind::Trunk => self.remove_trunk(name),
                     DocumentKind::Media => self.remove_sound(name),
+                    DocumentKind::RoomTemplate => drop(self.templates.remove(name)),
                     // Never removed here.
                     DocumentKind::ApiKey
                     | DocumentKind::Room

@@ -62,6 +62,7 @@ mod settings;
 mod signal;
 mod sound;
 mod takeover;
+mod templates;
 mod tolls;
 mod trace;
 mod transfer;
@@ -136,6 +137,7 @@ use recording::Recordings;
 use room::Room;
 use routes::Questions;
 use takeover::Past;
+use templates::Template;
 use tolls::Tolls;
 use trace::Traces;
 use transfer::{Carried, Sent};
@@ -309,6 +311,7 @@ pub struct Bridge {
     past: Past,
     history: History,
     library: Library,
+    templates: BTreeMap<String, Template>,
     playings: Playings,
     recordings: Recordings,
     timers: BTreeSet<(Instant, Timer)>,
@@ -440,6 +443,7 @@ impl Bridge {
             past: Past::default(),
             history,
             library: Library::default(),
+            templates: BTreeMap::new(),
             playings: Playings::default(),
             recordings: Recordings::default(),
             timers: BTreeSet::new(),
@@ -458,6 +462,7 @@ impl Bridge {
         bridge.open_trunks();
         bridge.open_routes();
         bridge.open_library();
+        bridge.open_templates();
         bridge.open_kept_rooms();
         bridge.restore_tolls();
         bridge.settle();

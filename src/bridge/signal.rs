@@ -17,7 +17,6 @@ use crate::sip::uri::Uri;
 
 use super::arrival::Arrival;
 use super::leg::{KeySource, Leg, Stage, Texts, Web};
-use super::lifecycle::NewRoom;
 use super::policy::Infos;
 use super::room::Refusal;
 use super::routes::{Asking, Taken, user_or_number};
@@ -267,7 +266,7 @@ impl Bridge {
             return Err(Refusal::Overloaded);
         }
         self.has_room(1)?;
-        Ok(self.create_room(NewRoom::ad_hoc(name.to_owned(), RoomOrigin::Caller)))
+        Ok(self.make_ad_hoc(name, RoomOrigin::Caller))
     }
 
     fn turn_away(&mut self, invited: &Invited, name: &str, refusal: Refusal) {

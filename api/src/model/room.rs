@@ -64,6 +64,8 @@ pub enum RoomState {
 pub struct CreateRoom {
     /// What callers dial: 1 to 64 of `A-Z a-z 0-9 - _ . + ~`; made up when absent.
     pub name: Option<String>,
+    /// The template it is made of; what is said beside it counts more.
+    pub template: Option<String>,
     /// Start locked.
     pub locked: bool,
     /// End when the last participant leaves; default false for rooms made here.

@@ -21,6 +21,7 @@ mod rooms;
 mod routing;
 mod sessions;
 mod socket;
+mod templates;
 mod tokens;
 mod trunks;
 mod users;
@@ -227,6 +228,7 @@ fn v1(settings: &Settings) -> OpenApiRouter<Shared> {
         .merge(webhooks::routes())
         .merge(sessions::routes())
         .merge(socket::routes())
+        .merge(templates::routes())
         .merge(tokens::routes());
     OpenApiRouter::new().nest("/v1", resources)
 }

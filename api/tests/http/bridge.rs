@@ -226,6 +226,10 @@ fn answer(command: Command) {
         | Command::PlayMusic { reply, .. }
         | Command::Playback { reply, .. }
         | Command::UpdatePlayback { reply, .. } => reply.send(Ok(samples::playback())),
+        Command::ListTemplates { reply, .. } => reply.send(Ok(page(samples::template()))),
+        Command::Template { reply, .. } | Command::PutTemplate { reply, .. } => {
+            reply.send(Ok(samples::template()));
+        }
         Command::ListPlaybacks { reply, .. } => reply.send(Ok(page(samples::playback()))),
         Command::CreateRecording { reply, .. }
         | Command::Recording { reply, .. }
@@ -238,6 +242,7 @@ fn answer(command: Command) {
         Command::LiveRecordings { reply } => reply.send(Ok(Vec::new())),
         Command::StopMusic { reply, .. }
         | Command::StopPlayback { reply, .. }
+        | Command::DeleteTemplate { reply, .. }
         | Command::DiscardRecording { reply, .. }
         | Command::DeleteMedia { reply, .. } => reply.send(Ok(())),
         Command::ListMedia { reply, .. } => reply.send(Ok(page(samples::media()))),

@@ -130,6 +130,10 @@ const LEG_AND_NODE_ROUTES: &[Case] = &[
     ("GET", "/v1/playbacks/PLAYBACK", "", 200, "Playback {"),
     ("PATCH", "/v1/playbacks/PLAYBACK", r#"{"position_ms":5}"#, 200, "UpdatePlayback {"),
     ("DELETE", "/v1/playbacks/PLAYBACK", "", 204, "StopPlayback {"),
+    ("GET", "/v1/room_templates", "", 200, "ListTemplates"),
+    ("GET", "/v1/room_templates/quiet", "", 200, "Template {"),
+    ("PUT", "/v1/room_templates/quiet", r#"{"names":"team-*"}"#, 200, "PutTemplate"),
+    ("DELETE", "/v1/room_templates/quiet", "", 204, "DeleteTemplate"),
     ("GET", "/v1/recordings?room=board", "", 200, "LiveRecordings"),
     ("POST", "/v1/recordings", r#"{"room":"board"}"#, 202, "CreateRecording { of: Room("),
     ("GET", "/v1/recordings/RECORDING", "", 200, "Recording {"),
@@ -266,6 +270,7 @@ async fn the_document_lists_exactly_the_routes_there_are() {
             let path = path
                 .replace("anna", "{user}")
                 .replace("carrier", "{trunk}")
+                .replace("quiet", "{template}")
                 .replace("PLAYBACK", "{playback}")
                 .replace("RECORDING", "{recording}")
                 .replace("jingle", "{media}")
@@ -311,7 +316,7 @@ async fn every_example_of_a_body_is_accepted() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 36);
+    assert_eq!(tried, 37);
 }
 
 #[tokio::test]

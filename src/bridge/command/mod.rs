@@ -163,6 +163,16 @@ impl Bridge {
             Command::DiscardRecording { recording, reply } => {
                 reply.send(self.api_discard_recording(recording));
             }
+            Command::ListTemplates { query, reply } => {
+                reply.send(self.api_list_templates(&query));
+            }
+            Command::Template { template, reply } => reply.send(self.api_template(&template)),
+            Command::PutTemplate { template, body, condition, reply } => {
+                self.api_put_template((template, &condition), body, reply);
+            }
+            Command::DeleteTemplate { template, condition, reply } => {
+                self.api_delete_template(template, &condition, reply);
+            }
             Command::ListMedia { query, reply } => reply.send(self.api_list_media(&query)),
             Command::Media { media, reply } => reply.send(self.api_media(&media)),
             Command::MediaContent { media, reply } => reply.send(self.api_media_content(&media)),

@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::bridge::dial::Outbound;
 use crate::bridge::groups::Wish;
 use crate::bridge::leg::{Caller, Controls, Dial, NamedBy};
-use crate::bridge::lifecycle::NewRoom;
 use crate::bridge::playing::{Hearer, Then};
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
@@ -132,7 +131,7 @@ impl Bridge {
         if let Err(refusal) = self.has_room(1) {
             return Some(Err(refused(refusal)));
         }
-        Some(Ok(self.create_room(NewRoom::ad_hoc(name.to_owned(), RoomOrigin::DialOut))))
+        Some(Ok(self.make_ad_hoc(name, RoomOrigin::DialOut)))
     }
 
     pub(super) fn ring_time(&self, seconds: Option<u32>) -> Answer<Duration> {

@@ -10,9 +10,7 @@ use api::model::{
 };
 
 use crate::bridge::ending::Waiting;
-use crate::bridge::groups::Groups;
 use crate::bridge::lifecycle::NewRoom;
-use crate::bridge::manners::Manners;
 use crate::bridge::room::Refusal;
 use crate::bridge::signal::is_room_name;
 use crate::bridge::{Bridge, Draining, Timer};
@@ -49,19 +47,24 @@ impl Bridge {
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(refused(Refusal::Overloaded));
         }
-        let manners = self.mannered(&Manners::default(), &body.settings)?;
-        let groups = Groups::default().changed(&body.groups, self.settings.groups_per_room)?;
-        let id = self.create_room(NewRoom {
-            name,
+        let new = NewRoom {
             locked: body.locked,
             ad_hoc: false,
             end_when_empty: body.end_when_empty,
             max_participants: body.max_participants,
             contributors: body.contributors,
-            origin: RoomOrigin::Api,
-            manners,
-            groups,
-        });
+            ..NewRoom::ad_hoc(name, RoomOrigin::Api)
+        };
+        let new = match &body.template {
+            Some(name) => {
+                let unknown = |_| invalid("/template", format!("there is no template {name}"));
+                self.template(name).map_err(unknown)?.shape(new)
+            }
+            None => new,
+        };
+        let manners = self.mannered(&new.manners, &body.settings)?;
+        let groups = new.groups.changed(&body.groups, self.settings.groups_per_room)?;
+        let id = self.create_room(NewRoom { manners, groups, ..new });
         self.room_view(id).ok_or_else(|| no_such("room", id))
     }
 
@@ -147,7 +150,7 @@ impl Bridge {
         Ok(())
     }
 
-    fn check_seats(&self, seats: u32) -> Answer<u32> {
+    pub(in crate::bridge) fn check_seats(&self, seats: u32) -> Answer<u32> {
         let most = u32::try_from(self.settings.max_legs).unwrap_or(u32::MAX);
         within("/max_participants", seats, 1..=most)
     }
