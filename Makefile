@@ -12,12 +12,12 @@ FUZZ_SECONDS ?= 12
 APART := $(patsubst %/Cargo.toml,%,$(wildcard tests/*/Cargo.toml))
 TESTED_APART := $(filter-out tests/fuzz,$(APART))
 
-.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart page schema torture fuzz
+.PHONY: run test build-tools test-tools fmt clippy doc deny unit apart page schema client torture fuzz
 
 run: build-tools
 	$(CARGO) run --release --locked -- $(ARGS)
 
-test: test-tools fmt clippy doc deny unit apart page schema fuzz
+test: test-tools fmt clippy doc deny unit apart page schema client fuzz
 	@echo "All tests passed."
 
 # libopus is compiled from source.
@@ -76,6 +76,10 @@ tests/page/node_modules/.package-lock.json: tests/page/package-lock.json
 # What /openapi.json says, tried on a pretend bridge by Schemathesis; the same at each run.
 schema: test-tools
 	tests/schema/run
+
+# A typed client that is generated from the OpenAPI document works.
+client: test-tools
+	tests/client/run
 
 # The odd messages alone; part of `unit`.
 torture:
