@@ -53,7 +53,7 @@ impl Bridge {
 #[cfg(test)]
 mod tests {
     use api::control::{Command as Ask, IfMatch};
-    use api::model::{CreateRoom, EndRoom, Participant, UpdateParticipant};
+    use api::model::{CreateRoom, EndRoom, Participant, ParticipantState, UpdateParticipant};
 
     use super::super::scene::{Scene, Talk};
     use super::*;
@@ -86,16 +86,17 @@ mod tests {
 
     fn is_in(scene: &mut Scene, leg: LegId, room: &str) -> bool {
         let room = room.to_owned();
-        scene.ask(|reply| Ask::Participant { room, leg, reply }).is_ok()
+        let found = scene.ask(|reply| Ask::Participant { room, leg, reply });
+        found.is_ok_and(|found| found.state == ParticipantState::Joined)
     }
 
     #[test]
     fn who_is_sent_for_a_while_comes_back_by_themselves() {
         let (mut scene, talk) = scene();
 
-        let away = send(&mut scene, talk.leg, ("hall", "corner"), Some(60));
-        assert_eq!(away.returns_at.unwrap().to_string(), "2026-01-01T00:01:00Z");
-        scene.wait(Duration::from_secs(59));
+        let away = send(&mut scene, talk.leg, ("hall", "corner"), Some(10));
+        assert_eq!(away.returns_at.unwrap().to_string(), "2026-01-01T00:00:10Z");
+        scene.wait(Duration::from_secs(9));
         assert!(is_in(&mut scene, talk.leg, "corner"));
         scene.wait(Duration::from_secs(1));
 
@@ -106,11 +107,11 @@ mod tests {
     #[test]
     fn another_move_makes_it_void() {
         let (mut scene, talk) = scene();
-        send(&mut scene, talk.leg, ("hall", "corner"), Some(60));
+        send(&mut scene, talk.leg, ("hall", "corner"), Some(10));
         send(&mut scene, talk.leg, ("corner", "hall"), None);
         send(&mut scene, talk.leg, ("hall", "corner"), None);
 
-        scene.wait(Duration::from_mins(2));
+        scene.wait(Duration::from_secs(20));
 
         assert!(is_in(&mut scene, talk.leg, "corner"));
     }
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn who_is_away_is_brought_back_when_that_room_ends_and_stays_where_home_has_ended() {
         let (mut scene, talk) = scene();
-        send(&mut scene, talk.leg, ("hall", "corner"), Some(60));
+        send(&mut scene, talk.leg, ("hall", "corner"), Some(10));
         let end = |scene: &mut Scene, room: &str| {
             let (room, body) = (room.to_owned(), EndRoom { grace_s: 0 });
             scene.ask(|reply| Ask::EndRoom { room, body, reply }).unwrap();
@@ -127,10 +128,10 @@ mod tests {
         assert!(is_in(&mut scene, talk.leg, "hall"));
         let body = CreateRoom { name: Some("nook".to_owned()), ..CreateRoom::default() };
         scene.ask(|reply| Ask::CreateRoom { body, reply }).unwrap();
-        send(&mut scene, talk.leg, ("hall", "nook"), Some(60));
+        send(&mut scene, talk.leg, ("hall", "nook"), Some(10));
         end(&mut scene, "hall");
 
-        scene.wait(Duration::from_mins(1));
+        scene.wait(Duration::from_secs(10));
 
         assert!(is_in(&mut scene, talk.leg, "nook"));
         let room = "nook".to_owned();

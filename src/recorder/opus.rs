@@ -12,8 +12,8 @@ pub(super) struct Opus {
     pages: PacketWriter<'static, File>,
     serial: u32,
     encoder: Encoder,
-    /// Nothing was encoded since it was made.
-    is_fresh: bool,
+    /// Ticks since it last encoded something; at the beginning it never has.
+    rested: u32,
     resampler: Option<(u32, Resampler)>,
     /// The last packet, which is written with the next, since only then it is known not to end the file.
     held: Option<Vec<u8>>,
@@ -33,22 +33,31 @@ impl Opus {
         pages.write_packet(head(), serial, PacketWriteEndInfo::EndPage, 0)?;
         pages.write_packet(tags(), serial, PacketWriteEndInfo::EndPage, 0)?;
         let encoder = encoder()?;
-        Ok(Self { pages, serial, encoder, is_fresh: true, resampler: None, held: None, packets: 0 })
+        Ok(Self {
+            pages,
+            serial,
+            encoder,
+            rested: FADE_TICKS,
+            resampler: None,
+            held: None,
+            packets: 0,
+        })
     }
 
     /// Appends so many ticks of silence: the first are encoded, so that what was said dies away.
     pub(super) fn silence(&mut self, ticks: u32) -> io::Result<()> {
-        for tick in 0..ticks {
-            if tick < FADE_TICKS && !self.is_fresh {
+        for _ in 0..ticks {
+            let rested = self.rested;
+            if rested < FADE_TICKS {
                 self.encode(&[0; FRAME])?;
             } else {
                 self.put(SILENCE.to_vec())?;
             }
-        }
-        if ticks > FADE_TICKS && !self.is_fresh {
-            // What is said next has nothing to do with what was said before.
-            self.encoder = encoder()?;
-            self.is_fresh = true;
+            self.rested = rested.saturating_add(1);
+            if self.rested == FADE_TICKS {
+                // What is said next has nothing to do with what was said before.
+                self.encoder = encoder()?;
+            }
         }
         self.resampler = None;
         Ok(())
@@ -73,7 +82,7 @@ impl Opus {
     fn encode(&mut self, pcm: &[i16]) -> io::Result<()> {
         let mut packet = vec![0; MAX_PACKET];
         let octets = self.encoder.encode(pcm, &mut packet);
-        self.is_fresh = false;
+        self.rested = 0;
         packet.truncate(octets);
         self.put(if octets == 0 { SILENCE.to_vec() } else { packet })
     }
