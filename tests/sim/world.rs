@@ -360,12 +360,12 @@ impl World {
             4 => {
                 let contributors = Some(1 + self.dice.next_u32() % 5);
                 let body = UpdateRoom { contributors, ..UpdateRoom::default() };
-                drop(self.ask(|reply| Command::UpdateRoom {
+                self.order(|reply| Command::UpdateRoom {
                     room,
                     body,
                     condition: IfMatch::default(),
                     reply,
-                }));
+                });
             }
             0 => {
                 let settings = RoomSettings {
@@ -375,22 +375,22 @@ impl World {
                     ..RoomSettings::default()
                 };
                 let body = CreateRoom { name: Some(room), settings, ..CreateRoom::default() };
-                drop(self.ask(|reply| Command::CreateRoom { body, reply }));
+                self.order(|reply| Command::CreateRoom { body, reply });
             }
             1 => {
                 let locked = one_in(&mut self.dice, 3);
-                drop(self.ask(|reply| Command::LockRoom {
+                self.order(|reply| Command::LockRoom {
                     room,
                     locked,
                     condition: IfMatch::default(),
                     reply,
-                }));
+                });
             }
             2 => {
                 let body = EndRoom { grace_s: self.dice.next_u32() % 3 };
-                drop(self.ask(|reply| Command::EndRoom { room, body, reply }));
+                self.order(|reply| Command::EndRoom { room, body, reply });
             }
-            _ => drop(self.ask(|reply| Command::DeleteRoom { room, reply })),
+            _ => self.order(|reply| Command::DeleteRoom { room, reply }),
         }
     }
 
@@ -433,7 +433,7 @@ impl World {
         };
         if body["groups"].is_object() {
             let body = serde_json::from_value(body).unwrap();
-            drop(self.ask(|reply| Command::UpdateRoom { room, body, condition, reply }));
+            self.order(|reply| Command::UpdateRoom { room, body, condition, reply });
         } else {
             let body = serde_json::from_value(body).unwrap();
             let ask = |reply| Command::UpdateParticipant { room, leg, body, condition, reply };
