@@ -549,6 +549,9 @@ impl Bridge {
         if self.draining == Draining::Grace && self.legs.is_empty() {
             self.draining = Draining::HangingUp;
         }
+        if self.draining == Draining::HangingUp && self.legs.is_empty() {
+            self.end_recordings();
+        }
         if self.draining == Draining::HangingUp && self.is_quiet() {
             self.draining = Draining::Done;
             self.save_unsaved_tolls();

@@ -450,6 +450,14 @@ impl Bridge {
         self.finished(id, &[]);
     }
 
+    /// Nobody is left, and the bridge stops: what was recorded of rooms that go on after that ends too.
+    pub(super) fn end_recordings(&mut self) {
+        let going_on = self.recordings.ongoing.iter().filter(|(_, ongoing)| ongoing.is_going_on());
+        for id in going_on.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.end_recording(id, RecordingEnd::Ended);
+        }
+    }
+
     /// What was recorded has ended.
     pub(super) fn recorded_gone(&mut self, of: Hearer) {
         for id in self.recordings_of(of) {

@@ -234,7 +234,8 @@ fn who_shows_no_certificate_is_turned_away_where_one_is_required() {
     unknown.wait_closed();
 
     secure.scene.bridge.wait_log("connection refused: no TLS", 1);
-    assert!(secure.metric("tls", "handshake"));
+    let row = "plenary_sip_connections_refused_total{transport=\"tls\",reason=\"handshake\"} 1";
+    secure.scene.bridge.wait_metric(row);
     Peer::secure_websocket(secure.wss, &secure.authority.client()); // browsers are not asked
 }
 

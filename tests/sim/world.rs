@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use api::control::{Command, ControlError, IfMatch, Reply};
 use api::model::{
     Audience, CallParty, CreateCall, CreateRecording, CreateRoom, EndRoom, Hold, Invite, Leg,
-    LegId, Page, PageQuery, Participant, Play, PlayMode, PlayMusic, RecordingId, RoomId,
-    RoomSettings, Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRecording,
+    LegId, Page, PageQuery, Participant, Play, PlayMode, PlayMusic, RecordingId, RecordingState,
+    RoomId, RoomSettings, Transfer, TransferMode, TrunkConfig, UpdateParticipant, UpdateRecording,
     UpdateRoom,
 };
 use bytes::Bytes;
@@ -379,12 +379,14 @@ impl World {
             }
             1 => {
                 let locked = one_in(&mut self.dice, 3);
-                self.order(|reply| Command::LockRoom {
-                    room,
-                    locked,
-                    condition: IfMatch::default(),
-                    reply,
-                });
+                let lock = |room: String, locked| {
+                    let condition = IfMatch::default();
+                    move |reply| Command::LockRoom { room, locked, condition, reply }
+                };
+                self.order(lock(room.clone(), locked));
+                if locked && one_in(&mut self.dice, 3) {
+                    self.order(lock(room, false));
+                }
             }
             2 => {
                 let body = EndRoom { grace_s: self.dice.next_u32() % 3 };
@@ -397,7 +399,9 @@ impl World {
     /// Begins a recording, or has one pause, go on or end.
     fn steer_recording(&mut self, room: String) {
         let live = self.ask(|reply| Command::LiveRecordings { reply }).unwrap_or_default();
-        let live: Vec<_> = live.iter().map(|live| live.id).collect();
+        let on = [RecordingState::Recording, RecordingState::Paused];
+        let going_on = live.iter().filter(|live| on.contains(&live.state));
+        let live: Vec<_> = going_on.map(|live| (live.id, live.state)).collect();
         let recording = pick(&mut self.dice, &live);
         match (recording, self.dice.next_u32() % 4) {
             (None, _) | (_, 0) => {
@@ -406,12 +410,19 @@ impl World {
                 let options = options.options();
                 drop(self.ask(|reply| Command::CreateRecording { of, options, reply }));
             }
-            (Some(recording), 1) => {
+            (Some((recording, _)), 1) => {
                 drop(self.ask(|reply| Command::StopRecording { recording, reply }));
             }
-            (Some(recording), other) => {
-                let body = UpdateRecording { paused: Some(other == 2), notice: None };
-                drop(self.ask(|reply| Command::UpdateRecording { recording, body, reply }));
+            (Some((recording, state)), _) => {
+                let update = |paused: bool| {
+                    let body = UpdateRecording { paused: Some(paused), notice: None };
+                    move |reply| Command::UpdateRecording { recording, body, reply }
+                };
+                let is_written = state == RecordingState::Recording;
+                drop(self.ask(update(is_written)));
+                if is_written && one_in(&mut self.dice, 3) {
+                    drop(self.ask(update(false)));
+                }
             }
         }
     }

@@ -308,6 +308,9 @@ fn a_recording_that_is_too_long_ends() {
 #[test]
 fn the_bridge_does_not_stop_before_its_recordings_are_on_the_disk() {
     let mut scene = scene();
+    // A room that goes on after a restart.
+    let body = CreateRoom { name: Some("standup".to_owned()), ..Default::default() };
+    scene.ask(|reply| Ask::CreateRoom { body, reply }).unwrap();
     let talk = scene.joined("standup");
     let recording = record(&mut scene, ALL).unwrap().id;
 
