@@ -81,7 +81,7 @@ impl Reader {
 
     /// Waits for the next matching event. Cancelling it loses nothing.
     ///
-    /// A log in which much happens is read in stretches [`PACE`] apart: what happens after a pause is told at once.
+    /// A log in which much happens is read in stretches 5 ms apart: what happens after a pause is told at once.
     ///
     /// # Errors
     /// [`Cut`] when there will be no more.
